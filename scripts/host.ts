@@ -1,0 +1,137 @@
+/** What the host is, what must be installed on it, and where our caches are. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { $ } from "zx";
+
+export type HostKind = "debian" | "arch";
+
+/** An error that is for the person at the terminal: one line, no stack. */
+export class HostError extends Error {
+  override name = "HostError";
+}
+
+interface Tool {
+  readonly debian: string;
+  readonly arch: string;
+  /** Arch has it only in its user repository, from where pacman cannot install. */
+  readonly aur?: true;
+}
+
+/** The commands that our scripts call and the packages that carry them. */
+const TOOLS = {
+  mmdebstrap: { debian: "mmdebstrap", arch: "mmdebstrap", aur: true },
+  "dpkg-deb": { debian: "dpkg", arch: "dpkg" },
+  "apt-get": { debian: "apt", arch: "apt" },
+  pacman: { debian: "pacman-package-manager", arch: "pacman" },
+  makepkg: { debian: "makepkg", arch: "pacman" },
+  "repo-add": { debian: "makepkg", arch: "pacman" },
+  bsdtar: { debian: "libarchive-tools", arch: "libarchive" },
+  fakeroot: { debian: "fakeroot", arch: "fakeroot" },
+  zstd: { debian: "zstd", arch: "zstd" },
+  gcc: { debian: "gcc", arch: "gcc" },
+  busctl: { debian: "systemd", arch: "systemd" },
+  "dbus-daemon": { debian: "dbus-daemon", arch: "dbus" },
+  gdbus: { debian: "libglib2.0-bin", arch: "glib2" },
+  shellcheck: { debian: "shellcheck", arch: "shellcheck" },
+  unshare: { debian: "util-linux", arch: "util-linux" },
+  nsenter: { debian: "util-linux", arch: "util-linux" },
+} as const satisfies Record<string, Tool>;
+
+export type ToolName = keyof typeof TOOLS;
+
+/**
+ * Debian or Arch, by ID and ID_LIKE in /etc/os-release (os-release(5)), so that derivatives count
+ * as what they derive from.
+ * @throws HostError on any other system.
+ */
+export async function hostKind(): Promise<HostKind> {
+  const text = await Bun.file("/etc/os-release").text();
+  const ids = [...text.matchAll(/^ID(?:_LIKE)?=(.*)$/gm)].flatMap((match) =>
+    (match[1] ?? "").replaceAll(/["']/g, "").trim().split(/\s+/),
+  );
+  for (const id of ids) {
+    if (id === "debian" || id === "ubuntu") return "debian";
+    if (id === "arch") return "arch";
+  }
+  throw new HostError(
+    `this system (${ids.join(", ") || "no ID in /etc/os-release"}) is neither Debian nor Arch: use one of them`,
+  );
+}
+
+/** ${XDG_CACHE_HOME:-~/.cache}/protocol7 (XDG base directories: a relative path is ignored). */
+export function cacheDir(): string {
+  const base = process.env["XDG_CACHE_HOME"];
+  return join(base?.startsWith("/") ? base : join(homedir(), ".cache"), "protocol7");
+}
+
+/**
+ * Returns when the process is root; otherwise runs the same command line again through doas or
+ * sudo and ends with its exit status.
+ * @throws HostError where neither is installed.
+ */
+export function requireRoot(): void {
+  if (process.geteuid?.() === 0) return;
+  const tool = Bun.which("doas") ?? Bun.which("sudo");
+  if (tool === null) {
+    throw new HostError("this needs root, and neither doas nor sudo is installed: run it as root");
+  }
+  // The whole path of Bun, since root's PATH need not have it.
+  const child = Bun.spawnSync([tool, process.execPath, ...process.argv.slice(1)], {
+    stdio: ["inherit", "inherit", "inherit"],
+  });
+  process.exit(child.exitCode ?? 1);
+}
+
+/**
+ * Installs the packages of those tools that are not on PATH. Does nothing, and asks nobody for
+ * anything, where none is missing. Needs root where one is.
+ * @param onInstall is told the packages before they are installed.
+ * @throws HostError when a package cannot be had or its installation fails.
+ */
+export async function ensureHostPackages(
+  tools: readonly ToolName[],
+  onInstall: (packages: readonly string[]) => void = () => {},
+): Promise<void> {
+  const missing = tools.filter((tool) => Bun.which(tool) === null);
+  if (missing.length === 0) return;
+  const kind = await hostKind();
+  const fromAur = missing.filter((tool) => kind === "arch" && "aur" in TOOLS[tool]);
+  if (fromAur.length > 0) {
+    const names = fromAur.map((tool) => TOOLS[tool][kind]).join(" ");
+    throw new HostError(`${names} must be installed from the AUR first: pacman does not have it`);
+  }
+  const packages = [...new Set<string>(missing.map((tool) => TOOLS[tool][kind]))];
+  if (process.geteuid?.() !== 0) {
+    throw new HostError(`install ${packages.join(" ")} first, or run this as root`);
+  }
+  onInstall(packages);
+  if (kind === "debian") await installOnDebian(packages);
+  else await installOnArch(packages);
+  const still = missing.filter((tool) => Bun.which(tool) === null);
+  if (still.length > 0) {
+    throw new HostError(`${packages.join(" ")} installed, but ${still.join(", ")} is not on PATH`);
+  }
+}
+
+const APT_ENV = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" };
+
+async function installOnDebian(packages: readonly string[]): Promise<void> {
+  const apt = $({ nothrow: true, quiet: true, env: APT_ENV });
+  const update = await apt`apt-get -q update`;
+  if (update.exitCode !== 0) throw new HostError(`apt-get update: ${lastLine(update.stderr)}`);
+  const install = await apt`apt-get -qy install --no-install-recommends ${packages}`;
+  if (install.exitCode !== 0) {
+    throw new HostError(`apt-get install ${packages.join(" ")}: ${lastLine(install.stderr)}`);
+  }
+}
+
+async function installOnArch(packages: readonly string[]): Promise<void> {
+  const done = await $({ nothrow: true, quiet: true })`pacman -S --needed --noconfirm ${packages}`;
+  if (done.exitCode !== 0) {
+    throw new HostError(`pacman -S ${packages.join(" ")}: ${lastLine(done.stderr)}`);
+  }
+}
+
+function lastLine(text: string): string {
+  return text.trim().split("\n").at(-1) ?? "";
+}
