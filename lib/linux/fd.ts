@@ -1,0 +1,103 @@
+/** Plain operations on file descriptors. */
+import { check } from "./errors.ts";
+import { cString, libc, Memory } from "./libc.ts";
+
+/** A number that the kernel gave us for an open file. Whoever holds it closes it, once. */
+export type Fd = number;
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_NONBLOCK = 0o4000;
+export const O_ASYNC = 0o20000;
+export const O_CLOEXEC = 0o2000000;
+export const O_NOFOLLOW = 0o400000;
+export const O_NOCTTY = 0o400;
+
+const F_GETFL = 3;
+const F_SETFL = 4;
+const F_SETOWN = 8;
+const F_DUPFD_CLOEXEC = 1030;
+const CLOSE_RANGE_CLOEXEC = 4;
+
+/**
+ * open(2), close-on-exec.
+ *
+ * @throws {SystemError}
+ */
+export function open(path: string, flags: number, mode = 0): Fd {
+  return check(libc.open(cString(path), flags | O_CLOEXEC, mode), "open", path);
+}
+
+/**
+ * close(2). A second close of one number may hit somebody else's file, so EBADF is an error here.
+ *
+ * @throws {SystemError}
+ */
+export function close(fd: Fd): void {
+  check(libc.close(fd), "close", `descriptor ${fd}`);
+}
+
+/** A second number for the same open file, close-on-exec. */
+export function duplicate(fd: Fd): Fd {
+  return check(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3), "fcntl F_DUPFD_CLOEXEC", `descriptor ${fd}`);
+}
+
+/** Asks the kernel to send SIGIO to this process whenever `fd` turns readable or writable; see fcntl(2). */
+export function setAsync(fd: Fd): void {
+  const subject = `descriptor ${fd}`;
+  check(libc.fcntl(fd, F_SETOWN, process.pid), "fcntl F_SETOWN", subject);
+  const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl F_GETFL", subject);
+  check(libc.fcntl(fd, F_SETFL, flags | O_ASYNC | O_NONBLOCK), "fcntl F_SETFL", subject);
+}
+
+/** mkfifo(3). */
+export function makeFifo(path: string, mode: number): void {
+  check(libc.mkfifo(cString(path), mode), "mkfifo", path);
+}
+
+/** chown(2) that does not follow a symbolic link. */
+export function changeOwner(path: string, uid: number, gid: number): void {
+  check(libc.lchown(cString(path), uid, gid), "lchown", path);
+}
+
+/** Marks every descriptor from `first` on to be closed by the next exec; see close_range(2). */
+export function closeOnExecFrom(first: number): void {
+  check(
+    libc.close_range(first, 0xffffffff, CLOSE_RANGE_CLOEXEC),
+    "close_range",
+    `descriptors from ${first}`,
+  );
+}
+
+const scratch = new Memory(65536);
+
+/**
+ * read(2) of up to 64 KiB. An empty result is the end of the file.
+ *
+ * @returns undefined if a non-blocking read has nothing yet
+ * @throws {SystemError}
+ */
+export function readSome(fd: Fd): Uint8Array | undefined {
+  const length = libc.read(fd, scratch.bytes, scratch.bytes.length);
+  if (length < 0) {
+    try {
+      check(length, "read", `descriptor ${fd}`);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === "EAGAIN" || code === "EINTR") return undefined;
+      throw error;
+    }
+  }
+  return scratch.bytes.slice(0, Number(length));
+}
+
+/** ioctl(2) whose argument is a number. */
+export function ioctl(fd: Fd, request: number, argument: number, name: string): number {
+  return check(libc.ioctl(fd, request, argument), `ioctl ${name}`, `descriptor ${fd}`);
+}
+
+/** ioctl(2) whose argument is memory that the kernel reads or fills. */
+export function ioctlMemory(fd: Fd, request: number, argument: Memory, name: string): number {
+  return check(libc.ioctl(fd, request, argument.address), `ioctl ${name}`, `descriptor ${fd}`);
+}

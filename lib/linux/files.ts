@@ -1,0 +1,43 @@
+/** Files that are whole or not there at all. */
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+/**
+ * Writes a file under a temporary dot name beside it, then renames it into
+ * place: a reader sees the old one or the new one, and an inotify watcher one
+ * IN_MOVED_TO. sd_login_monitor(3) relies on just that.
+ *
+ * @param mode the file's permission bits, whatever the umask
+ * @throws {Error} Node's, with the path; nothing is left behind
+ */
+export function writeFileAtomically(
+  path: string,
+  text: string,
+  mode = 0o644,
+  owner?: { uid: number; gid: number },
+): void {
+  const temporary = join(dirname(path), `.#${basename(path)}${process.pid.toString(36)}`);
+  try {
+    rmSync(temporary, { force: true });
+    const fd = openSync(temporary, "wx", 0o600);
+    try {
+      writeSync(fd, text);
+      fchmodSync(fd, mode);
+      if (owner) fchownSync(fd, owner.uid, owner.gid);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,11 @@
+/** Linux: what Bun lacks of the C library, and the kernel's files. Nothing else calls C. */
+export * from "./cgroup.ts";
+export { errno, hasCode, SystemError } from "./errors.ts";
+export * from "./fd.ts";
+export * from "./files.ts";
+export * from "./inotify.ts";
+export * from "./mount.ts";
+export * from "./process.ts";
+export * from "./readiness.ts";
+export * from "./socket.ts";
+export * from "./users.ts";

@@ -1,0 +1,109 @@
+/**
+ * The one place that calls C. Everything else in lib/linux goes through `libc`,
+ * and nothing outside lib/linux knows that it is bun:ffi.
+ *
+ * One dlopen, made when this module is first loaded, on the main thread: Bun
+ * calls its FFI experimental and has crashed on concurrent dlopen from workers.
+ *
+ * fcntl, ioctl, prctl and open are variadic in C. The x86-64 calling convention
+ * passes integer and pointer arguments of a variadic function as those of any
+ * other, so a fixed prototype is right here; a port to another architecture has
+ * to look at this first.
+ */
+import { dlopen, type Pointer, ptr, read, FFIType as T } from "bun:ffi";
+
+const library = dlopen("libc.so.6", {
+  __errno_location: { args: [], returns: T.ptr },
+  accept4: { args: [T.i32, T.ptr, T.ptr, T.i32], returns: T.i32 },
+  bind: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
+  chown: { args: [T.ptr, T.u32, T.u32], returns: T.i32 },
+  close: { args: [T.i32], returns: T.i32 },
+  close_range: { args: [T.u32, T.u32, T.i32], returns: T.i32 },
+  connect: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
+  fcntl: { args: [T.i32, T.i32, T.i64], returns: T.i32 },
+  fstat: { args: [T.i32, T.ptr], returns: T.i32 },
+  getgrgid_r: { args: [T.u32, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
+  getgrnam_r: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
+  getgrouplist: { args: [T.ptr, T.u32, T.ptr, T.ptr], returns: T.i32 },
+  getpwnam_r: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
+  getpwuid_r: { args: [T.u32, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
+  getsockopt: { args: [T.i32, T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
+  inotify_add_watch: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
+  inotify_init1: { args: [T.i32], returns: T.i32 },
+  inotify_rm_watch: { args: [T.i32, T.i32], returns: T.i32 },
+  ioctl: { args: [T.i32, T.u64, T.u64], returns: T.i32 },
+  kill: { args: [T.i32, T.i32], returns: T.i32 },
+  lchown: { args: [T.ptr, T.u32, T.u32], returns: T.i32 },
+  listen: { args: [T.i32, T.i32], returns: T.i32 },
+  mkfifo: { args: [T.ptr, T.u32], returns: T.i32 },
+  mount: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
+  open: { args: [T.ptr, T.i32, T.u32], returns: T.i32 },
+  prctl: { args: [T.i32, T.u64, T.u64, T.u64, T.u64], returns: T.i32 },
+  read: { args: [T.i32, T.ptr, T.u64], returns: T.i64 },
+  recvmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64 },
+  sendmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64 },
+  setsockopt: { args: [T.i32, T.i32, T.i32, T.ptr, T.u32], returns: T.i32 },
+  signal: { args: [T.i32, T.ptr], returns: T.ptr },
+  socket: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
+  socketpair: { args: [T.i32, T.i32, T.i32, T.ptr], returns: T.i32 },
+  syscall: { args: [T.i64, T.i64, T.i64, T.i64, T.i64], returns: T.i64 },
+  umount2: { args: [T.ptr, T.i32], returns: T.i32 },
+  write: { args: [T.i32, T.ptr, T.u64], returns: T.i64 },
+});
+
+/** libc's functions, untyped beyond their C types. Only lib/linux may use it. */
+export const libc = library.symbols;
+
+const errnoLocation = libc.__errno_location() as Pointer;
+
+/** The errno of the last failed call on this thread; read it before any other call. */
+export function lastErrno(): number {
+  return read.i32(errnoLocation, 0);
+}
+
+/**
+ * A block of memory that C may write to, with the views that fill and read it.
+ * It is backed by an ArrayBuffer of its own, so its address never changes.
+ */
+export class Memory {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+  readonly address: number;
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(new ArrayBuffer(size));
+    this.view = new DataView(this.bytes.buffer);
+    this.address = Number(ptr(this.bytes));
+  }
+
+  /** Writes a pointer (or size_t) of the machine's width at `offset`. */
+  setWord(offset: number, value: number): void {
+    this.view.setBigUint64(offset, BigInt(value), true);
+  }
+
+  /** Reads a pointer (or size_t) of the machine's width at `offset`. */
+  getWord(offset: number): number {
+    return Number(this.view.getBigUint64(offset, true));
+  }
+}
+
+/**
+ * A NUL-terminated copy of `text` for C.
+ *
+ * @throws {TypeError} if the text has a NUL inside, which C would cut it at
+ */
+export function cString(text: string): Uint8Array {
+  if (text.includes("\0")) throw new TypeError(`${JSON.stringify(text)} has a NUL character in it`);
+  return Buffer.from(`${text}\0`, "utf8");
+}
+
+/** The NUL-terminated string at an address that C returned; "" for a null pointer. */
+export function stringAt(address: number): string {
+  if (address === 0) return "";
+  const bytes: number[] = [];
+  for (let at = 0; ; at++) {
+    const byte = read.u8(address as Pointer, at);
+    if (byte === 0) return Buffer.from(bytes).toString("utf8");
+    bytes.push(byte);
+  }
+}

@@ -1,0 +1,76 @@
+/** Mounting, unmounting, and what is mounted where; see mount(2) and proc_pid_mountinfo(5). */
+import { readFileSync } from "node:fs";
+import { check } from "./errors.ts";
+import { cString, libc } from "./libc.ts";
+
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MS_REMOUNT = 32;
+export const MS_BIND = 4096;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+
+/** One line of /proc/self/mountinfo. */
+export interface Mount {
+  target: string;
+  type: string;
+  source: string;
+  options: string;
+}
+
+/**
+ * mount(2).
+ *
+ * @param data the file system's own options, `mode=0700,uid=1000`
+ * @throws {SystemError}
+ */
+export function mount(
+  source: string,
+  target: string,
+  type: string,
+  flags: number,
+  data = "",
+): void {
+  const result = libc.mount(cString(source), cString(target), cString(type), flags, cString(data));
+  check(result, "mount", target);
+}
+
+/**
+ * Unmounts what is at `target`, at once; files still open in it stay until they are closed.
+ *
+ * @throws {SystemError} EINVAL if nothing is mounted there
+ */
+export function unmount(target: string): void {
+  check(libc.umount2(cString(target), MNT_DETACH | UMOUNT_NOFOLLOW), "umount", target);
+}
+
+/** Every mount that this process sees, in the order of mounting. */
+export function mounts(): Mount[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const fields = line.split(" ");
+      const separator = fields.indexOf("-");
+      return {
+        target: unescapeOctal(fields[4] ?? ""),
+        type: fields[separator + 1] ?? "",
+        source: unescapeOctal(fields[separator + 2] ?? ""),
+        options: fields[5] ?? "",
+      };
+    });
+}
+
+/** True if something is mounted exactly at `path`. */
+export function isMountPoint(path: string): boolean {
+  return mounts().some((entry) => entry.target === path);
+}
+
+/** The kernel writes space, tab, newline and backslash in a path as \ooo. */
+function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}

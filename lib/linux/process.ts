@@ -1,0 +1,165 @@
+/** Processes: pidfds, signals, prctl, and what /proc says of them (proc(5)). */
+import { readdirSync, readFileSync } from "node:fs";
+import { constants } from "node:os";
+import { check, hasCode } from "./errors.ts";
+import { close, type Fd } from "./fd.ts";
+import { libc, Memory } from "./libc.ts";
+import { onceReadable } from "./readiness.ts";
+
+const SYS_PIDFD_SEND_SIGNAL = 424;
+const SYS_PIDFD_OPEN = 434;
+const PR_SET_PDEATHSIG = 1;
+const PR_SET_NAME = 15;
+const SIG_DFL = null;
+
+/**
+ * A descriptor that stays with this process even if its number is used again; see pidfd_open(2).
+ *
+ * @throws {SystemError} ESRCH if there is no such process
+ */
+export function openPidfd(pid: number): Fd {
+  return check(libc.syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0), "pidfd_open", `pid ${pid}`);
+}
+
+/**
+ * The pid behind a pidfd; see /proc/PID/fdinfo in proc(5).
+ *
+ * @returns -1 if that process is gone, 0 if it is outside our pid namespace
+ * @throws {Error} if the descriptor is not a pidfd
+ */
+export function pidOfPidfd(fd: Fd): number {
+  const line = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
+  if (!line) throw new Error(`descriptor ${fd} is not a pidfd`);
+  return Number(line[1]);
+}
+
+/** Sends a signal to exactly the process behind `pidfd`; see pidfd_send_signal(2). */
+export function signalPidfd(pidfd: Fd, signal: number): void {
+  const result = libc.syscall(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0);
+  check(result, "pidfd_send_signal", `pidfd ${pidfd}`);
+}
+
+/**
+ * kill(2).
+ *
+ * @throws {SystemError} ESRCH, EPERM or EINVAL
+ */
+export function kill(pid: number, signal: number): void {
+  check(libc.kill(pid, signal), `kill -${signal}`, `pid ${pid}`);
+}
+
+/**
+ * Calls `gone` once when the process ends.
+ *
+ * @returns a function that ends the watch, to be called even after `gone` was
+ * @throws {SystemError} ESRCH if it has ended already
+ */
+export function watchProcess(pid: number, gone: () => void): () => void {
+  const pidfd = openPidfd(pid);
+  const end = onceReadable(pidfd, gone);
+  return () => {
+    end();
+    close(pidfd);
+  };
+}
+
+/** Puts a signal back to what it does by default. */
+export function resetSignal(name: NodeJS.Signals): void {
+  libc.signal(constants.signals[name], SIG_DFL);
+}
+
+/** Asks the kernel to send us `signal` when our parent ends; see PR_SET_PDEATHSIG in prctl(2). */
+export function signalOnParentDeath(signal: NodeJS.Signals): void {
+  const result = libc.prctl(PR_SET_PDEATHSIG, constants.signals[signal], 0, 0, 0);
+  check(result, "prctl PR_SET_PDEATHSIG", signal);
+}
+
+/** Names the calling thread, as `ps -o comm` shows it (15 bytes at most). */
+export function setProcessName(name: string): void {
+  const memory = new Memory(16);
+  memory.bytes.set(Buffer.from(name, "utf8").subarray(0, 15));
+  check(libc.prctl(PR_SET_NAME, memory.address, 0, 0, 0), "prctl PR_SET_NAME", name);
+}
+
+/** What /proc/PID/stat and status say of a process. */
+export interface ProcessStatus {
+  pid: number;
+  parent: number;
+  /** The kernel's name for it, at most 15 bytes, chosen by the process itself. */
+  command: string;
+  /** The real uid. */
+  uid: number;
+  gid: number;
+  /** When it started, in clock ticks since boot: with the pid it names one process for good. */
+  startTime: bigint;
+  /** Its controlling terminal as a device number, 0 for none. */
+  tty: number;
+}
+
+/**
+ * Reads a process's status.
+ *
+ * @returns undefined if there is no such process
+ */
+export function processStatus(pid: number): ProcessStatus | undefined {
+  let stat: string;
+  let status: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    status = readFileSync(`/proc/${pid}/status`, "utf8");
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
+  // The command is in parentheses and may itself hold spaces and parentheses.
+  const open = stat.indexOf("(");
+  const end = stat.lastIndexOf(")");
+  const fields = stat.slice(end + 2).split(" ");
+  const ids = (key: string) => Number(new RegExp(`^${key}:\\t(\\d+)`, "m").exec(status)?.[1]);
+  return {
+    pid,
+    parent: Number(fields[1]),
+    command: stat.slice(open + 1, end),
+    uid: ids("Uid"),
+    gid: ids("Gid"),
+    startTime: BigInt(fields[19] ?? "0"),
+    tty: Number(fields[4]),
+  };
+}
+
+/** The pids of all processes that we can see. */
+export function allProcesses(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/**
+ * The audit session of a process (/proc/PID/sessionid), which the kernel sets once at login.
+ *
+ * @returns undefined where there is none or the kernel has no audit
+ */
+export function auditSession(pid: number): number | undefined {
+  const none = 0xffffffff;
+  try {
+    const id = Number(readFileSync(`/proc/${pid}/sessionid`, "utf8"));
+    return id === none || id === 0 || !Number.isInteger(id) ? undefined : id;
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
+}
+
+/** What one variable was in a process's environment when it started; undefined if unset. */
+export function environmentOf(pid: number, name: string): string | undefined {
+  try {
+    const prefix = `${name}=`;
+    return readFileSync(`/proc/${pid}/environ`, "utf8")
+      .split("\0")
+      .find((entry) => entry.startsWith(prefix))
+      ?.slice(prefix.length);
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,287 @@
+/** Unix sockets with what Bun's lack: datagrams, descriptors and credentials; see unix(7). */
+import { check, SystemError } from "./errors.ts";
+import { close, type Fd } from "./fd.ts";
+import { lastErrno, libc, Memory } from "./libc.ts";
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_PASSCRED = 16;
+const SO_PEERCRED = 17;
+const SO_RCVBUFFORCE = 33;
+const SO_RCVBUF = 8;
+const SO_ERROR = 4;
+const SCM_RIGHTS = 1;
+const SCM_CREDENTIALS = 2;
+const MSG_CTRUNC = 0x8;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+
+/** The kernel's SCM_MAX_FD: more descriptors than this never come with one message. */
+const MOST_DESCRIPTORS = 253;
+const CMSG_HEADER = 16;
+const cmsgSpace = (length: number) => CMSG_HEADER + ((length + 7) & ~7);
+const CONTROL_SIZE = cmsgSpace(MOST_DESCRIPTORS * 4) + cmsgSpace(12) + 64;
+const MSGHDR_SIZE = 56;
+const IOVEC_SIZE = 16;
+
+/** Who sent a message, as the kernel vouches for it. */
+export interface Credentials {
+  pid: number;
+  uid: number;
+  gid: number;
+}
+
+/** One received message (datagram) or run of bytes (stream). */
+export interface Received {
+  data: Uint8Array;
+  /** Descriptors that came along. The receiver owns them and closes each. */
+  fds: Fd[];
+  /** Present on a socket with SO_PASSCRED. */
+  credentials?: Credentials;
+  /** The datagram was longer than the buffer, and its rest is lost. */
+  truncated: boolean;
+  /** Descriptors were lost, because this process may open no more. */
+  controlTruncated: boolean;
+}
+
+/** A sockaddr_un: the path `path`, or an abstract name if it starts with "\0" or "@". */
+function socketAddress(path: string): { memory: Memory; length: number } {
+  const name = Buffer.from(path.startsWith("@") ? `\0${path.slice(1)}` : path, "utf8");
+  // sun_path holds 108 bytes, a path's closing NUL among them.
+  const abstract = name[0] === 0;
+  if (name.length === 0 || name.length > (abstract ? 108 : 107)) {
+    throw new RangeError(`socket path ${path}: must be 1 to 107 bytes long`);
+  }
+  const memory = new Memory(110);
+  memory.view.setUint16(0, AF_UNIX, true);
+  memory.bytes.set(name, 2);
+  return { memory, length: 2 + name.length + (abstract ? 0 : 1) };
+}
+
+function newSocket(type: number, subject: string): Fd {
+  return check(libc.socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket", subject);
+}
+
+function closingOnFailure<Result>(fd: Fd, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+/**
+ * A non-blocking datagram socket bound to `path`, which must not exist yet.
+ *
+ * @throws {SystemError} EADDRINUSE if something is at that path
+ */
+export function bindDatagram(path: string): Fd {
+  const { memory, length } = socketAddress(path);
+  const fd = newSocket(SOCK_DGRAM, path);
+  closingOnFailure(fd, () => check(libc.bind(fd, memory.bytes, length), "bind", path));
+  return fd;
+}
+
+/** A non-blocking datagram socket connected to the one at `path`. */
+export function connectDatagram(path: string): Fd {
+  return connectTo(SOCK_DGRAM, path);
+}
+
+/**
+ * A non-blocking stream socket connected to the one listening at `path` ("@name" for an abstract one).
+ *
+ * @throws {SystemError} ENOENT or ECONNREFUSED if nobody listens there
+ */
+export function connectStream(path: string): Fd {
+  return connectTo(SOCK_STREAM, path);
+}
+
+function connectTo(type: number, path: string): Fd {
+  const { memory, length } = socketAddress(path);
+  const fd = newSocket(type, path);
+  closingOnFailure(fd, () => check(libc.connect(fd, memory.bytes, length), "connect", path));
+  return fd;
+}
+
+/** A non-blocking stream socket listening at `path`, which must not exist yet. */
+export function listenStream(path: string, backlog = 16): Fd {
+  const { memory, length } = socketAddress(path);
+  const fd = newSocket(SOCK_STREAM, path);
+  closingOnFailure(fd, () => {
+    check(libc.bind(fd, memory.bytes, length), "bind", path);
+    check(libc.listen(fd, backlog), "listen", path);
+  });
+  return fd;
+}
+
+/** The next waiting connection of a listening socket, non-blocking; undefined if there is none. */
+export function accept(fd: Fd): Fd | undefined {
+  const connection = libc.accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (connection >= 0) return connection;
+  const error = new SystemError("accept4", lastErrno(), `descriptor ${fd}`);
+  if (error.code === "EAGAIN" || error.code === "EINTR" || error.code === "ECONNABORTED") {
+    return undefined;
+  }
+  throw error;
+}
+
+/** Two connected stream sockets. */
+export function socketPair(): [Fd, Fd] {
+  const pair = new Memory(8);
+  const type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  check(libc.socketpair(AF_UNIX, type, 0, pair.bytes), "socketpair", "AF_UNIX");
+  return [pair.view.getInt32(0, true), pair.view.getInt32(4, true)];
+}
+
+function setOption(fd: Fd, option: number, value: number, name: string): void {
+  const memory = new Memory(4);
+  memory.view.setInt32(0, value, true);
+  const result = libc.setsockopt(fd, SOL_SOCKET, option, memory.bytes, 4);
+  check(result, `setsockopt ${name}`, `descriptor ${fd}`);
+}
+
+/** Asks for the sender's credentials with every message; see SO_PASSCRED in unix(7). */
+export function passCredentials(fd: Fd): void {
+  setOption(fd, SO_PASSCRED, 1, "SO_PASSCRED");
+}
+
+/** Sets the receive buffer to `bytes`, past the system's limit if we may. */
+export function setReceiveBuffer(fd: Fd, bytes: number): void {
+  try {
+    setOption(fd, SO_RCVBUFFORCE, bytes, "SO_RCVBUFFORCE");
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.code !== "EPERM") throw error;
+    setOption(fd, SO_RCVBUF, bytes, "SO_RCVBUF");
+  }
+}
+
+/** The credentials of the process that connected a stream socket, as they were then. */
+export function peerCredentials(fd: Fd): Credentials {
+  const memory = new Memory(12);
+  const length = new Memory(4);
+  length.view.setUint32(0, 12, true);
+  const result = libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, memory.bytes, length.bytes);
+  check(result, "getsockopt SO_PEERCRED", `descriptor ${fd}`);
+  return readCredentials(memory.view, 0);
+}
+
+/** The error that waits on a socket (0 for none), which this call clears. */
+export function socketError(fd: Fd): number {
+  const memory = new Memory(4);
+  const length = new Memory(4);
+  length.view.setUint32(0, 4, true);
+  const result = libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, memory.bytes, length.bytes);
+  check(result, "getsockopt SO_ERROR", `descriptor ${fd}`);
+  return memory.view.getInt32(0, true);
+}
+
+function readCredentials(view: DataView, at: number): Credentials {
+  return {
+    pid: view.getInt32(at, true),
+    uid: view.getUint32(at + 4, true),
+    gid: view.getUint32(at + 8, true),
+  };
+}
+
+/** The buffers of one receiver; reuse one for many calls. */
+export class ReceiveBuffer {
+  readonly data: Memory;
+  readonly control = new Memory(CONTROL_SIZE);
+  readonly header = new Memory(MSGHDR_SIZE);
+  readonly #vector = new Memory(IOVEC_SIZE);
+
+  /** @param size the longest message, in bytes */
+  constructor(readonly size: number) {
+    this.data = new Memory(size);
+    this.#vector.setWord(0, this.data.address);
+    this.#vector.setWord(8, size);
+    this.header.setWord(16, this.#vector.address);
+    this.header.setWord(24, 1);
+    this.header.setWord(32, this.control.address);
+  }
+}
+
+/**
+ * recvmsg(2) without waiting. Received descriptors are close-on-exec.
+ *
+ * @returns undefined if nothing waits; `data` is empty at a stream's end. `data`
+ *   is a copy, so it outlives the next call.
+ * @throws {SystemError}
+ */
+export function receive(fd: Fd, buffer: ReceiveBuffer): Received | undefined {
+  const { header, control } = buffer;
+  header.setWord(40, CONTROL_SIZE);
+  header.view.setInt32(48, 0, true);
+  const length = libc.recvmsg(fd, header.bytes, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (length < 0) {
+    const error = new SystemError("recvmsg", lastErrno(), `descriptor ${fd}`);
+    if (error.code === "EAGAIN" || error.code === "EINTR") return undefined;
+    throw error;
+  }
+  const flags = header.view.getInt32(48, true);
+  const received: Received = {
+    data: buffer.data.bytes.slice(0, Number(length)),
+    fds: [],
+    truncated: (flags & MSG_TRUNC) !== 0,
+    controlTruncated: (flags & MSG_CTRUNC) !== 0,
+  };
+  const controlLength = header.getWord(40);
+  for (let at = 0; at + CMSG_HEADER <= controlLength; ) {
+    const size = control.getWord(at);
+    if (size < CMSG_HEADER) break;
+    const level = control.view.getInt32(at + 8, true);
+    const type = control.view.getInt32(at + 12, true);
+    if (level === SOL_SOCKET && type === SCM_RIGHTS) {
+      for (let from = at + CMSG_HEADER; from + 4 <= at + size; from += 4) {
+        received.fds.push(control.view.getInt32(from, true));
+      }
+    } else if (level === SOL_SOCKET && type === SCM_CREDENTIALS) {
+      received.credentials = readCredentials(control.view, at + CMSG_HEADER);
+    }
+    at += (size + 7) & ~7;
+  }
+  return received;
+}
+
+/**
+ * sendmsg(2) without waiting, with descriptors if there are any. The caller keeps them.
+ *
+ * @returns how many bytes went out, or undefined if the socket takes none now
+ * @throws {SystemError} EPIPE if the other end is gone (no SIGPIPE is raised)
+ */
+export function send(fd: Fd, data: Uint8Array, fds: readonly Fd[] = []): number | undefined {
+  if (fds.length > MOST_DESCRIPTORS) {
+    throw new RangeError(`${fds.length} descriptors in one message: at most ${MOST_DESCRIPTORS}`);
+  }
+  const payload = new Memory(Math.max(1, data.length));
+  payload.bytes.set(data);
+  const vector = new Memory(IOVEC_SIZE);
+  vector.setWord(0, payload.address);
+  vector.setWord(8, data.length);
+  const header = new Memory(MSGHDR_SIZE);
+  header.setWord(16, vector.address);
+  header.setWord(24, 1);
+  const control = new Memory(cmsgSpace(fds.length * 4));
+  if (fds.length > 0) {
+    control.setWord(0, CMSG_HEADER + fds.length * 4);
+    control.view.setInt32(8, SOL_SOCKET, true);
+    control.view.setInt32(12, SCM_RIGHTS, true);
+    for (const [index, passed] of fds.entries()) {
+      control.view.setInt32(CMSG_HEADER + index * 4, passed, true);
+    }
+    header.setWord(32, control.address);
+    header.setWord(40, cmsgSpace(fds.length * 4));
+  }
+  const sent = libc.sendmsg(fd, header.bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0) return Number(sent);
+  const error = new SystemError("sendmsg", lastErrno(), `descriptor ${fd}`);
+  if (error.code === "EAGAIN" || error.code === "EINTR") return undefined;
+  throw error;
+}
