@@ -74,6 +74,45 @@ export function signalOnParentDeath(signal: NodeJS.Signals): void {
   check(result, "prctl PR_SET_PDEATHSIG", signal);
 }
 
+/** How many files a process may have open (RLIMIT_NOFILE in getrlimit(2)); Infinity for no limit. */
+export interface OpenFilesLimit {
+  soft: number;
+  hard: number;
+}
+
+/**
+ * The limit of open files of any process, from /proc/PID/limits, which everybody may read.
+ *
+ * @returns undefined if there is no such process or /proc hides it
+ */
+export function openFilesLimit(pid: number): OpenFilesLimit | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/limits`, "utf8");
+    const line = /^Max open files +(\d+|unlimited) +(\d+|unlimited)/m.exec(text);
+    const value = (word = "unlimited") => (word === "unlimited" ? Infinity : Number(word));
+    return line ? { soft: value(line[1]), hard: value(line[2]) } : undefined;
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH", "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Sets how many files this process may have open; see prlimit(2).
+ *
+ * @throws {SystemError} EINVAL if soft is above hard, EPERM if hard is above what it was
+ */
+export function setOpenFilesLimit({ soft, hard }: OpenFilesLimit): void {
+  const RLIMIT_NOFILE = 7;
+  const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
+  const value = (limit: number) => (limit === Infinity ? RLIM_INFINITY : BigInt(limit));
+  const memory = new Memory(16);
+  memory.view.setBigUint64(0, value(soft), true);
+  memory.view.setBigUint64(8, value(hard), true);
+  const result = libc.prlimit(0, RLIMIT_NOFILE, memory.bytes, null);
+  check(result, "prlimit RLIMIT_NOFILE", `${soft} to ${hard}`);
+}
+
 /** Names the calling thread, as `ps -o comm` shows it (15 bytes at most). */
 export function setProcessName(name: string): void {
   const memory = new Memory(16);
