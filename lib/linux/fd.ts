@@ -1,5 +1,5 @@
 /** Plain operations on file descriptors. */
-import { check, hasCode } from "./errors.ts";
+import { check } from "./errors.ts";
 import { cString, libc, Memory } from "./libc.ts";
 
 /** A number that the kernel gave us for an open file. Whoever holds it closes it, once. */
@@ -8,7 +8,6 @@ export type Fd = number;
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
-export const O_CREAT = 0o100;
 export const O_NONBLOCK = 0o4000;
 export const O_ASYNC = 0o20000;
 export const O_CLOEXEC = 0o2000000;
@@ -69,24 +68,6 @@ export function closeOnExecFrom(first: number): void {
     "close_range",
     `descriptors from ${first}`,
   );
-}
-
-/**
- * flock(2): takes the exclusive lock of an open file without waiting. It is let go when the
- * descriptor is closed, and so by a process that dies, too.
- *
- * @returns false if somebody else holds it
- * @throws {SystemError}
- */
-export function tryLock(fd: Fd): boolean {
-  const LOCK_EX_NB = 6;
-  try {
-    check(libc.flock(fd, LOCK_EX_NB), "flock", `descriptor ${fd}`);
-    return true;
-  } catch (error) {
-    if (hasCode(error, "EAGAIN", "EINTR")) return false;
-    throw error;
-  }
 }
 
 const scratch = new Memory(65536);

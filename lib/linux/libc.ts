@@ -21,7 +21,6 @@ const library = dlopen("libc.so.6", {
   close_range: { args: [T.u32, T.u32, T.i32], returns: T.i32 },
   connect: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
   fcntl: { args: [T.i32, T.i32, T.i64], returns: T.i32 },
-  flock: { args: [T.i32, T.i32], returns: T.i32 },
   fstat: { args: [T.i32, T.ptr], returns: T.i32 },
   getgrgid_r: { args: [T.u32, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
   getgrnam_r: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
