@@ -33,6 +33,12 @@ const resolve = async <Value>(value: Value | (() => Value | Promise<Value>)): Pr
   typeof value === "function" ? await (value as () => Value | Promise<Value>)() : value;
 
 /**
+ * A command that has an argument of this name (a positional one, not required) passes what follows
+ * `--` on to another program: its `run` finds those words in `data`, and they count for nothing else.
+ */
+export const PASSED_ON = "--";
+
+/**
  * Parses the arguments, runs the command, and sets the process's exit status.
  * It returns when the command does; a daemon's goes on in the event loop.
  */
@@ -49,8 +55,12 @@ export async function run(command: AnyCommand, args = process.argv.slice(2)): Pr
       process.stdout.write(`${name} ${version}\n`);
       return;
     }
-    await refuseUnknown(target, rest);
-    await runCommand(command, { rawArgs: args });
+    const passes = PASSED_ON in ((await resolve(target.args)) ?? {});
+    const own = passes ? before : rest;
+    await refuseUnknown(target, own);
+    // Without its subcommands, or citty would take the first argument for the name of one.
+    const { subCommands: _, ...alone } = target;
+    await runCommand(alone, { rawArgs: own, ...(passes && { data: rest.slice(own.length + 1) }) });
   } catch (error) {
     process.exitCode = report(name, error);
   }
@@ -81,7 +91,9 @@ async function descend(command: AnyCommand, args: string[]) {
     const subCommands = (await resolve(target.subCommands)) as SubCommandsDef | undefined;
     const word = rest[0];
     if (!subCommands || word === undefined || word.startsWith("-")) break;
-    const next = subCommands[word];
+    const next = Object.hasOwn(subCommands, word) ? subCommands[word] : undefined;
+    // A command that also runs by itself takes the word as its argument.
+    if (!next && target.run) break;
     if (!next) throw new UsageFailure(`there is no subcommand ${word}`);
     parent = target;
     target = (await resolve(next)) as AnyCommand;
@@ -106,7 +118,9 @@ async function refuseUnknown(command: AnyCommand, args: string[]): Promise<void>
     if (key === "_" || knownPlain.has(plain(key))) continue;
     throw new UsageFailure(`there is no option --${key}`);
   }
-  const places = names.filter((name) => definitions[name]?.type === "positional").length;
+  const places = names.filter(
+    (name) => definitions[name]?.type === "positional" && name !== PASSED_ON,
+  ).length;
   const takesMore = names.some((name) => name === "_");
   const given = parsed._.length;
   if (given > places && !takesMore) {
