@@ -60,7 +60,7 @@ export async function hostKind(): Promise<HostKind> {
 
 /** ${XDG_CACHE_HOME:-~/.cache}/protocol7 (XDG base directories: a relative path is ignored). */
 export function cacheDir(): string {
-  const base = process.env["XDG_CACHE_HOME"];
+  const base = process.env.XDG_CACHE_HOME;
   return join(base?.startsWith("/") ? base : join(homedir(), ".cache"), "protocol7");
 }
 

@@ -1,0 +1,103 @@
+/** Makes a bare root into the test system: stand-ins, the live user, greetd, OpenRC's settings. */
+import { chmod, cp, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { merged, upper, withOverlay } from "./container.ts";
+
+/** Who greetd logs in at boot. */
+export const LIVE_USER = "liveuser";
+
+const CHECKOUT = join(import.meta.dir, "../..");
+
+/** The parts of the live system's overlay that the test system shares with it. */
+const FROM_AIROOTFS = [
+  "etc/skel",
+  "usr/local/bin",
+  "usr/share/wayland-sessions",
+  "usr/share/xsessions",
+];
+
+/** Our stand-ins and the runlevel each is in; protocol7-core's own services it adds itself. */
+const STANDINS: Readonly<Record<string, string>> = {
+  devfs: "sysinit",
+  sysfs: "sysinit",
+  root: "boot",
+  localmount: "boot",
+  hostname: "boot",
+  bootmisc: "boot",
+  loopback: "boot",
+  // Debian's own: keeps the dependency cache for the next boot.
+  savecache: "shutdown",
+};
+
+/**
+ * greetd without a terminal, since terminals are the host's. Sway draws into memory: the test
+ * system has no graphics card; on real hardware none of these variables is set.
+ */
+const GREETD = `[terminal]
+vt = "none"
+
+[initial_session]
+command = "env WLR_BACKENDS=headless WLR_RENDERER=pixman WLR_LIBINPUT_NO_DEVICES=1 /usr/local/bin/lainos-session-sway"
+user = "${LIVE_USER}"
+
+# What follows when that session ends: a greeter that asks for nothing and stays.
+[default_session]
+command = "/usr/bin/sleep infinity"
+user = "_greetd"
+`;
+
+/** What the session shows, since nobody types into it. */
+const SWAY = `exec foot --title session sh -c 'loginctl --no-pager session-status; exec sleep infinity'
+exec foot --title services sh -c 'rc-status; exec sleep infinity'
+`;
+
+const FILES: Readonly<Record<string, string>> = {
+  "etc/rc.conf": `rc_parallel="NO"
+rc_logger="YES"
+rc_cgroup_mode="unified"
+rc_tty_number=0
+unicode="YES"
+`,
+  "etc/hostname": "lainos\n",
+  "etc/hosts": "127.0.0.1 localhost lainos\n",
+  "etc/fstab": "",
+  "etc/greetd/config.toml": GREETD,
+  "etc/sway/config.d/90-test-system.conf": SWAY,
+};
+
+/** Before the package is installed: what its services need to be there. */
+export async function addStandins(name: string): Promise<void> {
+  const root = upper(name);
+  const from = join(import.meta.dir, "openrc-standins");
+  for (const script of await readdir(from)) {
+    const target = join(root, "etc/init.d", script);
+    await mkdir(dirname(target), { recursive: true });
+    await cp(join(from, script), target);
+    await chmod(target, 0o755);
+  }
+  for (const [script, runlevel] of Object.entries(STANDINS)) {
+    const target = join(root, "etc/runlevels", runlevel, script);
+    await mkdir(dirname(target), { recursive: true });
+    await symlink(`/etc/init.d/${script}`, target);
+  }
+}
+
+/** After the package is installed, so that what we write is not in its way. */
+export async function configure(name: string, rootfs: string, signal?: AbortSignal): Promise<void> {
+  const root = upper(name);
+  for (const part of FROM_AIROOTFS) {
+    await cp(join(CHECKOUT, "airootfs", part), join(root, part), { recursive: true });
+  }
+  for (const [path, text] of Object.entries(FILES)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), text);
+  }
+  await withOverlay(name, rootfs, ["chroot", merged(name), "sh", "-euc", ADD_USERS], signal);
+}
+
+/** No password: the live user's is empty and root's is locked, as `exec` needs neither. */
+const ADD_USERS = `
+for group in seat input render; do getent group "$group" >/dev/null || groupadd -r "$group"; done
+useradd -m -u 1000 -s /bin/bash -G audio,video,input,render,seat ${LIVE_USER}
+passwd -d ${LIVE_USER} >/dev/null
+`;

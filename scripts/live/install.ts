@@ -1,0 +1,126 @@
+/** Puts protocol7-core into the test system the way a user gets it: by pacman from a repository. */
+import { lstat, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { $ } from "zx";
+import { HostError } from "../host.ts";
+import { makeRepository, REPOSITORY } from "../package.ts";
+import { merged, upper, withOverlay } from "./container.ts";
+import { missing, stateDir } from "./state.ts";
+
+const EXECUTABLES = [
+  "lainos-audio-init",
+  "lainos-dbus-bridge",
+  "lainos-ghost-units",
+  "lainos-init",
+  "lainos-net-init",
+  "lainos-notifyd",
+];
+
+/** Which Debian package fills which dependency of ours; pacman knows nothing of dpkg's. */
+const FILLED_BY: Readonly<Record<string, string>> = {
+  bash: "bash",
+  coreutils: "coreutils",
+  dbus: "dbus",
+  glibc: "libc6",
+  greetd: "greetd",
+  kmod: "kmod",
+  openrc: "openrc",
+  pam: "libpam-runtime",
+  procps: "procps",
+  "procps-ng": "procps",
+  seatd: "seatd",
+  shadow: "passwd",
+  "systemd-libs": "libsystemd0",
+  "util-linux": "util-linux",
+};
+
+/**
+ * Installs the package into the overlay from a repository made for it.
+ * @throws HostError where pacman fails, and where it says that all is well and something is missing:
+ * a scriptlet that fails leaves its exit status 0.
+ */
+export async function installPackage(
+  name: string,
+  rootfs: string,
+  packageFile: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const dir = stateDir(name);
+  const root = merged(name);
+  const repository = join(dir, "repository");
+  await makeRepository(repository, [packageFile]);
+  await mkdir(join(upper(name), "var/lib/pacman"), { recursive: true });
+  await writeFile(
+    join(dir, "pacman.conf"),
+    `[options]\nArchitecture = x86_64\nSigLevel = Never\n[${REPOSITORY}]\nServer = file://${repository}\n`,
+  );
+  const output = await withOverlay(
+    name,
+    rootfs,
+    [
+      // Each path by itself: --root alone leaves the host's own database, cache and log in use.
+      ...["pacman", "--root", root, "--dbpath", join(root, "var/lib/pacman")],
+      ...["--cachedir", join(dir, "pacman-cache"), "--hookdir", join(root, "etc/pacman.d/hooks")],
+      ...["--logfile", join(root, "var/log/pacman.log"), "--gpgdir", join(dir, "gnupg")],
+      ...["--config", join(dir, "pacman.conf"), "--noconfirm", "--noprogressbar"],
+      ...(await assumedInstalled(packageFile, rootfs)),
+      ...["-Sy", "protocol7-core"],
+    ],
+    signal,
+  );
+  await checkEffects(upper(name), output);
+}
+
+/**
+ * `--assume-installed NAME=VERSION` for exactly the dependencies that the root's Debian packages
+ * fill, with Debian's version of them.
+ */
+async function assumedInstalled(packageFile: string, rootfs: string): Promise<string[]> {
+  const info = await $({ quiet: true })`bsdtar -xOf ${packageFile} .PKGINFO`;
+  const versions = await dpkgVersions(rootfs);
+  return [...info.stdout.matchAll(/^depend = ([^\s<>=]+)/gm)].flatMap(([, depend = ""]) => {
+    const version = versions.get(FILLED_BY[depend] ?? "");
+    if (version === undefined) {
+      throw new HostError(
+        `protocol7-core depends on ${depend}, which no Debian package of the test system fills: see FILLED_BY in scripts/live/install.ts`,
+      );
+    }
+    return ["--assume-installed", `${depend}=${version}`];
+  });
+}
+
+/** The installed packages and their upstream versions, without epoch and revision. */
+async function dpkgVersions(rootfs: string): Promise<Map<string, string>> {
+  const status = await readFile(join(rootfs, "var/lib/dpkg/status"), "utf8");
+  return new Map(
+    status.split("\n\n").flatMap((entry): [string, string][] => {
+      const name = /^Package: (.*)$/m.exec(entry)?.[1];
+      const version = /^Version: (?:\d+:)?([^-\n]*)/m.exec(entry)?.[1];
+      const installed = /^Status: install ok installed$/m.test(entry);
+      return name && version && installed ? [[name, version]] : [];
+    }),
+  );
+}
+
+async function checkEffects(root: string, output: string): Promise<void> {
+  const problems: string[] = [];
+  const inodes = new Set<number>();
+  for (const executable of EXECUTABLES) {
+    const found = await lstat(join(root, "usr/libexec/lainos", executable)).catch(missing);
+    if (found === undefined) problems.push(`/usr/libexec/lainos/${executable} is missing`);
+    else if (found.nlink >= EXECUTABLES.length) inodes.add(found.ino);
+    else problems.push(`/usr/libexec/lainos/${executable} is a copy and no hard link`);
+  }
+  if (inodes.size > 1) problems.push("the executables are several files instead of one");
+  const services = (await readdir(join(root, "etc/runlevels/default")).catch(missing)) ?? [];
+  if (!services.includes("lainos-dbus-bridge")) {
+    problems.push(
+      "lainos-dbus-bridge is not in the runlevel default: did the .install script run?",
+    );
+  }
+  if (problems.length > 0) {
+    throw new HostError(
+      `pacman ended well, but ${problems.join("; ")}\n  ${output.trim().split("\n").slice(-8).join("\n  ")}`,
+    );
+  }
+}

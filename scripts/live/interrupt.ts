@@ -1,0 +1,63 @@
+/** Ctrl-C, SIGTERM and a closed terminal: stop what runs, let the clean-up follow, then end. */
+import { readdir, readFile } from "node:fs/promises";
+import { constants } from "node:os";
+import { missing } from "./state.ts";
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+export class Interrupted extends Error {
+  override name = "Interrupted";
+  /** 128 and the signal's number, as a shell has it. */
+  readonly status: number;
+  constructor(signal: (typeof SIGNALS)[number]) {
+    super(`ended by ${signal}`);
+    this.status = 128 + constants.signals[signal];
+  }
+}
+
+/**
+ * Runs work that stops where the signal it is given aborts. Programs that the work waits for are
+ * ended, so that it fails at once and cleans up after itself.
+ * @throws Interrupted where a signal came, whatever the work threw for it.
+ */
+export async function onInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const handlers = SIGNALS.map((name) => {
+    const handler = () => {
+      controller.abort(new Interrupted(name));
+      endChildren().catch((error: Error) => console.error(`live: ${error.message}`));
+    };
+    process.on(name, handler);
+    return [name, handler] as const;
+  });
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    if (controller.signal.aborted) reportOther(error, controller.signal.reason);
+    controller.signal.throwIfAborted();
+    throw error;
+  } finally {
+    for (const [name, handler] of handlers) process.off(name, handler);
+  }
+}
+
+/** A clean-up that failed after the signal must not be lost behind it. */
+function reportOther(error: unknown, reason: unknown): void {
+  const wasAsked = error === reason || (error as Error).name === "AbortError";
+  if (!wasAsked) console.error(`live: ${(error as Error).message}`);
+}
+
+/** Programs run by zx are leaders of their own process groups: Ctrl-C does not reach them. */
+async function endChildren(): Promise<void> {
+  for (const task of await readdir("/proc/self/task")) {
+    const text = (await readFile(`/proc/self/task/${task}/children`, "utf8").catch(missing)) ?? "";
+    for (const child of text.split(" ").filter(Boolean).map(Number)) {
+      if (await isOwnGroup(child)) process.kill(-child, "SIGTERM");
+    }
+  }
+}
+
+async function isOwnGroup(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(missing);
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[2] === String(pid);
+}

@@ -1,0 +1,57 @@
+/** The host's mounts, by /proc/self/mountinfo (proc(5)). */
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { $ } from "zx";
+import { HostError } from "../host.ts";
+
+export interface Mount {
+  readonly point: string;
+  readonly type: string;
+}
+
+/** All mounts of this mount namespace, in the order in which they were made. */
+export async function mounts(): Promise<Mount[]> {
+  return parseMountinfo(await readFile("/proc/self/mountinfo", "utf8"));
+}
+
+/** Blanks and backslashes in a path are written as three octal digits. */
+export function parseMountinfo(text: string): Mount[] {
+  return text.split("\n").flatMap((line) => {
+    const [left, right] = line.split(" - ");
+    const point = left?.split(" ")[4];
+    const type = right?.split(" ")[0];
+    if (point === undefined || type === undefined) return [];
+    const octal = (_: string, digits: string) => String.fromCharCode(Number.parseInt(digits, 8));
+    return [{ point: point.replace(/\\([0-7]{3})/g, octal), type }];
+  });
+}
+
+/**
+ * Unmounts everything at and below a folder, the last mount first. One that stays busy for three
+ * seconds (a process elsewhere has a file of it open) is detached and named in the error.
+ * @throws HostError where a mount had to be detached or could not even be.
+ */
+export async function unmountBelow(folder: string): Promise<void> {
+  const ours = (await mounts())
+    .map(({ point }) => point)
+    .filter((point) => point === folder || point.startsWith(`${folder}/`))
+    .reverse();
+  const busy: string[] = [];
+  for (const point of ours) {
+    const failed = await unmount(point);
+    if (failed === undefined) continue;
+    busy.push(failed);
+    await $({ quiet: true })`umount --lazy ${point}`;
+  }
+  if (busy.length > 0) throw new HostError(`detached while in use: ${busy.join("; ")}`);
+}
+
+/** What umount says where the mount is still busy after three seconds; undefined where it is gone. */
+async function unmount(point: string): Promise<string | undefined> {
+  for (let tries = 0; ; tries++) {
+    const done = await $({ nothrow: true, quiet: true })`umount ${point}`;
+    if (done.exitCode === 0) return undefined;
+    if (tries === 30) return done.stderr.trim();
+    await sleep(100);
+  }
+}

@@ -1,0 +1,172 @@
+/** The Debian root file system without systemd that the test system runs on, built once and kept. */
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { $ } from "zx";
+import { cacheDir, HostError } from "../host.ts";
+import { debianSources, SUITE } from "./mirror.ts";
+import { rootsInUse } from "./state.ts";
+
+const PACKAGES = {
+  init: ["openrc", "kmod", "udev", "procps", "psmisc", "util-linux", "util-linux-extra"],
+  bus: ["dbus", "dbus-bin", "dbus-daemon", "polkitd", "libsystemd0", "libsystemd-shared"],
+  login: ["greetd", "seatd", "login", "passwd", "libpam-modules", "libpam-runtime", "opendoas"],
+  shell: ["bash", "less", "zstd", "ncurses-base"],
+  net: ["iproute2", "nftables", "chrony", "iwd", "dhcpcd-base", "netbase"],
+  log: ["syslog-ng-core"],
+  wayland: ["sway", "swaybg", "swayidle", "foot", "grim", "fonts-dejavu-core", "libgl1-mesa-dri"],
+  x11: ["openbox", "xserver-xorg-core", "xinit", "xvfb", "xauth"],
+  sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils"],
+  standins: ["protocol7-test-logind", "systemd-standalone-sysusers", "systemd-standalone-tmpfiles"],
+} as const;
+
+/**
+ * Debian's packages ask for a logind; this one says that it is there, since ours is and comes by
+ * pacman, which dpkg knows nothing of. It keeps systemd and elogind out.
+ */
+const DUMMY_CONTROL = `Package: protocol7-test-logind
+Version: 1:300
+Architecture: all
+Maintainer: Protocol 7 <root@localhost>
+Provides: logind, default-logind, libpam-systemd (= 252), dbus-user-session, default-dbus-session-bus, dbus-session-bus, init
+Conflicts: systemd, elogind, systemd-sysv, libpam-systemd, libpam-elogind, sysvinit-core
+Description: Stands for logind where protocol7-core provides it
+`;
+
+/** Unmodified clients out of packages that must not be installed whole. */
+const CLIENTS = {
+  systemd: ["./bin/loginctl", "./usr/bin/busctl", "./bin/systemd-notify", "./bin/systemd-inhibit"],
+  "libpam-systemd": ["./lib/x86_64-linux-gnu/security/pam_systemd.so"],
+} as const;
+
+/** Left out to keep the cache small. */
+const EXCLUDED = [
+  "/usr/share/man/*",
+  "/usr/share/doc/*",
+  "/usr/share/locale/*",
+  "/usr/share/info/*",
+];
+
+/**
+ * Init scripts that openrc does not own are LSB ones: they need services that Debian's openrc
+ * lacks, and pacman would refuse to put ours in their place. No runlevel is kept either.
+ */
+const CLEAN_HOOK = `cd "$1/etc/init.d" && for script in *; do
+  grep -qx "/etc/init.d/$script" "$1/var/lib/dpkg/info/openrc.list" || rm -f "$script"
+done; find "$1/etc/runlevels" -type l -delete`;
+
+function clientsHook(): string {
+  const fetch = Object.entries(CLIENTS).map(
+    ([name, files]) =>
+      `apt-get -o APT::Sandbox::User=root download ${name} && ` +
+      `dpkg-deb --fsys-tarfile ${name}_*.deb | tar -x -C "$1" --keep-directory-symlink ${files.join(" ")}`,
+  );
+  return `cd "$CLIENTS_DIR" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" && ${fetch.join(" && ")}`;
+}
+
+/** What decides over the contents; a change of it makes a new root. */
+export function recipeKey(): string {
+  const recipe = [SUITE, PACKAGES, DUMMY_CONTROL, EXCLUDED, CLEAN_HOOK, clientsHook()];
+  return createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 16);
+}
+
+/**
+ * The path of the root file system, which is built where the cache has none of this recipe.
+ * It appears under its name only when it is whole; older ones that no test system uses are removed.
+ * @param onLine is told what the build prints.
+ * @throws HostError when the build fails.
+ */
+export async function ensureRootfs(
+  signal: AbortSignal,
+  onLine: (line: string) => void = () => {},
+): Promise<string> {
+  const base = join(cacheDir(), "rootfs");
+  const path = join(base, recipeKey());
+  await mkdir(base, { recursive: true });
+  if (await isDirectory(path)) return path;
+  const building = join(base, `.building-${process.pid}`);
+  const scratch = await mkdtemp(join(tmpdir(), "protocol7-rootfs-"));
+  try {
+    await bootstrap(building, scratch, signal, onLine);
+    await rename(building, path).catch(async (error: NodeJS.ErrnoException) => {
+      // Another run finished the same recipe first; its root is as good as ours.
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    });
+  } finally {
+    await rm(building, { recursive: true, force: true });
+    await rm(scratch, { recursive: true, force: true });
+  }
+  await prune(base, path);
+  return path;
+}
+
+async function bootstrap(
+  target: string,
+  scratch: string,
+  signal: AbortSignal,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const repository = await makeDummyRepository(scratch);
+  const sources = await debianSources();
+  const include = Object.values(PACKAGES).flat().join(",");
+  const excludes = EXCLUDED.map((glob) => `--dpkgopt=path-exclude=${glob}`);
+  // In a pid and mount namespace of its own, so that ending it ends all of it.
+  const build = $({
+    signal,
+    nothrow: true,
+    quiet: true,
+    env: { ...process.env, CLIENTS_DIR: scratch, LC_ALL: "C.UTF-8" },
+  })`unshare --pid --fork --kill-child --mount-proc \
+    mmdebstrap --mode=root --variant=minbase ${'--aptopt=APT::Install-Recommends "false"'} ${excludes} \
+    --include=${include} ${`--customize-hook=${clientsHook()}`} ${`--customize-hook=${CLEAN_HOOK}`} \
+    ${SUITE} ${target} ${sources} ${`deb [trusted=yes] copy://${repository} ./`}`;
+  let last: string[] = [];
+  for await (const line of build.stderr as AsyncIterable<Buffer>) {
+    const lines = line
+      .toString()
+      .split(/[\r\n]+/)
+      .filter((text) => text.trim() !== "");
+    last = [...last, ...lines].slice(-8);
+    for (const text of lines) onLine(text);
+  }
+  const done = await build;
+  signal.throwIfAborted();
+  if (done.exitCode !== 0) {
+    throw new HostError(`mmdebstrap failed (${done.exitCode}):\n  ${last.join("\n  ")}`);
+  }
+}
+
+/** A flat apt repository with the dummy package in it. */
+async function makeDummyRepository(scratch: string): Promise<string> {
+  const tree = join(scratch, "dummy");
+  const repository = join(scratch, "repository");
+  await mkdir(repository);
+  await Bun.write(join(tree, "DEBIAN", "control"), DUMMY_CONTROL);
+  const deb = join(repository, "protocol7-test-logind.deb");
+  await $({ quiet: true })`dpkg-deb --root-owner-group --build ${tree} ${deb}`;
+  const bytes = await Bun.file(deb).bytes();
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const index = `${DUMMY_CONTROL}Filename: ./protocol7-test-logind.deb\nSize: ${bytes.length}\nSHA256: ${sha256}\n`;
+  await Bun.write(join(repository, "Packages"), index);
+  return repository;
+}
+
+async function prune(base: string, keep: string): Promise<void> {
+  const used = await rootsInUse();
+  for (const name of await readdir(base)) {
+    const path = join(base, name);
+    const builder = /^\.building-(\d+)$/.exec(name)?.[1];
+    const beingBuilt = builder !== undefined && (await isDirectory(`/proc/${builder}`));
+    if (path !== keep && !used.has(path) && !beingBuilt) {
+      await rm(path, { recursive: true, force: true });
+    }
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return readdir(path).then(
+    () => true,
+    () => false,
+  );
+}
