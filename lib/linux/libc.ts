@@ -74,7 +74,7 @@ export class Memory {
   constructor(size: number) {
     this.bytes = new Uint8Array(new ArrayBuffer(size));
     this.view = new DataView(this.bytes.buffer);
-    this.address = Number(ptr(this.bytes));
+    this.address = addressOf(this.bytes);
   }
 
   /** Writes a pointer (or size_t) of the machine's width at `offset`. */
@@ -86,6 +86,11 @@ export class Memory {
   getWord(offset: number): number {
     return Number(this.view.getBigUint64(offset, true));
   }
+}
+
+/** Where the bytes of a non-empty array are, for a C structure that points to them. */
+export function addressOf(bytes: Uint8Array): number {
+  return Number(ptr(bytes));
 }
 
 /**

@@ -17,6 +17,10 @@ type Drain = () => void;
 
 const watchers = new Map<Fd, Drain>();
 
+/** Bun's event loop ends although signal handlers wait; this interval, which never fires, holds it. */
+let held: Timer | undefined;
+const LONGEST_INTERVAL = 2 ** 31 - 1;
+
 function drainAll(): void {
   for (const [fd, drain] of [...watchers]) {
     if (watchers.get(fd) === drain) drain();
@@ -26,22 +30,34 @@ function drainAll(): void {
 /**
  * Calls `drain` whenever `fd` may have turned readable or writable, and once at
  * the start. `drain` must read (and write) until it would block, and must not throw.
+ * The process stays while any watch does.
  *
  * @returns a function that ends the watch; it does not close `fd`
  * @throws {SystemError} if the kernel cannot signal for this kind of file
  */
 export function onReadiness(fd: Fd, drain: Drain): () => void {
-  if (watchers.size === 0) process.on("SIGIO", drainAll);
+  if (watchers.size === 0) {
+    process.on("SIGIO", drainAll);
+    held = setInterval(() => {}, LONGEST_INTERVAL);
+  }
   watchers.set(fd, drain);
-  setAsync(fd);
+  const end = () => {
+    if (watchers.get(fd) !== drain) return;
+    watchers.delete(fd);
+    if (watchers.size > 0) return;
+    process.off("SIGIO", drainAll);
+    clearInterval(held);
+  };
+  try {
+    setAsync(fd);
+  } catch (error) {
+    end();
+    throw error;
+  }
   queueMicrotask(() => {
     if (watchers.get(fd) === drain) drain();
   });
-  return () => {
-    if (watchers.get(fd) !== drain) return;
-    watchers.delete(fd);
-    if (watchers.size === 0) process.off("SIGIO", drainAll);
-  };
+  return end;
 }
 
 /**

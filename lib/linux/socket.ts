@@ -1,7 +1,7 @@
 /** Unix sockets with what Bun's lack: datagrams, descriptors and credentials; see unix(7). */
 import { check, SystemError } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
-import { lastErrno, libc, Memory } from "./libc.ts";
+import { addressOf, lastErrno, libc, Memory } from "./libc.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
@@ -250,6 +250,13 @@ export function receive(fd: Fd, buffer: ReceiveBuffer): Received | undefined {
   return received;
 }
 
+// One set of buffers serves every send: a send is done before the next can start.
+const outVector = new Memory(IOVEC_SIZE);
+const outHeader = new Memory(MSGHDR_SIZE);
+const outControl = new Memory(cmsgSpace(MOST_DESCRIPTORS * 4));
+outHeader.setWord(16, outVector.address);
+outHeader.setWord(24, 1);
+
 /**
  * sendmsg(2) without waiting, with descriptors if there are any. The caller keeps them.
  *
@@ -260,26 +267,22 @@ export function send(fd: Fd, data: Uint8Array, fds: readonly Fd[] = []): number 
   if (fds.length > MOST_DESCRIPTORS) {
     throw new RangeError(`${fds.length} descriptors in one message: at most ${MOST_DESCRIPTORS}`);
   }
-  const payload = new Memory(Math.max(1, data.length));
-  payload.bytes.set(data);
-  const vector = new Memory(IOVEC_SIZE);
-  vector.setWord(0, payload.address);
-  vector.setWord(8, data.length);
-  const header = new Memory(MSGHDR_SIZE);
-  header.setWord(16, vector.address);
-  header.setWord(24, 1);
-  const control = new Memory(cmsgSpace(fds.length * 4));
+  outVector.setWord(0, data.length > 0 ? addressOf(data) : 0);
+  outVector.setWord(8, data.length);
   if (fds.length > 0) {
-    control.setWord(0, CMSG_HEADER + fds.length * 4);
-    control.view.setInt32(8, SOL_SOCKET, true);
-    control.view.setInt32(12, SCM_RIGHTS, true);
+    outControl.setWord(0, CMSG_HEADER + fds.length * 4);
+    outControl.view.setInt32(8, SOL_SOCKET, true);
+    outControl.view.setInt32(12, SCM_RIGHTS, true);
     for (const [index, passed] of fds.entries()) {
-      control.view.setInt32(CMSG_HEADER + index * 4, passed, true);
+      outControl.view.setInt32(CMSG_HEADER + index * 4, passed, true);
     }
-    header.setWord(32, control.address);
-    header.setWord(40, cmsgSpace(fds.length * 4));
+    outHeader.setWord(32, outControl.address);
+    outHeader.setWord(40, cmsgSpace(fds.length * 4));
+  } else {
+    outHeader.setWord(32, 0);
+    outHeader.setWord(40, 0);
   }
-  const sent = libc.sendmsg(fd, header.bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+  const sent = libc.sendmsg(fd, outHeader.bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent >= 0) return Number(sent);
   const error = new SystemError("sendmsg", lastErrno(), `descriptor ${fd}`);
   if (error.code === "EAGAIN" || error.code === "EINTR") return undefined;

@@ -1,0 +1,59 @@
+/**
+ * The parts of dbus-next that we use, with the types that they really have, and
+ * the two fields of it that are not public: the stream under a bus (to claim
+ * descriptors and see its end) and its table of awaited replies (to drop one).
+ */
+import dbus, { type MessageLike } from "dbus-next";
+import type { USocket } from "usocket";
+
+export const Variant = dbus.Variant;
+export type Variant<Value = unknown> = import("dbus-next").Variant<Value>;
+export type RawSocket = USocket;
+
+/** A message as it arrived. */
+export interface Incoming {
+  type: number;
+  sender: string;
+  path: string;
+  interface: string | undefined;
+  member: string;
+  signature: string;
+  body: unknown[];
+  flags: number;
+  replySerial: number;
+  errorName: string | undefined;
+}
+
+/** dbus-next's own numbers; its type declarations give others. */
+export const MessageType = { METHOD_CALL: 1, METHOD_RETURN: 2, ERROR: 3, SIGNAL: 4 } as const;
+
+type Outgoing = { serial: number | null };
+
+export const Message = dbus.Message as unknown as {
+  new (message: Omit<MessageLike, "type" | "flags"> & { type?: number; flags?: number }): Outgoing;
+  newError(call: Incoming, name: string, text: string): Outgoing;
+  newMethodReturn(call: Incoming, signature: string, body: unknown[]): Outgoing;
+};
+
+export interface MessageBus {
+  readonly name: string;
+  call(message: Outgoing): Promise<Incoming | null>;
+  send(message: Outgoing): void;
+  newSerial(): number;
+  addMethodHandler(handle: (message: Incoming) => boolean): void;
+  disconnect(): void;
+  on(event: "connect", listener: () => void): void;
+  on(event: "error", listener: (error: Error) => void): void;
+  on(event: "message", listener: (message: Incoming) => void): void;
+  removeAllListeners(event: string): void;
+  /** Every reply that is awaited, by the serial of its call. */
+  readonly _methodReturnHandlers: Record<number, unknown>;
+  readonly _connection: { stream: USocket };
+}
+
+/** A client of the bus at `address` that passes descriptors. */
+export function createClientFor(address: string): { bus: MessageBus; socket: RawSocket } {
+  const options = { busAddress: address, negotiateUnixFd: true };
+  const bus = dbus.sessionBus(options) as unknown as MessageBus;
+  return { bus, socket: bus._connection.stream };
+}

@@ -1,0 +1,31 @@
+/** Errors that travel over the bus under a D-Bus error name. */
+
+/** A failed call: what a handler throws to answer with, and what a caller gets. */
+export class BusError extends Error {
+  constructor(
+    /** The D-Bus error name, `org.freedesktop.DBus.Error.AccessDenied`. */
+    readonly errorName: string,
+    message: string,
+  ) {
+    super(message);
+    this.name = "BusError";
+  }
+}
+
+const standard = (name: string) => (message: string) =>
+  new BusError(`org.freedesktop.DBus.Error.${name}`, message);
+
+/** The D-Bus specification's own errors, by the end of their names. */
+export const busErrors = {
+  accessDenied: standard("AccessDenied"),
+  failed: standard("Failed"),
+  invalidArgs: standard("InvalidArgs"),
+  limitsExceeded: standard("LimitsExceeded"),
+  noReply: standard("NoReply"),
+  notSupported: standard("NotSupported"),
+  propertyReadOnly: standard("PropertyReadOnly"),
+  unknownInterface: standard("UnknownInterface"),
+  unknownMethod: standard("UnknownMethod"),
+  unknownObject: standard("UnknownObject"),
+  unknownProperty: standard("UnknownProperty"),
+};

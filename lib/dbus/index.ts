@@ -1,0 +1,13 @@
+/** D-Bus: dbus-next with descriptors both ways, typed interfaces, and the callers' credentials. */
+export {
+  type Caller,
+  Connection,
+  type IncomingCall,
+  type Request,
+  systemBusAddress,
+} from "./connection.ts";
+export { Variant } from "./dbus-next.ts";
+export { BusError, busErrors } from "./errors.ts";
+export { type CallContext, type Interface, membersOf } from "./interface.ts";
+export { escapeLabel, unescapeLabel } from "./label.ts";
+export { type Folder, ObjectTree } from "./tree.ts";

@@ -1,0 +1,130 @@
+/**
+ * Interfaces as data: names, signatures, handlers and annotations, from which
+ * introspection, Get, GetAll, Set and PropertiesChanged all come.
+ */
+import { Variant } from "./dbus-next.ts";
+import { type Body, type Result, splitSignature } from "./signature.ts";
+
+/** What a handler knows of the call that it answers, besides the arguments. */
+export interface CallContext {
+  /** The caller's unique name. */
+  readonly sender: string;
+  /** The object path that it called. */
+  readonly path: string;
+  /** The caller is ready to answer a password prompt. */
+  readonly interactive: boolean;
+  /** The caller's uid and pid, as the bus vouches for them. */
+  caller(): Promise<{ uid: number; pid: number }>;
+  /** Keeps a received descriptor: those not kept are closed when the call ends. */
+  keep(fd: number): number;
+}
+
+/** org.freedesktop.DBus.Property.EmitsChangedSignal, in the D-Bus specification's words. */
+export type EmitsChanged = "true" | "invalidates" | "const" | "false";
+
+export interface Argument {
+  name: string;
+  type: string;
+}
+
+export interface MethodMember<Target> {
+  kind: "method";
+  in: Argument[];
+  out: Argument[];
+  inSignature: string;
+  outSignature: string;
+  handle(target: Target, body: unknown[], call: CallContext): Promise<unknown[]>;
+}
+
+export interface PropertyMember<Target> {
+  kind: "property";
+  type: string;
+  emits: EmitsChanged;
+  get(target: Target): Variant;
+  set?: (target: Target, value: unknown, call: CallContext) => Promise<void>;
+}
+
+export interface SignalMember {
+  kind: "signal";
+  arguments: Argument[];
+  signature: string;
+}
+
+export type Member<Target> = MethodMember<Target> | PropertyMember<Target> | SignalMember;
+
+/** One D-Bus interface of objects of the class `Target`. */
+export interface Interface<Target> {
+  name: string;
+  members: Record<string, Member<Target>>;
+}
+
+function toArguments(signature: string, names: readonly string[], where: string): Argument[] {
+  const types = splitSignature(signature);
+  if (types.length !== names.length) {
+    throw new TypeError(`${where} ${signature} has ${types.length} types, ${names.length} names`);
+  }
+  return types.map((type, index) => ({ name: names[index] ?? "", type }));
+}
+
+/** The three kinds of member, for objects of the class `Target`. */
+export function membersOf<Target>() {
+  return {
+    /**
+     * A method. Its handler gets the arguments as `input` types them, and
+     * returns nothing, one value, or a tuple, as `output` says. It answers with
+     * an error by throwing a BusError.
+     */
+    method<const In extends string, const Out extends string>(
+      input: In,
+      inNames: readonly string[],
+      output: Out,
+      outNames: readonly string[],
+      handle: (
+        target: Target,
+        body: Body<In>,
+        call: CallContext,
+      ) => Result<Out> | Promise<Result<Out>>,
+    ): MethodMember<Target> {
+      const out = toArguments(output, outNames, "output");
+      // The types hold for whoever writes a handler; here the signature is checked at run time.
+      const untyped = handle as unknown as (...values: unknown[]) => unknown;
+      return {
+        kind: "method",
+        in: toArguments(input, inNames, "input"),
+        out,
+        inSignature: input,
+        outSignature: output,
+        async handle(target, body, call) {
+          const result = await untyped(target, body, call);
+          if (out.length === 0) return [];
+          return out.length === 1 ? [result] : (result as unknown[]);
+        },
+      };
+    },
+
+    /** A property, read-only without `set`. */
+    property<const Type extends string>(
+      type: Type,
+      emits: EmitsChanged,
+      get: (target: Target) => Result<Type>,
+      set?: (target: Target, value: Result<Type>, call: CallContext) => void | Promise<void>,
+    ): PropertyMember<Target> {
+      const member: PropertyMember<Target> = {
+        kind: "property",
+        type,
+        emits,
+        get: (target) => new Variant<unknown>(type, get(target)),
+      };
+      if (set) {
+        const untyped = set as unknown as (...values: unknown[]) => unknown;
+        member.set = async (target, value, call) => void (await untyped(target, value, call));
+      }
+      return member;
+    },
+
+    /** A signal; `ObjectTree.emit` sends it. */
+    signal(signature: string, names: readonly string[]): SignalMember {
+      return { kind: "signal", arguments: toArguments(signature, names, "signal"), signature };
+    },
+  };
+}

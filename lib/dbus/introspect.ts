@@ -1,0 +1,82 @@
+/** Introspection data; see "Introspection Data Format" in the D-Bus specification. */
+import type { Argument, Interface, Member } from "./interface.ts";
+
+const DOCTYPE =
+  '<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"\n' +
+  '"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">\n';
+
+const STANDARD = ` <interface name="org.freedesktop.DBus.Peer">
+  <method name="Ping"/>
+  <method name="GetMachineId">
+   <arg type="s" name="machine_uuid" direction="out"/>
+  </method>
+ </interface>
+ <interface name="org.freedesktop.DBus.Introspectable">
+  <method name="Introspect">
+   <arg name="xml_data" type="s" direction="out"/>
+  </method>
+ </interface>
+`;
+
+const PROPERTIES = ` <interface name="org.freedesktop.DBus.Properties">
+  <method name="Get">
+   <arg name="interface_name" direction="in" type="s"/>
+   <arg name="property_name" direction="in" type="s"/>
+   <arg name="value" direction="out" type="v"/>
+  </method>
+  <method name="GetAll">
+   <arg name="interface_name" direction="in" type="s"/>
+   <arg name="props" direction="out" type="a{sv}"/>
+  </method>
+  <method name="Set">
+   <arg name="interface_name" direction="in" type="s"/>
+   <arg name="property_name" direction="in" type="s"/>
+   <arg name="value" direction="in" type="v"/>
+  </method>
+  <signal name="PropertiesChanged">
+   <arg type="s" name="interface_name"/>
+   <arg type="a{sv}" name="changed_properties"/>
+   <arg type="as" name="invalidated_properties"/>
+  </signal>
+ </interface>
+`;
+
+const argumentLines = (list: Argument[], direction?: "in" | "out") =>
+  list.map(
+    ({ name, type }) =>
+      `   <arg type="${type}" name="${name}"${direction ? ` direction="${direction}"` : ""}/>\n`,
+  );
+
+function memberXml(name: string, member: Member<never>): string {
+  if (member.kind === "property") {
+    const access = member.set ? "readwrite" : "read";
+    const emits =
+      member.emits === "true"
+        ? ""
+        : `   <annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="${member.emits}"/>\n`;
+    return element("property", `name="${name}" type="${member.type}" access="${access}"`, emits);
+  }
+  if (member.kind === "signal") {
+    return element("signal", `name="${name}"`, argumentLines(member.arguments).join(""));
+  }
+  const lines = [...argumentLines(member.in, "in"), ...argumentLines(member.out, "out")];
+  return element("method", `name="${name}"`, lines.join(""));
+}
+
+function element(kind: string, attributes: string, inside: string): string {
+  if (inside === "") return `  <${kind} ${attributes}/>\n`;
+  return `  <${kind} ${attributes}>\n${inside}  </${kind}>\n`;
+}
+
+/** The introspection document of an object with these interfaces and the nodes below it. */
+export function introspection(interfaces: Interface<never>[], children: string[]): string {
+  const own = interfaces.map(({ name, members }) => {
+    const inside = Object.entries(members).map(([member, definition]) =>
+      memberXml(member, definition),
+    );
+    return ` <interface name="${name}">\n${inside.join("")} </interface>\n`;
+  });
+  const nodes = children.map((child) => ` <node name="${child}"/>\n`);
+  const standard = STANDARD + (interfaces.length > 0 ? PROPERTIES : "");
+  return `${DOCTYPE}<node>\n${standard}${own.join("")}${nodes.join("")}</node>\n`;
+}

@@ -1,0 +1,331 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  BusError,
+  busErrors,
+  Connection,
+  escapeLabel,
+  type Interface,
+  membersOf,
+  ObjectTree,
+  unescapeLabel,
+} from "../../lib/dbus/index.ts";
+import { splitSignature } from "../../lib/dbus/signature.ts";
+import { close, O_RDONLY, open, readSome } from "../../lib/linux/index.ts";
+import { onBus, type PrivateBus, startBus } from "./private-bus.ts";
+
+const NAME = "com.example.Cupboard";
+const PATH = "/com/example/Cupboard";
+
+interface Cup {
+  name: string;
+  full: boolean;
+  volume: number;
+}
+
+const { method, property, signal } = membersOf<Cup>();
+const cupInterface: Interface<Cup> = {
+  name: "com.example.Cup",
+  members: {
+    Pour: method("bs", ["full", "name"], "s", ["said"], async (cup, [full, name], call) => {
+      const { uid } = await call.caller();
+      cup.full = full;
+      return `${name} by ${uid}`;
+    }),
+    Two: method("", [], "sa(uo)", ["a", "b"], (_cup) => ["x", [[1, "/a"]]]),
+    Refuse: method("", [], "", [], () => {
+      throw new BusError("com.example.Broken", "it is broken");
+    }),
+    Crash: method("", [], "", [], () => {
+      throw new TypeError("a fault of ours");
+    }),
+    GiveFile: method("", [], "h", ["file"], (cup) => open(join(bus.folder, cup.name), O_RDONLY)),
+    TakeFile: method("h", ["file"], "s", ["text"], (_cup, [fd]) =>
+      Buffer.from(readSome(fd) ?? []).toString(),
+    ),
+    Name: property("s", "const", (cup) => cup.name),
+    Full: property("b", "true", (cup) => cup.full),
+    Volume: property(
+      "t",
+      "invalidates",
+      (cup) => BigInt(cup.volume),
+      (cup, value) => {
+        if (value > 1000n) throw busErrors.invalidArgs("too much");
+        cup.volume = Number(value);
+      },
+    ),
+    Who: property("(uo)", "false", (_cup) => [1000, "/x"]),
+    Emptied: signal("s", ["who"]),
+  },
+};
+
+let bus: PrivateBus;
+let server: Connection;
+let client: Connection;
+let tree: ObjectTree;
+const cups = new Map<string, Cup>();
+const faults: unknown[] = [];
+
+beforeAll(async () => {
+  bus = await startBus();
+  server = await Connection.open(bus.address);
+  tree = new ObjectTree(server, (_call, error) => faults.push(error));
+  tree.addObject(PATH, [cupInterface], { name: "top", full: false, volume: 1 });
+  tree.addFolder(`${PATH}/cups`, {
+    interfaces: [cupInterface],
+    find: (name) => cups.get(name),
+    names: () => [...cups.keys()],
+  });
+  await server.requestName(NAME);
+  client = await Connection.open(bus.address);
+});
+afterAll(async () => {
+  client.close();
+  server.close();
+  await bus.stop();
+});
+afterEach(() => {
+  cups.clear();
+  faults.length = 0;
+});
+
+const call = (member: string, signature = "", body: unknown[] = [], path = PATH) =>
+  client.call({
+    destination: NAME,
+    path,
+    interface: "com.example.Cup",
+    member,
+    signature,
+    body,
+  });
+/** How many sockets, pipes and files are open; Bun opens and closes anonymous inodes as it likes. */
+const openDescriptors = () =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return !readlinkSync(`/proc/self/fd/${fd}`).startsWith("anon_inode:");
+    } catch {
+      return false; // the one that lists the folder
+    }
+  }).length;
+
+describe("objects and interfaces", () => {
+  test("busctl reads the interface as it was declared", async () => {
+    const seen = await onBus(bus, "busctl", "introspect", NAME, PATH, "com.example.Cup");
+    expect(seen.stderr).toBe("");
+    const rows = seen.stdout.split("\n").map((line) => line.trim().replaceAll(/\s+/g, " "));
+    expect(rows).toContain(".Pour method bs s -");
+    expect(rows).toContain(".Two method - sa(uo) -");
+    expect(rows).toContain('.Name property s "top" const');
+    expect(rows).toContain(".Full property b false emits-change");
+    expect(rows).toContain(".Volume property t 1 emits-invalidation writable");
+    expect(rows).toContain(".Who property (uo) - -");
+    expect(rows).toContain(".Emptied signal s - -");
+  });
+
+  test("gdbus calls a method, with the caller's uid from the bus", async () => {
+    const who = ["get-property", NAME, PATH, "com.example.Cup", "Who"];
+    expect((await onBus(bus, "busctl", ...who)).stdout).toBe('(uo) 1000 "/x"\n');
+    const options = ["--system", "-d", NAME, "-o", PATH, "-m", "com.example.Cup.Pour"];
+    const seen = await onBus(bus, "gdbus", "call", ...options, "true", "tea");
+    expect(seen.stdout).toBe("('tea by 0',)\n");
+    expect(await call("Two")).toEqual(["x", [[1, "/a"]]]);
+  });
+
+  test("a folder's objects have escaped paths and come and go", async () => {
+    cups.set("1", { name: "one", full: true, volume: 2 });
+    const get = () =>
+      onBus(bus, "busctl", "get-property", NAME, `${PATH}/cups/_31`, "com.example.Cup", "Name");
+    expect((await get()).stdout).toBe('s "one"\n');
+    const nodes = await onBus(bus, "busctl", "tree", "--list", NAME);
+    expect(nodes.stdout.split("\n")).toContain(`${PATH}/cups/_31`);
+    cups.clear();
+    const gone = await get();
+    expect(gone.code).toBe(1);
+    expect(gone.stderr).toContain("Unknown object");
+  });
+
+  test("a property is set if it may be, and the handler may refuse", async () => {
+    const set = (name: string, type: string, value: string) =>
+      onBus(bus, "busctl", "set-property", NAME, PATH, "com.example.Cup", name, type, value);
+    expect((await set("Volume", "t", "7")).code).toBe(0);
+    expect((await set("Volume", "t", "5000")).stderr).toContain("too much");
+    expect((await set("Volume", "s", "x")).stderr).toContain("is of type 't'");
+    expect((await set("Name", "s", "x")).stderr).toContain("not writable");
+    expect((await set("Nothing", "s", "x")).stderr).toContain("Unknown property");
+  });
+
+  test("errors keep their names; a fault of ours is Failed and reported", async () => {
+    expect(call("Refuse")).rejects.toMatchObject({
+      errorName: "com.example.Broken",
+      message: "it is broken",
+    });
+    await expect(call("Crash")).rejects.toMatchObject({
+      errorName: "org.freedesktop.DBus.Error.Failed",
+    });
+    expect(faults).toHaveLength(1);
+    const name = (end: string) => ({ errorName: `org.freedesktop.DBus.Error.${end}` });
+    await expect(call("Missing")).rejects.toMatchObject(name("UnknownMethod"));
+    await expect(call("constructor")).rejects.toMatchObject(name("UnknownMethod"));
+    await expect(call("Pour", "s", ["x"])).rejects.toMatchObject(name("InvalidArgs"));
+    await expect(call("Two", "", [], "/nowhere")).rejects.toMatchObject(name("UnknownObject"));
+    await expect(
+      client.call({ destination: NAME, path: PATH, interface: "a.b", member: "C" }),
+    ).rejects.toMatchObject(name("UnknownInterface"));
+  });
+
+  test("signals and PropertiesChanged follow the annotations", async () => {
+    const got = Promise.withResolvers<unknown[]>();
+    const changed = Promise.withResolvers<unknown[]>();
+    const sender = NAME;
+    await client.onSignal({ sender, interface: "com.example.Cup", member: "Emptied" }, got.resolve);
+    const properties = "org.freedesktop.DBus.Properties";
+    await client.onSignal(
+      { sender, interface: properties, member: "PropertiesChanged" },
+      changed.resolve,
+    );
+    const cup = { name: "top", full: true, volume: 1 };
+    tree.emit(PATH, cupInterface, "Emptied", ["me"]);
+    tree.emitChanged(PATH, cupInterface, cup, ["Full", "Volume", "Name", "Who"]);
+    expect(await got.promise).toEqual(["me"]);
+    const [name, values, invalidated] = await changed.promise;
+    expect(name).toBe("com.example.Cup");
+    expect(Object.keys(values as object)).toEqual(["Full"]);
+    expect(invalidated).toEqual(["Volume"]);
+    expect(() => tree.emit(PATH, cupInterface, "Nothing", [])).toThrow("declares no signal");
+  });
+});
+
+describe("descriptors", () => {
+  test("go out with a reply and are closed here", async () => {
+    writeFileSync(join(bus.folder, "top"), "inside");
+    const before = openDescriptors();
+    const [fd] = (await call("GiveFile")) as [number];
+    expect(Buffer.from(readSome(fd) ?? []).toString()).toBe("inside");
+    close(fd);
+    expect(openDescriptors()).toBe(before);
+  });
+
+  test("come in with a call and are closed after it, used or not", async () => {
+    const file = join(bus.folder, "given");
+    writeFileSync(file, "from outside");
+    const before = openDescriptors();
+    expect(await call("TakeFile", "h", [open(file, O_RDONLY)])).toEqual(["from outside"]);
+    await expect(call("Pour", "h", [open(file, O_RDONLY)])).rejects.toThrow("expecting 'bs'");
+    await expect(call("Two", "h", [open(file, O_RDONLY)], "/nowhere")).rejects.toThrow("Unknown");
+    expect(openDescriptors()).toBe(before);
+  });
+
+  test("many calls with descriptors at once get each their own", async () => {
+    const before = openDescriptors();
+    const texts = Array.from({ length: 40 }, (_, index) => `file ${index}`);
+    const replies = await Promise.all(
+      texts.map((text, index) => {
+        const file = join(bus.folder, `many${index}`);
+        writeFileSync(file, text);
+        return call("TakeFile", "h", [open(file, O_RDONLY)]);
+      }),
+    );
+    expect(replies.flat()).toEqual(texts);
+    expect(openDescriptors()).toBe(before);
+  });
+
+  test("a descriptor index out of range drops that message only", async () => {
+    const bad: Error[] = [];
+    server.onBadMessage = (error) => bad.push(error);
+    const script = `
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+s.sendall(b"\\0AUTH EXTERNAL 30\\r\\n"); s.recv(200)
+s.sendall(b"NEGOTIATE_UNIX_FD\\r\\n"); s.recv(200); s.sendall(b"BEGIN\\r\\n")
+def field(code, sig, text):
+    t = text.encode()
+    head = bytes([code, 1]) + sig + b"\\0"
+    return head + (struct.pack("<I", len(t)) if sig != b"g" else bytes([len(t)])) + t + b"\\0"
+def call(serial, path, member, dest, iface, sig=None, body=b""):
+    fields = b""
+    for code, kind, text in [(1,b"o",path),(3,b"s",member),(6,b"s",dest),(2,b"s",iface)] + ([(8,b"g",sig)] if sig else []):
+        fields += b"\\0" * (-len(fields) % 8) + field(code, kind, text)
+    head = struct.pack("<cBBBIII", b"l", 1, 0, 1, len(body), serial, len(fields)) + fields
+    s.sendall(head + b"\\0" * (-len(head) % 8) + body)
+call(1, "/org/freedesktop/DBus", "Hello", "org.freedesktop.DBus", "org.freedesktop.DBus")
+call(2, "${PATH}", "TakeFile", "${NAME}", "com.example.Cup", "h", struct.pack("<I", 9))
+call(3, "${PATH}", "Two", "${NAME}", "com.example.Cup")
+data = b""
+while b"sa(uo)" not in data: data += s.recv(4096)
+print("answered")
+`;
+    const seen = await onBus(bus, "python3", "-c", script, join(bus.folder, "bus"));
+    expect(seen.stderr).toBe("");
+    expect(seen.stdout).toBe("answered\n");
+    expect(bad.map((error) => error.message)).toEqual(["No FDs available"]);
+  });
+});
+
+describe("the connection", () => {
+  test("a name that is taken is named", async () => {
+    await expect(client.requestName(NAME)).rejects.toThrow(`${NAME} is taken`);
+  });
+
+  test("a call that gets no answer ends in time", async () => {
+    const silent = await Connection.open(bus.address);
+    silent.onCall(() => {});
+    const request = {
+      destination: silent.uniqueName,
+      path: "/",
+      interface: "a.b",
+      member: "C",
+      timeout: 50,
+    };
+    await expect(client.call(request)).rejects.toMatchObject({
+      errorName: "org.freedesktop.DBus.Error.NoReply",
+    });
+    silent.close();
+  });
+
+  test("no bus there: the address is named", async () => {
+    await expect(Connection.open("unix:path=/nowhere/bus")).rejects.toThrow(
+      "cannot connect to the message bus at unix:path=/nowhere/bus: connect /nowhere/bus: no such file",
+    );
+  });
+
+  test("a caller is known by the bus and forgotten when it goes", async () => {
+    const short = await Connection.open(bus.address);
+    const name = short.uniqueName;
+    expect(await server.caller(name)).toEqual({ uid: 0, pid: process.pid });
+    const lost = Promise.withResolvers<void>();
+    server.onNameLost((lostName) => {
+      if (lostName === name) lost.resolve();
+    });
+    short.close();
+    await lost.promise;
+    await expect(server.caller(name)).rejects.toThrow();
+  });
+
+  test("its end is told", async () => {
+    const own = await startBus();
+    const connection = await Connection.open(own.address);
+    const closed = Promise.withResolvers<void>();
+    connection.onClosed = closed.resolve;
+    await own.stop();
+    await closed.promise;
+    const request = { destination: NAME, path: "/", interface: "a.b", member: "C" };
+    await expect(connection.call(request)).rejects.toThrow("closed");
+  });
+});
+
+test("labels escape and unescape", () => {
+  const pairs = { "1": "_31", c1: "c1", "1000": "_31000", seat0: "seat0", "": "_", "a-b": "a_2db" };
+  for (const [text, label] of Object.entries(pairs)) {
+    expect(escapeLabel(text)).toBe(label);
+    expect(unescapeLabel(label)).toBe(text);
+  }
+  expect(unescapeLabel("a/b")).toBeUndefined();
+  expect(unescapeLabel("_3")).toBeUndefined();
+});
+
+test("signatures split into their types", () => {
+  expect(splitSignature("sa{sv}u")).toEqual(["s", "a{sv}", "u"]);
+  expect(splitSignature("a(sssb)aas(i)")).toEqual(["a(sssb)", "aas", "(i)"]);
+  expect(() => splitSignature("a(s")).toThrow("ends too early");
+});
