@@ -1,5 +1,6 @@
 /** What the executables share: the command line, the log, exit codes. */
 
 export { createLogger, type Logger, visible } from "./log.ts";
+export { announceReady, readyDescriptor, readyFdOption } from "./ready.ts";
 export { Failure, PASSED_ON, run, UsageFailure } from "./run.ts";
 export { version } from "./version.ts";
