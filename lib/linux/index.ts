@@ -1,5 +1,6 @@
 /** Linux: what Bun lacks of the C library, and the kernel's files. Nothing else calls C. */
 export * from "./cgroup.ts";
+export * from "./clock.ts";
 export { errno, hasCode, SystemError } from "./errors.ts";
 export * from "./fd.ts";
 export * from "./files.ts";
