@@ -1,0 +1,129 @@
+# What the init scripts of protocol7-core share. openrc-run sources the scripts, and they source
+# this: it has functions only and runs nothing by itself. See docs/services.md.
+#
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # openrc-run reads what is set here
+
+# Set the variables of a supervised daemon: a crash is mended five times within a minute, and then
+# it is for a person to look at. A service that needs other figures sets them before.
+lainos_supervise()
+{
+	supervisor=supervise-daemon
+	pidfile=/run/supervise-$RC_SVCNAME.pid
+	: "${respawn_delay:=1}" "${respawn_max:=5}" "${respawn_period:=60}"
+	: "${retry:=SIGTERM/10/SIGKILL/5}"
+}
+
+# Have OpenRC wait for a newline on a descriptor of the daemon, where that works.
+#
+# OpenRC can do so from 0.62 on. From 0.63.1 on its supervisor has closed the descriptor by the time
+# it has to start the daemon again, and gives the daemon up: a crash would be for ever (as of
+# 0.63.3). So it is used in between, and lainos_notify=yes in conf.d says that it can be trusted.
+# All services wait in start_post in any case, which is right with every version.
+#
+# $1: the descriptor. Succeeds if the daemon is to write to it.
+lainos_notify_by()
+{
+	case ${lainos_notify:-auto} in
+		yes) ;;
+		auto)
+			case ${RC_VERSION:-} in
+				0.62 | 0.62.* | 0.63) ;;
+				*) return 1 ;;
+			esac
+			;;
+		*) return 1 ;;
+	esac
+	notify=fd:$1
+}
+
+# Print the first of the given files that can be executed; the last one where none can, so that the
+# error message has a name in it. Arch and Debian keep daemons in different folders.
+lainos_first()
+{
+	while [ "$#" -gt 1 ]; do
+		[ ! -x "$1" ] || break
+		shift
+	done
+	printf '%s\n' "$1"
+}
+
+# Set command and command_args so that supervise-daemon runs one of our executables.
+#
+# It runs with an environment of our making: a compiled Bun program obeys BUN_OPTIONS,
+# BUN_BE_BUN and others, and rc_env_allow in /etc/rc.conf may let those through to a service. env
+# replaces itself with the program, so the supervised process is the program.
+#
+# $1: its name in /usr/libexec/lainos; the others: its arguments, without spaces in them
+# Where lainos_notify_by has been called, --ready-fd is added to them.
+lainos_command()
+{
+	lainos_executable=/usr/libexec/lainos/$1
+	shift
+	command=/usr/bin/env
+	command_args="-i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 $lainos_executable${notify:+ --ready-fd ${notify#fd:}} $*"
+}
+
+# Run one of our executables to its end, with the same clean environment.
+# $1: its name; the others: its arguments
+lainos_run()
+{
+	lainos_executable=/usr/libexec/lainos/$1
+	shift
+	/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 \
+		"$lainos_executable" "$@"
+}
+
+# Call this in start_pre: what the daemon writes goes to a log of its own. In the runlevel sysinit
+# the root file system may still be read-only; then the log is in /run until the next start.
+lainos_log()
+{
+	lainos_log_dir=/var/log/lainos
+	if ! mkdir -p "$lainos_log_dir" 2>/dev/null || [ ! -w "$lainos_log_dir" ]; then
+		lainos_log_dir=/run/lainos/log
+	fi
+	checkpath --directory --mode 0750 --owner root:root "$lainos_log_dir" || return 1
+	output_log=$lainos_log_dir/$RC_SVCNAME.log
+	error_log=$output_log
+}
+
+# Wait until a condition holds: at most 15 seconds, and no longer than the daemon is supervised. A
+# service that did not become usable is stopped: it must not count as started.
+# $1: what is waited for, in words; the others: a command that succeeds once it is there
+lainos_await()
+{
+	lainos_what=$1
+	shift
+	lainos_left=150
+	while ! "$@"; do
+		lainos_left=$((lainos_left - 1))
+		if [ ! -e "$pidfile" ]; then
+			lainos_why='it was started too often'
+		elif [ "$lainos_left" -le 0 ]; then
+			lainos_why='15 seconds have passed'
+		else
+			sleep 0.1
+			continue
+		fi
+		eerror "$RC_SVCNAME: no $lainos_what, and $lainos_why${error_log:+: see $error_log}"
+		supervise_stop
+		return 1
+	done
+}
+
+# Does somebody own this name on the system bus?
+lainos_has_owner()
+{
+	case $(dbus-send --system --print-reply=literal --reply-timeout=2000 \
+		--dest=org.freedesktop.DBus /org/freedesktop/DBus \
+		org.freedesktop.DBus.NameHasOwner "string:$1" 2>/dev/null) in
+		*true*) return 0 ;;
+	esac
+	return 1
+}
+
+# Is there a socket?
+lainos_has_socket()
+{
+	[ -S "$1" ]
+}
