@@ -1,5 +1,5 @@
 /** Makes a bare root into the test system: stand-ins, the live user, greetd, OpenRC's settings. */
-import { chmod, cp, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { merged, upper, withOverlay } from "./container.ts";
 
@@ -61,6 +61,9 @@ unicode="YES"
   "etc/hostname": "lainos\n",
   "etc/hosts": "127.0.0.1 localhost lainos\n",
   "etc/fstab": "",
+  "etc/default/locale": "LANG=C.UTF-8\n",
+  // The clock is the host's: chronyd may run but not set it.
+  "etc/conf.d/chrony": 'chrony_args="-x"\n',
   "etc/greetd/config.toml": GREETD,
   "etc/sway/config.d/90-test-system.conf": SWAY,
 };
@@ -82,6 +85,12 @@ export async function addStandins(name: string): Promise<void> {
   }
 }
 
+/**
+ * Services of protocol7-core that a new network namespace has no use for: it has no radio, and iwd
+ * does not start where the host's kernel lacks its ciphers.
+ */
+const LEFT_OUT = ["iwd"];
+
 /** After the package is installed, so that what we write is not in its way. */
 export async function configure(name: string, rootfs: string, signal?: AbortSignal): Promise<void> {
   const root = upper(name);
@@ -92,12 +101,15 @@ export async function configure(name: string, rootfs: string, signal?: AbortSign
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), text);
   }
+  for (const service of LEFT_OUT) {
+    await rm(join(root, "etc/runlevels/default", service), { force: true });
+  }
   await withOverlay(name, rootfs, ["chroot", merged(name), "sh", "-euc", ADD_USERS], signal);
 }
 
 /** No password: the live user's is empty and root's is locked, as `exec` needs neither. */
 const ADD_USERS = `
-for group in seat input render; do getent group "$group" >/dev/null || groupadd -r "$group"; done
+for group in seat input render netdev; do getent group "$group" >/dev/null || groupadd -r "$group"; done
 useradd -m -u 1000 -s /bin/bash -G audio,video,input,render,seat ${LIVE_USER}
 passwd -d ${LIVE_USER} >/dev/null
 `;

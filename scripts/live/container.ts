@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { $ } from "zx";
 import { HostError } from "../host.ts";
-import { type CgroupPart, cgroupTree, createCgroups, destroyCgroups, holds } from "./cgroup.ts";
+import {
+  type CgroupPart,
+  cgroupTree,
+  createCgroups,
+  destroyCgroups,
+  holds,
+  isPopulated,
+} from "./cgroup.ts";
 import { mounts, unmountBelow } from "./mounts.ts";
 import {
   identify,
@@ -147,6 +154,7 @@ export async function destroy(name: string): Promise<void> {
   const attempt = async (step: () => Promise<unknown>) => {
     await step().catch((error: Error) => failures.push(error.message));
   };
+  await attempt(() => killInit(name));
   await attempt(async () => destroyCgroups(await cgroupTree(name)));
   await attempt(() => unmountBelow(dir));
   // Never a recursive removal here: what is still mounted would be emptied.
@@ -158,6 +166,18 @@ export async function destroy(name: string): Promise<void> {
   if (failures.length > 0) {
     throw new HostError(`not all of ${name} could be removed: ${failures.join("; ")}`);
   }
+}
+
+/**
+ * With the init ends its pid namespace, and each process outside that waits for one inside sees it
+ * end; killed all at once they would leave zombies to the host's init.
+ */
+async function killInit(name: string): Promise<void> {
+  const init = await runningInit(name);
+  if (init === undefined) return;
+  process.kill(init, "SIGKILL");
+  const tree = await cgroupTree(name);
+  for (let tries = 0; tries < 100 && (await isPopulated(tree)); tries++) await sleep(10);
 }
 
 function notEmptyOrMissing(error: NodeJS.ErrnoException): void {

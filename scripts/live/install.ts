@@ -1,6 +1,6 @@
 /** Puts protocol7-core into the test system the way a user gets it: by pacman from a repository. */
 import { lstat, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { $ } from "zx";
 import { HostError } from "../host.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
@@ -112,12 +112,15 @@ async function checkEffects(root: string, output: string): Promise<void> {
     else problems.push(`/usr/libexec/lainos/${executable} is a copy and no hard link`);
   }
   if (inodes.size > 1) problems.push("the executables are several files instead of one");
-  const services = (await readdir(join(root, "etc/runlevels/default")).catch(missing)) ?? [];
-  if (!services.includes("lainos-dbus-bridge")) {
-    problems.push(
-      "lainos-dbus-bridge is not in the runlevel default: did the .install script run?",
-    );
+  const inRunlevels = await readdir(join(root, "etc/runlevels"), { recursive: true });
+  const enabled = new Set(inRunlevels.map((path) => basename(path)));
+  for (const service of await readdir(join(root, "etc/init.d"))) {
+    if (service.startsWith("lainos-") && !enabled.has(service)) {
+      problems.push(`the service ${service} is in no runlevel`);
+    }
   }
+  const pam = await readFile(join(root, "etc/pam.d/common-session"), "utf8").catch(missing);
+  if (!pam?.includes("/usr/libexec/lainos/")) problems.push("no line of ours is in common-session");
   if (problems.length > 0) {
     throw new HostError(
       `pacman ended well, but ${problems.join("; ")}\n  ${output.trim().split("\n").slice(-8).join("\n  ")}`,

@@ -5,7 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { HostError } from "../host.ts";
 import { missing } from "./state.ts";
 
-export type ServiceState = "started" | "starting" | "inactive" | "failed" | "crashed";
+/** "stopped" is a service of a runlevel that does not run: it failed, or was stopped since. */
+export type ServiceState = "started" | "starting" | "inactive" | "failed" | "stopped";
 
 /**
  * Calls a look until it finds something, at most so many milliseconds.
@@ -38,12 +39,22 @@ export async function isDefaultReached(root: string): Promise<boolean> {
   return starting.length === 0 && !entries.includes("rc.starting");
 }
 
-/** Every service that OpenRC has a state of. Its entries are links that lead nowhere from outside. */
+/** The runlevels that a boot goes through; the kernel's command line could name another default. */
+const RUNLEVELS = ["sysinit", "boot", "default"];
+
+/**
+ * Every service of the runlevels, and every other that OpenRC started. Names only: the entries are
+ * links that lead nowhere from outside. One whose start_post fails is in no folder of states.
+ */
 export async function services(root: string): Promise<Record<string, ServiceState>> {
   const found: Record<string, ServiceState> = {};
-  for (const state of ["started", "starting", "inactive", "failed"] as const) {
-    const names = (await readdir(join(root, "run/openrc", state)).catch(missing)) ?? [];
+  const note = async (folder: string, state: ServiceState) => {
+    const names = (await readdir(join(root, folder)).catch(missing)) ?? [];
     for (const name of names) found[name] = state;
+  };
+  for (const runlevel of RUNLEVELS) await note(join("etc/runlevels", runlevel), "stopped");
+  for (const state of ["started", "starting", "inactive", "failed"] as const) {
+    await note(join("run/openrc", state), state);
   }
   return Object.fromEntries(Object.entries(found).sort());
 }

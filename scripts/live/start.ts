@@ -56,7 +56,7 @@ function howToGoOn(name: string): string {
 }
 
 function failedServices(services: Readonly<Record<string, ServiceState>>): string[] {
-  return Object.keys(services).filter((service) => services[service] === "failed");
+  return Object.keys(services).filter((name) => services[name] !== "started");
 }
 
 async function show(live: Live, failed: readonly string[], terminal: boolean): Promise<void> {
@@ -67,7 +67,7 @@ async function show(live: Live, failed: readonly string[], terminal: boolean): P
     else console.log(`\n$ ${command.join(" ")}\n${stdout.trimEnd()}`);
   }
   if (failed.length === 0) return;
-  const text = `failed to start: ${failed.join(", ")}`;
+  const text = `not started: ${failed.join(", ")}`;
   if (terminal) log.error(text);
   else console.error(`live: ${text}`);
 }

@@ -19,12 +19,17 @@ export interface ProcessId {
   readonly startTime: string;
 }
 
-/** @throws HostError where a name is no plain word: it becomes part of paths and the host name. */
+export const NAME_RULE = "use up to 32 lower-case letters, digits and inner hyphens";
+
+/** Whether a name is a plain word: it becomes part of paths and the host name. */
+export function isName(name: string): boolean {
+  return /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/.test(name);
+}
+
+/** @throws HostError where a name is none. */
 export function checkName(name: string): string {
-  if (/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/.test(name)) return name;
-  throw new HostError(
-    `--name ${JSON.stringify(name)}: use up to 32 lower-case letters, digits and inner hyphens`,
-  );
+  if (isName(name)) return name;
+  throw new HostError(`${JSON.stringify(name)} is no name for a test system: ${NAME_RULE}`);
 }
 
 export function stateDir(name: string): string {
