@@ -1,0 +1,57 @@
+/** lainos-init: from a login to the desktop. See docs/lainos-init.md. */
+import { defineCommand } from "citty";
+import { createLogger, PASSED_ON, run } from "../lib/cli/index.ts";
+
+const pam = defineCommand({
+  meta: {
+    name: "pam",
+    description: "Registers or ends a login session with login1; run by pam_exec as root",
+  },
+  async run() {
+    const { pamSession } = await import("../lib/session/index.ts");
+    await pamSession(process.env);
+  },
+});
+
+export const command = defineCommand({
+  meta: {
+    name: "lainos-init",
+    description: "Starts the desktop of a login session in place of itself",
+  },
+  args: {
+    desktop: {
+      type: "positional",
+      required: false,
+      description: "sway, openbox, or the name of a file in wayland-sessions or xsessions",
+    },
+    audio: {
+      type: "boolean",
+      default: true,
+      description: "start lainos-audio-init beside it",
+      negativeDescription: "leave the sound alone",
+    },
+    "print-env": {
+      type: "boolean",
+      default: false,
+      description: "print what would be set and executed, and do nothing",
+    },
+    [PASSED_ON]: {
+      type: "positional",
+      required: false,
+      description: "what follows goes to the desktop",
+    },
+  },
+  subCommands: { pam },
+  async run({ args, data }) {
+    const { startSession } = await import("../lib/session/index.ts");
+    await startSession({
+      desktop: args.desktop,
+      args: (data as string[] | undefined) ?? [],
+      audio: args.audio,
+      printEnvironment: args["print-env"],
+      log: createLogger("lainos-init"),
+    });
+  },
+});
+
+if (import.meta.main) await run(command);

@@ -1,0 +1,127 @@
+/** What is known of the session that a process is in: from login1, or from what it left behind. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { cgroupOf, hasCode } from "../linux/index.ts";
+
+/** One session, with login1's words for type and class. */
+export interface SessionFacts {
+  id: string;
+  uid: number;
+  /** undefined for a session without a seat (ssh, cron). */
+  seat: string | undefined;
+  /** The virtual terminal; 0 for none. */
+  vtnr: number;
+  type: string;
+  class: string;
+}
+
+/** Whoever can say which session a process is in. */
+export interface SessionSource {
+  /**
+   * @returns undefined if the process is in no session
+   * @throws {Error} if the source cannot be asked
+   */
+  lookUp(pid: number): Promise<SessionFacts | undefined>;
+}
+
+/** Where session state files are; sd-login(3) reads the same. */
+export const SESSION_FILES = "/run/systemd/sessions";
+
+const ID = /^[A-Za-z0-9]{1,64}$/;
+const SEAT = /^seat[A-Za-z0-9_-]{1,60}$/;
+const WORD = /^[a-z][a-z0-9-]{0,30}$/;
+
+/** True if `id` can be the name of a session: letters and digits, as sd-login(3) has it. */
+export function isSessionId(id: string): boolean {
+  return ID.test(id);
+}
+
+/** True if `name` can be the name of a seat: `seat0`, `seat-usb1`. */
+export function isSeatName(name: string): boolean {
+  return SEAT.test(name);
+}
+
+/** The number of a virtual terminal; 0 if the text does not name one. */
+export function parseVtnr(text: string | undefined): number {
+  const number = /^\d{1,2}$/.test(text ?? "") ? Number(text) : 0;
+  // MAX_NR_CONSOLES in the kernel's vt.h
+  return number <= 63 ? number : 0;
+}
+
+/**
+ * The assignments of a state file below /run/systemd. A value in double quotes has `"`, `\`, `` ` ``
+ * and `$` escaped by a backslash; lines that are no assignment are passed over.
+ */
+export function parseStateFile(text: string): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    const [, key, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
+    if (key === undefined || value === undefined) continue;
+    const quoted = /^"(.*)"$/.exec(value)?.[1];
+    values.set(key, quoted === undefined ? value : quoted.replace(/\\(["\\`$])/g, "$1"));
+  }
+  return values;
+}
+
+/** The session that a cgroup path belongs to: /user.slice/user-UID.slice/session-ID.scope[/...]. */
+export function sessionOfCgroup(path: string): { id: string; uid: number } | undefined {
+  const pattern = /^\/user\.slice\/user-(\d+)\.slice\/session-([A-Za-z0-9]{1,64})\.scope(?:\/|$)/;
+  const [, uid, id] = pattern.exec(path) ?? [];
+  return uid === undefined || id === undefined ? undefined : { id, uid: Number(uid) };
+}
+
+/** Where to look for what login1 cannot be asked about. */
+export interface Traces {
+  uid: number;
+  environment: Record<string, string | undefined>;
+  /** The cgroup path of the process; by default that of this one. */
+  cgroup?: string | undefined;
+  /** By default /run/systemd/sessions. */
+  sessionFiles?: string;
+}
+
+/**
+ * What the cgroup, the session's state file and the environment say of a session, in this order.
+ * A state file of another user is none of ours: a stale XDG_SESSION_ID (after `su`) names one.
+ *
+ * @returns undefined if nothing names a session
+ */
+export function factsFromTraces({
+  uid,
+  environment,
+  cgroup = cgroupOf(process.pid),
+  sessionFiles = SESSION_FILES,
+}: Traces): SessionFacts | undefined {
+  const scope = sessionOfCgroup(cgroup ?? "");
+  const named = environment.XDG_SESSION_ID ?? "";
+  const id = scope?.uid === uid ? scope.id : isSessionId(named) ? named : undefined;
+  if (id === undefined) return undefined;
+  const state = readStateFile(join(sessionFiles, id));
+  const ours = state?.get("UID") === `${uid}` ? state : undefined;
+  if (state && !ours && id !== scope?.id) return undefined;
+
+  const read = (key: string, variable: string) =>
+    ours ? ours.get(key) || undefined : environment[variable] || undefined;
+  const seat = read("SEAT", "XDG_SEAT");
+  const word = (text: string | undefined, otherwise: string) =>
+    text !== undefined && WORD.test(text) ? text : otherwise;
+  const sessionClass = word(read("CLASS", "XDG_SESSION_CLASS"), "user");
+  return {
+    id,
+    uid,
+    seat: seat !== undefined && isSeatName(seat) ? seat : undefined,
+    vtnr: parseVtnr(read("VTNR", "XDG_VTNR")),
+    type: word(read("TYPE", "XDG_SESSION_TYPE"), "unspecified"),
+    // What is left of the login screen in the environment is not the user's own session.
+    class: !ours && sessionClass === "greeter" ? "user" : sessionClass,
+  };
+}
+
+function readStateFile(path: string): Map<string, string> | undefined {
+  try {
+    return parseStateFile(readFileSync(path, "utf8"));
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR", "EACCES")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,141 @@
+/** login1 as a client sees it: which session a process is in, and registering one. */
+import { BusError, Connection, systemBusAddress } from "../dbus/index.ts";
+import { isSeatName, isSessionId, type SessionFacts, type SessionSource } from "./facts.ts";
+import type { SessionRequest } from "./pam-request.ts";
+
+const NAME = "org.freedesktop.login1";
+const MANAGER_PATH = "/org/freedesktop/login1";
+const MANAGER = `${NAME}.Manager`;
+const SESSION = `${NAME}.Session`;
+const PROPERTIES = "org.freedesktop.DBus.Properties";
+
+/** A session with the process that leads it. */
+export interface LedSession extends SessionFacts {
+  leader: number;
+}
+
+/**
+ * A connection to login1. All that is done through it is over within `limit` milliseconds of its
+ * making: what takes longer fails.
+ */
+export class Login1Client implements SessionSource {
+  readonly #deadline: number;
+  #connection: Connection | undefined;
+
+  constructor(limit: number) {
+    this.#deadline = performance.now() + limit;
+  }
+
+  #left(): number {
+    return Math.max(1, this.#deadline - performance.now());
+  }
+
+  async #call(path: string, face: string, member: string, signature: string, body: unknown[]) {
+    this.#connection ??= await Connection.open(systemBusAddress(), this.#left());
+    return this.#connection.call({
+      destination: NAME,
+      path,
+      interface: face,
+      member,
+      signature,
+      body,
+      timeout: this.#left(),
+    });
+  }
+
+  /**
+   * The session that a process is in (GetSessionByPID, then the session's properties).
+   *
+   * @returns undefined if it is in none
+   * @throws {Error} if the bus or login1 cannot be reached in time
+   */
+  async lookUp(pid: number): Promise<LedSession | undefined> {
+    try {
+      const [path] = await this.#call(MANAGER_PATH, MANAGER, "GetSessionByPID", "u", [pid]);
+      if (typeof path !== "string") throw new Error("GetSessionByPID answered without a path");
+      const [properties] = await this.#call(path, PROPERTIES, "GetAll", "s", [SESSION]);
+      return parseProperties(properties as Record<string, { value: unknown }>);
+    } catch (error) {
+      const none = [`${NAME}.NoSessionForPID`, `${NAME}.NoSuchSession`];
+      if (error instanceof BusError && none.includes(error.errorName)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Registers a session (CreateSession, with the signature of version 252).
+   *
+   * @returns its id; undefined if the leader is in a session already
+   * @throws {Error} if the bus or login1 cannot be reached in time, or refuses
+   */
+  async create(request: SessionRequest): Promise<string | undefined> {
+    const body = [
+      request.uid,
+      request.leader,
+      request.service,
+      request.type,
+      request.class,
+      request.desktop,
+      request.seat,
+      request.vtnr,
+      request.tty,
+      request.display,
+      request.remote,
+      request.remoteUser,
+      request.remoteHost,
+      [],
+    ];
+    try {
+      const [id] = await this.#call(
+        MANAGER_PATH,
+        MANAGER,
+        "CreateSession",
+        "uusssssussbssa(sv)",
+        body,
+      );
+      // The descriptor that comes with the reply goes with the connection and this process.
+      return String(id);
+    } catch (error) {
+      if (error instanceof BusError && error.errorName === `${NAME}.SessionBusy`) return undefined;
+      throw error;
+    }
+  }
+
+  /** Says that a session is over (ReleaseSession). */
+  async release(id: string): Promise<void> {
+    await this.#call(MANAGER_PATH, MANAGER, "ReleaseSession", "s", [id]);
+  }
+
+  /** Ends the connection. */
+  close(): void {
+    this.#connection?.close();
+    this.#connection = undefined;
+  }
+}
+
+function parseProperties(properties: Record<string, { value: unknown }>): LedSession {
+  const text = (name: string) => {
+    const value = properties[name]?.value;
+    return typeof value === "string" ? value : "";
+  };
+  const number = (value: unknown) => (typeof value === "number" ? value : 0);
+  const first = (name: string) => {
+    const value = properties[name]?.value;
+    return Array.isArray(value) ? value[0] : undefined;
+  };
+  const id = text("Id");
+  const uid = first("User");
+  if (!isSessionId(id) || typeof uid !== "number") {
+    throw new Error("login1 answered with a session that has no id or no user");
+  }
+  const seat = first("Seat");
+  return {
+    id,
+    uid,
+    seat: typeof seat === "string" && isSeatName(seat) ? seat : undefined,
+    vtnr: number(properties.VTNr?.value),
+    type: text("Type"),
+    class: text("Class"),
+    leader: number(properties.Leader?.value),
+  };
+}

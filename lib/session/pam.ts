@@ -1,0 +1,62 @@
+/** Registering a login with login1, run by pam_exec(8) as it opens and closes a session. */
+import { Failure } from "../cli/index.ts";
+import { processStatus, userByName } from "../linux/index.ts";
+import type { Environment } from "./desktop.ts";
+import { sessionRequest } from "./pam-request.ts";
+
+/** How long all of it may take, in milliseconds: somebody is waiting at the login prompt. */
+const LIMIT = 5000;
+
+/**
+ * Does what PAM_TYPE says: registers a session whose leader is our parent, the PAM application, or
+ * ends the one that it leads.
+ *
+ * A leader that is in a session already (`su` in a terminal) gets no second one, and ends none.
+ *
+ * @throws {Failure} in one line, if it cannot: the PAM line is optional, so the login goes on
+ */
+export async function pamSession(items: Environment): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    throw new Failure("pam is run by pam_exec, as root: see pam_exec(8)");
+  }
+  const { PAM_TYPE: type, PAM_USER: name } = items;
+  if (type !== "open_session" && type !== "close_session") {
+    throw new Failure(
+      `PAM_TYPE is ${type ? JSON.stringify(type) : "not set"}: pam belongs in a session line of ` +
+        "/etc/pam.d, by pam_exec",
+    );
+  }
+  const leader = processStatus(process.pid)?.parent ?? 0;
+  // 0: the parent is in another pid namespace; 1: it is gone already, or it is init itself.
+  if (leader <= 1) {
+    throw new Failure(`the PAM application is gone (our parent is ${leader}): nothing to register`);
+  }
+
+  const { Login1Client } = await import("./login1-client.ts");
+  const client = new Login1Client(LIMIT);
+  try {
+    if (type === "open_session") {
+      const user = name ? userByName(name) : undefined;
+      if (!user) {
+        throw new Failure(
+          name
+            ? `the user database has no ${JSON.stringify(name)} (PAM_USER): see getent passwd`
+            : "PAM_USER is not set: pam belongs in a session line of /etc/pam.d, by pam_exec",
+        );
+      }
+      await client.create(sessionRequest(items, user.uid, leader));
+    } else {
+      const session = await client.lookUp(leader);
+      if (session?.leader === leader) await client.release(session.id);
+    }
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    const what = type === "open_session" ? "registered" : "ended";
+    throw new Failure(
+      `the session of ${name ?? "nobody"} is not ${what}: ${(error as Error).message} ` +
+        "(is lainos-dbus-bridge running? rc-service lainos-dbus-bridge status)",
+    );
+  } finally {
+    client.close();
+  }
+}
