@@ -1,0 +1,69 @@
+/** Keeps one sender from filling the log. */
+
+/** How much one sender may say. */
+export interface Limit {
+  /** So many in one window. */
+  messages: number;
+  /** The window's length, in milliseconds, counted from a sender's first message in it. */
+  window: number;
+  /** So many senders are remembered at once; the oldest is forgotten for a new one. */
+  senders: number;
+}
+
+interface Sender {
+  ends: number;
+  count: number;
+  suppressed: number;
+  timer?: Timer;
+}
+
+/** Counts by sender. It sets a timer for a sender that went over the limit, and for no other. */
+export class RateLimiter {
+  readonly #senders = new Map<string, Sender>();
+
+  /**
+   * @param report called at the end of a window in which `suppressed` messages of a sender were refused
+   */
+  constructor(
+    readonly limit: Limit,
+    readonly report: (sender: string, suppressed: number) => void,
+  ) {}
+
+  /** Counts one message; false if it is one too many. */
+  allow(key: string, now = performance.now()): boolean {
+    let sender = this.#senders.get(key);
+    if (sender && now >= sender.ends) {
+      this.#end(key, sender);
+      sender = undefined;
+    }
+    if (!sender) {
+      sender = { ends: now + this.limit.window, count: 0, suppressed: 0 };
+      this.#makeRoom(now);
+      this.#senders.set(key, sender);
+    }
+    if (++sender.count <= this.limit.messages) return true;
+    sender.suppressed++;
+    const counted = sender;
+    sender.timer ??= setTimeout(() => this.#end(key, counted), sender.ends - now);
+    return false;
+  }
+
+  /** Reports what is open and forgets everybody. */
+  flush(): void {
+    for (const [key, sender] of this.#senders) this.#end(key, sender);
+  }
+
+  #end(key: string, sender: Sender): void {
+    clearTimeout(sender.timer);
+    if (this.#senders.get(key) === sender) this.#senders.delete(key);
+    if (sender.suppressed > 0) this.report(key, sender.suppressed);
+  }
+
+  /** A Map keeps the order of insertion and every window is of one length, so the oldest is first. */
+  #makeRoom(now: number): void {
+    for (const [key, sender] of this.#senders) {
+      if (now < sender.ends && this.#senders.size < this.limit.senders) return;
+      this.#end(key, sender);
+    }
+  }
+}

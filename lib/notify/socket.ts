@@ -1,0 +1,104 @@
+/** Taking the place of the notify socket, and only if it is free. */
+import { chmodSync, lstatSync, rmSync, type Stats } from "node:fs";
+import { dirname } from "node:path";
+import { Failure } from "../cli/index.ts";
+import {
+  bindDatagram,
+  close,
+  connectDatagram,
+  type Fd,
+  hasCode,
+  lockFile,
+  passCredentials,
+  setReceiveBuffer,
+} from "../linux/index.ts";
+
+/** Where systemd has it, and where clients that ignore $NOTIFY_SOCKET look. */
+export const DEFAULT_SOCKET = "/run/systemd/notify";
+
+/** As much as systemd asks for (NOTIFY_RCVBUF_SIZE), in bytes. */
+const RECEIVE_BUFFER = 8 * 1024 * 1024;
+
+/** A bound socket, and the lock that says whose it is. */
+export interface ClaimedSocket {
+  fd: Fd;
+  /** Removes the socket from the file system if it is still this one, closes it and lets go of the lock. */
+  release(): void;
+}
+
+function look(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Binds a datagram socket that any user may write to (0666) and that says who
+ * wrote (SO_PASSCRED).
+ *
+ * Two guards: a lock on `PATH.lock`, held until the end, against a second one of
+ * us that starts at the same time; and a try to connect, against anybody else.
+ * A socket that a killed predecessor left answers ECONNREFUSED, and is replaced.
+ *
+ * @throws {Failure} if one is running, or something else is in the way
+ */
+export function claimSocket(path: string): ClaimedSocket {
+  const lock = takeLock(path);
+  try {
+    clearPlace(path);
+    const fd = bindDatagram(path);
+    try {
+      passCredentials(fd);
+      setReceiveBuffer(fd, RECEIVE_BUFFER);
+      chmodSync(path, 0o666);
+      const bound = lstatSync(path);
+      return {
+        fd,
+        release() {
+          const now = look(path);
+          if (now?.ino === bound.ino && now.dev === bound.dev) rmSync(path);
+          close(fd);
+          close(lock);
+        },
+      };
+    } catch (error) {
+      close(fd);
+      rmSync(path, { force: true });
+      throw error;
+    }
+  } catch (error) {
+    close(lock);
+    throw error;
+  }
+}
+
+function takeLock(path: string): Fd {
+  const folder = dirname(path);
+  if (!look(folder)) throw new Failure(`${folder} is missing: run lainos-ghost-units first`);
+  const lock = lockFile(`${path}.lock`);
+  if (lock !== undefined) return lock;
+  throw new Failure(`already running: another one holds ${path}.lock`);
+}
+
+/** Removes a socket that nobody reads from; refuses to touch anything else. */
+function clearPlace(path: string): void {
+  const stats = look(path);
+  if (!stats) return;
+  if (!stats.isSocket()) {
+    throw new Failure(`${path} is in the way and is no socket: remove it and start this again`);
+  }
+  try {
+    close(connectDatagram(path));
+  } catch (error) {
+    if (hasCode(error, "ECONNREFUSED")) {
+      rmSync(path);
+      return;
+    }
+    if (!hasCode(error, "EPROTOTYPE")) throw error;
+    throw new Failure(`${path} is a socket of another kind: remove it and start this again`);
+  }
+  throw new Failure(`already running: somebody else reads from ${path}; end that first`);
+}

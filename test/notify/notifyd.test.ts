@@ -1,0 +1,386 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bindDatagram, close, listenStream } from "../../lib/linux/index.ts";
+
+const COMMAND = join(import.meta.dir, "../../cmd/notifyd.ts");
+
+const cleanups: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const clean of cleanups.splice(0).reverse()) await clean();
+});
+
+/** A folder that any user may look into, gone after the test. */
+function newFolder(): string {
+  const path = mkdtempSync(join(tmpdir(), "p7-notify-"));
+  Bun.spawnSync(["chmod", "755", path]);
+  cleanups.push(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+/** Starts lainos-notifyd; it is usable when this returns, because the descriptor said so. */
+async function start(socket: string, ...args: string[]) {
+  const ready = join(newFolder(), "ready");
+  // A shell gives it the file as descriptor 3; a test of a pipe is below.
+  const child = Bun.spawn(
+    ["sh", "-c", 'exec "$@" 3>"$0"', ready, "bun", COMMAND, "--socket", socket, ...args],
+    { stderr: "pipe" },
+  );
+  cleanups.push(async () => {
+    child.kill("SIGKILL");
+    await child.exited;
+  });
+  let log = "";
+  const waiting = new Set<() => void>();
+  const ended = (async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of child.stderr) {
+      log += decoder.decode(chunk, { stream: true });
+      for (const look of waiting) look();
+    }
+    for (const look of waiting) look();
+  })();
+  /** Resolves when the log has the text; the test's timeout bounds it. */
+  const logged = (text: string | RegExp) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = () => {
+      if (typeof text === "string" ? log.includes(text) : text.test(log)) {
+        waiting.delete(look);
+        resolve();
+      }
+    };
+    waiting.add(look);
+    look();
+    return promise;
+  };
+  const stop = async (signal: NodeJS.Signals = "SIGTERM") => {
+    child.kill(signal);
+    await Promise.all([child.exited, ended]);
+    return child.exitCode;
+  };
+  await logged("receiving at");
+  return { child, logged, stop, text: () => log };
+}
+
+/** Runs a Python program that has `s`, a socket connected to the notify socket, and `path`. */
+async function python(socket: string, program: string, prefix: string[] = []) {
+  const child = Bun.spawn(
+    [
+      ...prefix,
+      "/usr/bin/env",
+      "python3",
+      "-c",
+      `import array, os, select, socket, sys, time
+path = sys.argv[1]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(path)
+def send(data, fds=()):
+    s.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
+${program}`,
+      socket,
+    ],
+    { stdout: "pipe", stderr: "inherit" },
+  );
+  const out = await child.stdout.text();
+  expect(await child.exited).toBe(0);
+  return { out: out.trim(), pid: child.pid };
+}
+
+describe("lainos-notifyd", () => {
+  test("the real systemd-notify is understood and never hangs", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket, "--verbose");
+    const started = performance.now();
+    const client = Bun.spawnSync(["systemd-notify", "--ready", "--status=up and running"], {
+      env: { ...process.env, NOTIFY_SOCKET: socket },
+      timeout: 10_000,
+    });
+    expect(client.exitCode).toBe(0);
+    // sd_notify_barrier(3) waits 5 s for a receiver that does not close its descriptor.
+    expect(performance.now() - started).toBeLessThan(3000);
+    await daemon.logged("READY=1 STATUS=up and running");
+    await daemon.logged(/pid \d+ uid 0 \(systemd-notify\): BARRIER=1/);
+    expect(lstatSync(socket).mode & 0o7777).toBe(0o666);
+    expect(await daemon.stop()).toBe(0);
+    expect(existsSync(socket)).toBe(false);
+  });
+
+  test("any user may write, and is named as the kernel knows it", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket);
+    const { pid } = await python(
+      socket,
+      `open("/proc/self/comm", "w").write("evil\\x1b[2J")
+send(b"STATUS=of \\x1b[31mred\\rlies")
+r, w = os.pipe()
+send(b"BARRIER=1", [w])
+os.close(w)
+select.select([r], [], [])`,
+      ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+    );
+    await daemon.logged(`pid ${pid} uid 65534 (evil\\x1b[2J): STATUS=of \\x1b[31mred\\x0dlies`);
+    expect(await daemon.stop("SIGINT")).toBe(0);
+    expect(existsSync(socket)).toBe(false);
+  });
+
+  test("a barrier is answered after all that was said before it", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket);
+    const { out } = await python(
+      socket,
+      `for i in range(50): send(b"STATUS=line %d." % i)
+r, w = os.pipe()
+send(b"BARRIER=1", [w])
+os.close(w)
+print(len(select.select([r], [], [], 20)[0]), os.read(r, 1))
+send(b"STATUS=after")`,
+    );
+    expect(out).toBe("1 b''");
+    await daemon.logged("STATUS=after");
+    const lines = daemon
+      .text()
+      .split("\n")
+      .filter((line) => line.includes("STATUS="));
+    expect(lines.map((line) => line.replace(/.*STATUS=/, ""))).toEqual([
+      ...Array.from({ length: 50 }, (_, index) => `line ${index}.`),
+      "after",
+    ]);
+  });
+
+  test("descriptors are closed, whatever they came with", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket);
+    const descriptors = () =>
+      [...new Bun.Glob("*").scanSync({ cwd: `/proc/${daemon.child.pid}/fd`, onlyFiles: false })]
+        .length;
+    const before = descriptors();
+    const { out } = await python(
+      socket,
+      `r, w = os.pipe()
+send(b"FDSTORE=1\\nFDNAME=x", [w, w, w])
+send(b"BARRIER=1", [w, w])
+send(b"BARRIER=1\\nREADY=1", [w])
+send(b"no assignment", [w])
+send(b"READY=1\\0STATUS=x", [w])
+send(b"STATUS=" + b"x" * 5000, [w])
+send(b"STATUS=many", [w] * 253)
+send(b"STATUS=last")
+os.close(w)
+print(os.read(r, 1))`,
+    );
+    expect(out).toBe("b''");
+    await daemon.logged("STATUS=last");
+    expect(descriptors()).toBe(before);
+    const text = daemon.text();
+    expect(text).toContain("FDSTORE=1 FDNAME=x (descriptors closed, since none are stored: 3)");
+    expect(text).toContain("dropped a datagram that has BARRIER=1 with 2 descriptors");
+    expect(text).toContain("dropped a datagram that has more in it than the BARRIER=1");
+    expect(text).toContain('that has a line that is not NAME=VALUE: "no assignment"');
+    expect(text).toContain('that has a NUL byte in it: "READY=1\\x00STATUS=x"');
+    expect(text).toContain("that is longer than 4096 bytes");
+    expect(text).toContain("since none are stored: 253)");
+    for (const line of text.split("\n")) expect(line.length).toBeLessThan(700);
+  });
+
+  test("it lives through random bytes of every length", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket);
+    await python(
+      socket,
+      `import random
+random.seed(7)
+for i in range(2000): send(random.randbytes(random.choice([0, 1, 2, 17, 4095, 4096, 4097, 9000])))
+for c in range(256): send(bytes([c]))
+send(b"")`,
+    );
+    await python(socket, `send(b"STATUS=still here")`);
+    await daemon.logged("STATUS=still here");
+    expect(await daemon.stop()).toBe(0);
+    // Not one raw control character but the tab reached the log.
+    expect(/\p{Cc}/u.test(daemon.text().replace(/[\n\t]/g, ""))).toBe(false);
+  });
+
+  test("a flood is cut off with one line, and others are heard meanwhile", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket);
+    const flood = python(
+      socket,
+      `for i in range(20000): send(b"STATUS=flood %d" % i)
+r, w = os.pipe()
+send(b"BARRIER=1", [w])
+os.close(w)
+print(len(select.select([r], [], [], 20)[0]))`,
+    );
+    const other = python(
+      socket,
+      `for i in range(20):
+    send(b"STATUS=other %d." % i)
+    time.sleep(0.01)`,
+    );
+    const [{ out, pid }] = await Promise.all([flood, other]);
+    expect(out).toBe("1");
+    await daemon.logged("STATUS=other 19.");
+    expect(await daemon.stop()).toBe(0);
+    const lines = daemon.text().split("\n");
+    expect(lines.filter((line) => line.includes("STATUS=other"))).toHaveLength(20);
+    const heard = lines.filter((line) => line.includes("STATUS=flood")).length;
+    const told = lines
+      .map((line) => new RegExp(`pid ${pid} uid 0: (\\d+) more datagrams`).exec(line)?.[1])
+      .filter((count) => count !== undefined)
+      .map(Number);
+    expect(heard).toBeGreaterThanOrEqual(100);
+    // All 20,001 of it are accounted for: a window's end at five seconds may come in between.
+    const barriers = 1;
+    const total = heard + told.reduce((sum, count) => sum + count, 0);
+    expect([20_000, 20_000 + barriers]).toContain(total);
+    expect(told.length).toBeLessThanOrEqual(Math.ceil(heard / 100));
+  });
+
+  test("a flood does not keep SIGTERM out", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket);
+    const flooder = Bun.spawn([
+      "python3",
+      "-c",
+      `import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.connect(sys.argv[1])
+print("on", flush=True)
+try:
+    while True: s.send(b"STATUS=again")
+except OSError: pass`,
+      socket,
+    ]);
+    await flooder.stdout.getReader().read();
+    expect(await daemon.stop()).toBe(0);
+    expect(await flooder.exited).toBe(0);
+  });
+});
+
+describe("the socket's place", () => {
+  const attempt = (...args: string[]) => {
+    const child = Bun.spawnSync(["bun", COMMAND, ...args], { timeout: 10_000 });
+    return { status: child.exitCode, errors: child.stderr.toString() };
+  };
+
+  test("the socket of a killed predecessor is replaced", async () => {
+    const socket = join(newFolder(), "notify");
+    const first = await start(socket);
+    await first.stop("SIGKILL");
+    expect(lstatSync(socket).isSocket()).toBe(true);
+    const second = await start(socket);
+    await python(socket, `send(b"STATUS=to the second")`);
+    await second.logged("STATUS=to the second");
+    expect(await second.stop()).toBe(0);
+  });
+
+  test("a running one is not robbed", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket);
+    const second = attempt("--socket", socket);
+    expect(second.status).toBe(1);
+    expect(second.errors).toContain("already running");
+    await python(socket, `send(b"STATUS=to the first")`);
+    await daemon.logged("STATUS=to the first");
+  });
+
+  test("nor is anybody else's, and nothing but a dead socket is removed", () => {
+    const folder = newFolder();
+    const socket = join(folder, "notify");
+    const foreign = bindDatagram(socket);
+    expect(attempt("--socket", socket)).toMatchObject({ status: 1 });
+    expect(attempt("--socket", socket).errors).toContain("already running: somebody else");
+    close(foreign);
+    rmSync(socket);
+
+    const stream = listenStream(socket);
+    expect(attempt("--socket", socket).errors).toContain("socket of another kind");
+    close(stream);
+    rmSync(socket);
+
+    mkdirSync(socket);
+    expect(attempt("--socket", socket).errors).toContain("in the way");
+    expect(lstatSync(socket).isDirectory()).toBe(true);
+    rmSync(socket, { recursive: true });
+
+    writeFileSync(socket, "");
+    const file = attempt("--socket", socket);
+    expect(file.status).toBe(1);
+    expect(file.errors.trim().split("\n")).toHaveLength(1);
+    expect(existsSync(socket)).toBe(true);
+  });
+
+  test("of many that start at once, one runs", async () => {
+    const socket = join(newFolder(), "notify");
+    close(bindDatagram(socket));
+    const rivals = Array.from({ length: 6 }, () => {
+      const child = Bun.spawn(["bun", COMMAND, "--socket", socket], { stderr: "pipe" });
+      cleanups.push(async () => {
+        child.kill("SIGKILL");
+        await child.exited;
+      });
+      return child;
+    });
+    // Each either ends as a loser or says that it receives.
+    const won = await Promise.all(
+      rivals.map(async (child) => {
+        const { value } = await child.stderr.getReader().read();
+        return Buffer.from(value ?? []).includes("receiving at");
+      }),
+    );
+    expect(won.filter(Boolean)).toHaveLength(1);
+    await python(socket, `send(b"READY=1")`);
+  });
+
+  test("a missing folder is named with its mend", () => {
+    const result = attempt("--socket", join(newFolder(), "none/notify"));
+    expect(result.status).toBe(1);
+    expect(result.errors).toContain("run lainos-ghost-units first");
+  });
+
+  test("a socket that is no longer ours is left at the end", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket);
+    rmSync(socket);
+    close(bindDatagram(socket));
+    expect(await daemon.stop()).toBe(0);
+    expect(existsSync(socket)).toBe(true);
+  });
+});
+
+describe("--ready-fd", () => {
+  test("one newline comes when a datagram can be sent, and then the end", async () => {
+    const socket = join(newFolder(), "notify");
+    const child = Bun.spawn(
+      [
+        "python3",
+        "-c",
+        `import os, signal, socket, subprocess, sys
+r, w = os.pipe()
+child = subprocess.Popen(["bun", sys.argv[2], "--socket", sys.argv[1], "--ready-fd", str(w)], pass_fds=[w], stderr=subprocess.DEVNULL)
+os.close(w)
+got = os.read(r, 10)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(sys.argv[1])
+print(got, os.read(r, 10))
+child.send_signal(signal.SIGTERM)
+print(child.wait())`,
+        socket,
+        COMMAND,
+      ],
+      { stdout: "pipe", stderr: "inherit" },
+    );
+    expect((await child.stdout.text()).trim()).toBe("b'\\n' b''\n0");
+    expect(await child.exited).toBe(0);
+  });
+
+  test("a wrong descriptor is refused before anything is made", () => {
+    const socket = join(newFolder(), "notify");
+    const status = (value: string) =>
+      Bun.spawnSync(["bun", COMMAND, "--socket", socket, "--ready-fd", value]).exitCode;
+    expect(status("x")).toBe(2);
+    expect(status("1")).toBe(2);
+    expect(status("199")).toBe(1);
+    expect(existsSync(socket)).toBe(false);
+  });
+});
