@@ -19,6 +19,8 @@ const watchers = new Map<Fd, Drain>();
 
 /** Bun's event loop ends although signal handlers wait; this interval, which never fires, holds it. */
 let held: Timer | undefined;
+/** The handler stays when the last watch ends: without it, a SIGIO on its way would kill the process. */
+let handling = false;
 const LONGEST_INTERVAL = 2 ** 31 - 1;
 
 function drainAll(): void {
@@ -36,17 +38,16 @@ function drainAll(): void {
  * @throws {SystemError} if the kernel cannot signal for this kind of file
  */
 export function onReadiness(fd: Fd, drain: Drain): () => void {
-  if (watchers.size === 0) {
+  if (!handling) {
     process.on("SIGIO", drainAll);
-    held = setInterval(() => {}, LONGEST_INTERVAL);
+    handling = true;
   }
+  if (watchers.size === 0) held = setInterval(() => {}, LONGEST_INTERVAL);
   watchers.set(fd, drain);
   const end = () => {
     if (watchers.get(fd) !== drain) return;
     watchers.delete(fd);
-    if (watchers.size > 0) return;
-    process.off("SIGIO", drainAll);
-    clearInterval(held);
+    if (watchers.size === 0) clearInterval(held);
   };
   try {
     setAsync(fd);

@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const LIBRARY = join(import.meta.dir, "../../lib/linux/index.ts");
+
+/** Runs a program that has lib/linux as `linux`, a datagram socket `server` and a client of it. */
+async function runProgram(program: string) {
+  const folder = mkdtempSync(join(tmpdir(), "p7-readiness-"));
+  const child = Bun.spawn(
+    [
+      "bun",
+      "-e",
+      `const linux = await import(${JSON.stringify(LIBRARY)});
+const path = ${JSON.stringify(join(folder, "socket"))};
+const server = linux.bindDatagram(path);
+const client = linux.connectDatagram(path);
+const buffer = new linux.ReceiveBuffer(100);
+${program}`,
+    ],
+    { stdout: "pipe", stderr: "inherit" },
+  );
+  const out = await child.stdout.text();
+  await child.exited;
+  rmSync(folder, { recursive: true });
+  return { out, status: child.exitCode, signal: child.signalCode };
+}
+
+test("a watch holds the process, and its end lets it go", async () => {
+  const result = await runProgram(`
+const sender = Bun.spawn(["python3", "-c", "import socket, sys, time; time.sleep(0.3); s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.connect(sys.argv[1]); s.send(b'x')", path]);
+sender.unref();
+const end = linux.onReadiness(server, () => {
+  if (linux.receive(server, buffer)) { console.log("received"); end(); }
+});`);
+  expect(result).toEqual({ out: "received\n", status: 0, signal: null });
+});
+
+test("what arrives after the last watch has ended does no harm", async () => {
+  const result = await runProgram(`
+linux.onReadiness(server, () => {})();
+for (let count = 0; count < 5; count++) linux.send(client, Buffer.from("x"));
+console.log("alive");`);
+  expect(result).toEqual({ out: "alive\n", status: 0, signal: null });
+});
