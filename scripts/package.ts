@@ -259,7 +259,7 @@ async function makepkg(job: Job): Promise<void> {
 /** makepkg.conf(5), all of it ours: the host's would make the package differ from host to host. */
 function makepkgConfig(level: Level): string {
   // pacman unpacks a window of 128 MB (27) but no larger one.
-  const zstd = level === "release" ? "--ultra -20" : "-3";
+  const zstd = level === "release" ? "--ultra -20" : "-6";
   return `CARCH="x86_64"
 CHOST="x86_64-pc-linux-gnu"
 BUILDENV=(!distcc !color !ccache !check !sign)

@@ -48,6 +48,14 @@ lainos_first()
 	printf '%s\n' "$1"
 }
 
+# Succeeds if the daemon is there. $1: the package that brings it
+lainos_installed()
+{
+	[ ! -x "$command" ] || return 0
+	eerror "there is no $command: install $1, or rc-update delete $RC_SVCNAME"
+	return 1
+}
+
 # Set command and command_args so that supervise-daemon runs one of our executables.
 #
 # It runs with an environment of our making: a compiled Bun program obeys BUN_OPTIONS,
@@ -82,7 +90,7 @@ lainos_log()
 	if ! mkdir -p "$lainos_log_dir" 2>/dev/null || [ ! -w "$lainos_log_dir" ]; then
 		lainos_log_dir=/run/lainos/log
 	fi
-	checkpath --directory --mode 0750 --owner root:root "$lainos_log_dir" || return 1
+	checkpath --quiet --directory --mode 0750 --owner root:root "$lainos_log_dir" || return 1
 	output_log=$lainos_log_dir/$RC_SVCNAME.log
 	error_log=$output_log
 }

@@ -1,0 +1,117 @@
+import { describe, expect, test } from "bun:test";
+import { circles, importProblem, importsOf, partOf, shellDialect } from "../../scripts/check.ts";
+
+describe("the direction of imports", () => {
+  test.each([
+    ["cmd/notifyd.ts", "lib/notify/index.ts"],
+    ["cmd/protocol7.ts", "lib/cli/index.ts"],
+    ["cmd/protocol7.ts", "cmd/notifyd.ts"],
+    ["lib/login1/session.ts", "lib/dbus/index.ts"],
+    ["lib/login1/session.ts", "lib/linux/index.ts"],
+    ["lib/login1/session.ts", "lib/cli/index.ts"],
+    ["lib/login1/session.ts", "lib/login1/deep/er.ts"],
+    ["lib/dbus/bus.ts", "lib/linux/index.ts"],
+    ["lib/cli/version.ts", "package.json"],
+    ["scripts/live/main.ts", "lib/linux/mount.ts"],
+    ["test/bus/all.test.ts", "scripts/build.ts"],
+  ])("%s may import %s", (from, to) => {
+    expect(importProblem(from, to)).toBeUndefined();
+  });
+
+  test.each([
+    ["lib/login1/session.ts", "cmd/dbus-bridge.ts"],
+    ["lib/login1/session.ts", "lib/notify/index.ts"],
+    ["lib/login1/session.ts", "scripts/build.ts"],
+    ["lib/login1/session.ts", "lib/linux/mount.ts"],
+    ["lib/linux/mount.ts", "lib/dbus/index.ts"],
+    ["lib/linux/mount.ts", "lib/cli/index.ts"],
+    ["lib/dbus/bus.ts", "lib/cli/index.ts"],
+    ["lib/dbus/bus.ts", "lib/login1/index.ts"],
+    ["cmd/notifyd.ts", "lib/notify/parse.ts"],
+    ["cmd/notifyd.ts", "scripts/build.ts"],
+  ])("%s may not import %s", (from, to) => {
+    expect(importProblem(from, to)).toBeString();
+  });
+
+  test("a nested package counts to the folder it is in", () => {
+    expect(partOf("lib/dbus/usocket/index.ts")).toBe("lib/dbus");
+    expect(importProblem("lib/dbus/usocket/index.ts", "lib/linux/index.ts")).toBeUndefined();
+  });
+});
+
+describe("what a file imports", () => {
+  test("types count for the direction, but are not loaded", () => {
+    const source = `
+      import type { A } from "../linux/index.ts";
+      import { b } from "./b.ts";
+      export type { C } from "./c.ts";
+      export type E = string;
+      const d = () => import("./d.ts");
+      import { readFile } from "node:fs/promises";
+      import usocket from "usocket";
+      export const x: A = [b, d, readFile, usocket];
+    `;
+    const found = importsOf("lib/dbus/a.ts", source);
+    expect(found.loaded.toSorted()).toEqual([
+      "lib/dbus/b.ts",
+      "lib/dbus/d.ts",
+      "lib/dbus/usocket/index.ts",
+    ]);
+    expect(found.all.toSorted()).toEqual([
+      "lib/dbus/b.ts",
+      "lib/dbus/c.ts",
+      "lib/dbus/d.ts",
+      "lib/dbus/usocket/index.ts",
+      "lib/linux/index.ts",
+    ]);
+  });
+});
+
+describe("circles", () => {
+  test("none in a tree or a diamond", () => {
+    const graph = new Map([
+      ["a", ["b", "c"]],
+      ["b", ["d"]],
+      ["c", ["d"]],
+      ["d", []],
+    ]);
+    expect(circles(graph)).toEqual([]);
+  });
+
+  test("one is told along its whole length, once", () => {
+    const graph = new Map([
+      ["start", ["a"]],
+      ["a", ["b"]],
+      ["b", ["c", "leaf"]],
+      ["c", ["a"]],
+    ]);
+    expect(circles(graph)).toEqual([["a", "b", "c", "a"]]);
+  });
+
+  test("a file that imports itself is one", () => {
+    expect(circles(new Map([["a", ["a"]]]))).toEqual([["a", "a"]]);
+  });
+});
+
+describe("shell scripts are found", () => {
+  test.each([
+    ["openrc/init.d/dbus", "#!/sbin/openrc-run", "sh"],
+    ["openrc/conf.d/dbus", "# settings", "sh"],
+    ["files/usr/libexec/lainos/pam-session", "#!/bin/sh", "sh"],
+    ["files/etc/profile.d/lainos-session.sh", "# no shebang", "sh"],
+    ["PKGBUILD", "# a package", "bash"],
+    ["packages/eudev/PKGBUILD", "", "bash"],
+    ["protocol7-core.install", "", "sh"],
+    ["scripts/x", "#!/usr/bin/env bash", "bash"],
+  ] as const)("%s (%s) is %s", (path, firstLine, dialect) => {
+    expect(shellDialect(path, firstLine)).toBe(dialect);
+  });
+
+  test.each([
+    ["scripts/x", "#!/usr/bin/env bun"],
+    ["README.md", "# sh"],
+    ["lib/cli/run.ts", "/** bash */"],
+  ])("%s (%s) is none", (path, firstLine) => {
+    expect(shellDialect(path, firstLine)).toBeUndefined();
+  });
+});
