@@ -1,0 +1,53 @@
+/** lainos-net-init: sets the kernel's hardening keys and reads each back. */
+import { defineCommand } from "citty";
+import { createLogger, Failure, run, UsageFailure, visible } from "../lib/cli/index.ts";
+
+const NAME = "lainos-net-init";
+
+export const command = defineCommand({
+  meta: { name: NAME, description: "Hardens the network and the kernel by sysctl keys" },
+  args: {
+    check: {
+      type: "boolean",
+      description: "change nothing, print how each key stands, exit 1 if one differs",
+    },
+    only: { type: "string", valueHint: "net|kernel", description: "only these keys" },
+    procSys: {
+      type: "string",
+      default: "/proc/sys",
+      valueHint: "DIR",
+      description: "use DIR instead of /proc/sys",
+    },
+  },
+  async run({ args }) {
+    const { applyHardening, compareHardening, formatTable, SCOPES } = await import(
+      "../lib/net/index.ts"
+    );
+    const scopes = SCOPES.filter((scope) => args.only === undefined || args.only === scope);
+    if (scopes.length === 0) throw new UsageFailure(`--only ${args.only}: must be net or kernel`);
+    if (args.check) {
+      const results = compareHardening(args.procSys, scopes);
+      process.stdout.write(formatTable(results).map(visible).join("\n").concat("\n"));
+      const wrong = results.some(({ state }) => state === "differs" || state === "failed");
+      if (wrong) process.exitCode = 1;
+      return;
+    }
+    const log = createLogger(NAME);
+    const results = applyHardening(args.procSys, scopes);
+    for (const { key, wanted, found, state, why } of results) {
+      if (state === "lacking") log.warning(`${key}: this kernel has no such key, so it is not set`);
+      if (state === "failed") {
+        log.error(
+          `${key} is ${found === "" ? "empty" : (found ?? "unreadable")} and not ${wanted}: ${why}`,
+        );
+      }
+    }
+    const count = (state: string) => results.filter((result) => result.state === state).length;
+    log.info(
+      `${count("set")} keys set, ${count("right")} right already, ${count("lacking")} lacking, ${count("failed")} failed`,
+    );
+    if (count("failed") > 0) throw new Failure("not all keys could be set: see above");
+  },
+});
+
+if (import.meta.main) await run(command);

@@ -1,0 +1,143 @@
+/** Writes the settings, reads each back, and says how it went. */
+import { closeSync, constants, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { hasCode } from "../linux/index.ts";
+import { HARDENING, type Hardening, type Scope } from "./table.ts";
+
+/** How one key stands. */
+export interface KeyResult {
+  /** As sysctl(8) writes it; a dot inside an interface's name is a slash there. */
+  key: string;
+  wanted: string;
+  /** What the kernel says now; undefined if it cannot be read. */
+  found: string | undefined;
+  /**
+   * right: it was so already. set: it is so now. differs: it is not, and nothing
+   * was tried. lacking: this kernel has no such key. failed: it could not be set.
+   */
+  state: "right" | "set" | "differs" | "lacking" | "failed";
+  /** Why it failed, or why it matters. */
+  why: string;
+}
+
+const notation = (path: string) =>
+  path
+    .split("/")
+    .map((part) => part.replaceAll(".", "/"))
+    .join(".");
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+/** A key's value without its newline; undefined where there is no such key. */
+function readKey(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+/** Never makes a file: a key that the kernel lacks must not seem to be set. */
+function writeKey(file: string, value: string): void {
+  const fd = openSync(file, constants.O_WRONLY | constants.O_TRUNC);
+  try {
+    writeSync(fd, value);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The paths that a key with a `*` stands for, `default` before the interfaces:
+ * one that appears meanwhile begins with the new value.
+ */
+function* expand(procSys: string, { key }: Hardening): Generator<string> {
+  const [before, after] = key.split("*");
+  if (before === undefined || after === undefined) {
+    yield key;
+    return;
+  }
+  const generic = ["all", "default"];
+  for (const name of generic) yield `${before}${name}${after}`;
+  let interfaces: string[];
+  try {
+    interfaces = readdirSync(join(procSys, before));
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR")) return;
+    throw error;
+  }
+  for (const name of interfaces.sort())
+    if (!generic.includes(name)) yield `${before}${name}${after}`;
+}
+
+function treat(procSys: string, path: string, row: Hardening, apply: boolean): KeyResult {
+  const file = join(procSys, path);
+  const result: KeyResult = {
+    key: notation(path),
+    wanted: row.value,
+    found: undefined,
+    state: "right",
+    why: row.reason,
+  };
+  try {
+    result.found = readKey(file);
+    if (result.found === undefined) return { ...result, state: "lacking" };
+    if (result.found === row.value) return result;
+    if (!apply) return { ...result, state: "differs" };
+    writeKey(file, row.value);
+    result.found = readKey(file);
+    if (result.found === row.value) return { ...result, state: "set" };
+    return { ...result, state: "failed", why: "the kernel took the value and kept another" };
+  } catch (error) {
+    return { ...result, state: "failed", why: messageOf(error) };
+  }
+}
+
+function go(procSys: string, scopes: readonly Scope[], apply: boolean): KeyResult[] {
+  const results: KeyResult[] = [];
+  for (const row of HARDENING) {
+    if (!scopes.some((scope) => row.key.startsWith(`${scope}/`))) continue;
+    const own: KeyResult[] = [];
+    for (const path of expand(procSys, row)) own.push(treat(procSys, path, row, apply));
+    // One line is enough for a kernel without IPv6.
+    if (own.length > 1 && own.every(({ state }) => state === "lacking")) {
+      results.push({ ...(own[0] as KeyResult), key: notation(row.key) });
+    } else {
+      results.push(...own);
+    }
+  }
+  return results;
+}
+
+/**
+ * Sets what is not yet as the table has it, and reads each key back.
+ *
+ * @param procSys /proc/sys, or what stands for it
+ * @param scopes which keys
+ */
+export function applyHardening(procSys: string, scopes: readonly Scope[]): KeyResult[] {
+  return go(procSys, scopes, true);
+}
+
+/** Compares and changes nothing; parameters as of `applyHardening`. */
+export function compareHardening(procSys: string, scopes: readonly Scope[]): KeyResult[] {
+  return go(procSys, scopes, false);
+}
+
+/** The results in columns, a line each, under a heading. */
+export function formatTable(results: readonly KeyResult[]): string[] {
+  const rows = [
+    ["STATE", "KEY", "WANTED", "FOUND", "WHY"],
+    ...results.map(({ state, key, wanted, found, why }) => [state, key, wanted, found ?? "-", why]),
+  ];
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}

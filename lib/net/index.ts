@@ -1,0 +1,3 @@
+/** Hardening by the kernel's sysctl keys. */
+export { applyHardening, compareHardening, formatTable, type KeyResult } from "./apply.ts";
+export { HARDENING, type Hardening, SCOPES, type Scope } from "./table.ts";

@@ -1,0 +1,185 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { HARDENING } from "../../lib/net/index.ts";
+
+const COMMAND = join(import.meta.dir, "../../cmd/net-init.ts");
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const path of folders.splice(0)) rmSync(path, { recursive: true });
+});
+
+/** A stand-in for /proc/sys in which every key has the value `value`. */
+function newProcSys(value: string, interfaces: string[] = []): string {
+  const root = mkdtempSync(join(tmpdir(), "p7-net-"));
+  folders.push(root);
+  for (const { key } of HARDENING) {
+    for (const name of ["all", "default", ...interfaces]) {
+      const file = join(root, key.replace("*", name));
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, `${value}\n`);
+    }
+  }
+  return root;
+}
+
+function netInit(...args: string[]) {
+  const child = Bun.spawnSync(["bun", COMMAND, ...args]);
+  return {
+    status: child.exitCode,
+    out: child.stdout.toString(),
+    errors: child.stderr.toString(),
+  };
+}
+
+/**
+ * Runs a shell script as root of a network namespace of its own, which goes with
+ * it. $NET_INIT is the command; it never touches keys that are not namespaced.
+ */
+function inNamespace(script: string) {
+  const child = Bun.spawnSync(["unshare", "--net", "sh", "-euc", script], {
+    env: { ...process.env, NET_INIT: `bun ${COMMAND} --only net` },
+  });
+  return {
+    status: child.exitCode,
+    out: child.stdout.toString(),
+    errors: child.stderr.toString(),
+  };
+}
+
+describe("in a network namespace of the real kernel", () => {
+  test("every key of every interface is set, those of later interfaces too", () => {
+    const { status, out, errors } = inNamespace(`
+      ip link set lo up
+      ip link add p7.0 type veth peer name p7b
+      if $NET_INIT --check > /dev/null; then exit 9; fi
+      $NET_INIT
+      ip link add late type veth peer name lateb
+      $NET_INIT --check > /dev/null
+      cd /proc/sys/net
+      for name in all default lo p7.0 p7b late; do
+        echo $name $(cat ipv6/conf/$name/disable_ipv6 ipv4/conf/$name/rp_filter \
+          ipv4/conf/$name/accept_redirects ipv4/conf/$name/secure_redirects \
+          ipv4/conf/$name/send_redirects ipv4/conf/$name/accept_source_route \
+          ipv4/conf/$name/log_martians)
+      done
+      cat ipv4/tcp_syncookies ipv4/tcp_rfc1337`);
+    expect(errors).toMatch(
+      /^lainos-net-init: \d+ keys set, \d+ right already, 0 lacking, 0 failed$/m,
+    );
+    expect(status).toBe(0);
+    const names = ["all", "default", "lo", "p7.0", "p7b", "late"];
+    expect(out.trim().split("\n")).toEqual([
+      ...names.map((name) => `${name} 1 1 0 0 0 0 1`),
+      "1",
+      "1",
+    ]);
+  });
+
+  test("it works: IPv6 is there before and gone after", () => {
+    const { status, out } = inNamespace(`
+      ip link set lo up
+      bind6() { python3 -c 'import socket; socket.socket(socket.AF_INET6).bind(("::1", 0))' 2>&1; }
+      bind6 && echo before
+      $NET_INIT 2> /dev/null
+      bind6 | tail -n 1`);
+    expect(status).toBe(0);
+    expect(out).toMatch(/^before\nOSError: .*Cannot assign requested address/);
+  });
+
+  test("a second run changes nothing; --check prints each key and why", () => {
+    const { out, errors, status } = inNamespace(
+      "$NET_INIT 2> /dev/null; $NET_INIT; $NET_INIT --check",
+    );
+    expect(errors).toMatch(
+      /^lainos-net-init: 0 keys set, \d+ right already, 0 lacking, 0 failed$/m,
+    );
+    expect(status).toBe(0);
+    expect(out).toMatch(/^right +net\.ipv4\.conf\.lo\.rp_filter +1 +1 +a packet with a forged/m);
+    expect(out).not.toContain("kernel.");
+  });
+
+  test("what root may not write is named with the reason, and the rest is set", () => {
+    const { out, errors, status } = inNamespace(`
+      exec 2>&1
+      unshare --mount sh -euc '
+        mount --bind -o ro /proc/sys/net/ipv4/tcp_rfc1337 /proc/sys/net/ipv4/tcp_rfc1337
+        mount -o remount,bind,ro /proc/sys/net/ipv4/tcp_rfc1337
+        $NET_INIT && exit 9 || echo status $?
+        cat /proc/sys/net/ipv4/conf/all/log_martians'`);
+    expect(errors).toBe("");
+    expect(out).toMatch(/error: net\.ipv4\.tcp_rfc1337 is 0 and not 1: EROFS/);
+    expect(out).toContain("1 failed");
+    expect(out).toMatch(/status 1\n1\n$/);
+    expect(status).toBe(0);
+  });
+});
+
+describe("on a stand-in for /proc/sys", () => {
+  test("kernel keys are set and read back, each alone by --only", () => {
+    const root = newProcSys("9");
+    expect(netInit("--proc-sys", root, "--only", "kernel").status).toBe(0);
+    const value = (key: string) => readFileSync(join(root, key), "utf8").trim();
+    expect(value("kernel/kptr_restrict")).toBe("2");
+    expect(value("kernel/dmesg_restrict")).toBe("1");
+    expect(value("kernel/sysrq")).toBe("0");
+    expect(value("net/ipv4/tcp_syncookies")).toBe("9");
+    expect(netInit("--proc-sys", root, "--only", "net").status).toBe(0);
+    expect(value("net/ipv4/tcp_syncookies")).toBe("1");
+    expect(netInit("--proc-sys", root, "--check").status).toBe(0);
+  });
+
+  test("a key that the kernel lacks is named, not made, and no failure", () => {
+    const root = newProcSys("0", ["eth0.5"]);
+    rmSync(join(root, "net/ipv6"), { recursive: true });
+    rmSync(join(root, "kernel/kptr_restrict"));
+    const result = netInit("--proc-sys", root);
+    expect(result.status).toBe(0);
+    expect(result.errors).toContain("warning: kernel.kptr_restrict: this kernel has no such key");
+    expect(result.errors.match(/net\.ipv6\.conf\.\*\.disable_ipv6/g)).toHaveLength(1);
+    expect(existsSync(join(root, "kernel/kptr_restrict"))).toBe(false);
+    expect(existsSync(join(root, "net/ipv6"))).toBe(false);
+    expect(readFileSync(join(root, "net/ipv4/conf/eth0.5/rp_filter"), "utf8")).toBe("1");
+    const check = netInit("--proc-sys", root, "--check");
+    expect(check.status).toBe(0);
+    expect(check.out).toMatch(/^lacking +kernel\.kptr_restrict +2 +-/m);
+    expect(check.out).toMatch(/^right +net\.ipv4\.conf\.eth0\/5\.rp_filter/m);
+  });
+
+  test("a value that does not stay is a failure", () => {
+    const root = newProcSys("0");
+    // /dev/null takes any write and gives nothing back.
+    rmSync(join(root, "kernel/dmesg_restrict"));
+    Bun.spawnSync(["ln", "-s", "/dev/null", join(root, "kernel/dmesg_restrict")]);
+    const result = netInit("--proc-sys", root);
+    expect(result.status).toBe(1);
+    expect(result.errors).toContain("kernel.dmesg_restrict is empty and not 1: the kernel took");
+    expect(result.errors).toContain("1 failed");
+    expect(readFileSync(join(root, "kernel/kptr_restrict"), "utf8")).toBe("2");
+  });
+
+  test("--check changes nothing and names what differs", () => {
+    const root = newProcSys("9");
+    const result = netInit("--proc-sys", root, "--check");
+    expect(result.status).toBe(1);
+    expect(result.out).toMatch(/^differs +kernel\.sysrq +0 +9 /m);
+    for (const name of readdirSync(root, { recursive: true, encoding: "utf8" })) {
+      if (name.endsWith("rp_filter")) expect(readFileSync(join(root, name), "utf8")).toBe("9\n");
+    }
+  });
+
+  test("wrong usage is status 2", () => {
+    expect(netInit("--only", "wifi").status).toBe(2);
+    expect(netInit("--colour").status).toBe(2);
+  });
+});
