@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   chmodSync,
   chownSync,
@@ -16,6 +16,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FOLDERS } from "../../lib/ghost/index.ts";
 import { bindDatagram, close } from "../../lib/linux/index.ts";
+
+// Each test starts several processes, which takes its time on a busy machine.
+setDefaultTimeout(30_000);
 
 const COMMAND = join(import.meta.dir, "../../cmd/ghost-units.ts");
 

@@ -1,7 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+// Each test starts several processes, which takes its time on a busy machine.
+setDefaultTimeout(30_000);
 
 const LIBRARY = join(import.meta.dir, "../../lib/linux/index.ts");
 

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   existsSync,
   mkdirSync,
@@ -11,6 +11,9 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { HARDENING } from "../../lib/net/index.ts";
+
+// Each test starts several processes, which takes its time on a busy machine.
+setDefaultTimeout(30_000);
 
 const COMMAND = join(import.meta.dir, "../../cmd/net-init.ts");
 

@@ -1,8 +1,11 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bindDatagram, close, listenStream } from "../../lib/linux/index.ts";
+
+// Each test starts several processes, which takes its time on a busy machine.
+setDefaultTimeout(30_000);
 
 const COMMAND = join(import.meta.dir, "../../cmd/notifyd.ts");
 
@@ -68,8 +71,7 @@ async function python(socket: string, program: string, prefix: string[] = []) {
   const child = Bun.spawn(
     [
       ...prefix,
-      "/usr/bin/env",
-      "python3",
+      "/usr/bin/python3",
       "-c",
       `import array, os, select, socket, sys, time
 path = sys.argv[1]
@@ -241,7 +243,7 @@ print(len(select.select([r], [], [], 20)[0]))`,
     const socket = join(newFolder(), "notify");
     const daemon = await start(socket);
     const flooder = Bun.spawn([
-      "python3",
+      "/usr/bin/python3",
       "-c",
       `import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.connect(sys.argv[1])
@@ -353,7 +355,7 @@ describe("--ready-fd", () => {
     const socket = join(newFolder(), "notify");
     const child = Bun.spawn(
       [
-        "python3",
+        "/usr/bin/python3",
         "-c",
         `import os, signal, socket, subprocess, sys
 r, w = os.pipe()
