@@ -65,7 +65,7 @@ describe.each(["dash", "bash"].filter((name) => SHELLS.includes(name)))("in %s",
     await root.write("usr/libexec/lainos/lainos-x", '#!/bin/sh\necho "$*"\nenv\n', 0o755);
     const helper = await root.copy("files/usr/libexec/lainos/service.sh", "service.sh");
     const script = `
-      RC_SVCNAME=x; RC_VERSION=$1; . "${helper}"
+      RC_SVCNAME=x; RC_VERSION=$1; lainos_notify=$2; . "${helper}"
       lainos_supervise
       lainos_notify_by 3 || :
       lainos_command lainos-x --one two
@@ -74,8 +74,8 @@ describe.each(["dash", "bash"].filter((name) => SHELLS.includes(name)))("in %s",
       lainos_run lainos-x three
     `;
     const sh = await asSh(root, name);
-    const under = async (version: string) => {
-      const result = await run([sh, "-c", script, name, version], { env: HOSTILE });
+    const under = async (version: string, wish: string) => {
+      const result = await run([sh, "-c", script, name, version, wish], { env: HOSTILE });
       expect(result.stderr).toBe("");
       return result.stdout
         .replaceAll(root.path, "")
@@ -98,10 +98,12 @@ describe.each(["dash", "bash"].filter((name) => SHELLS.includes(name)))("in %s",
       ...lines.slice(5, 7).toSorted(),
       ...lines.slice(7),
     ];
-    // Without notify=fd:N, with it, and where it would keep a daemon from coming back.
-    expect(sorted(await under("0.45.2"))).toEqual(expected("", ""));
-    expect(sorted(await under("0.62.10"))).toEqual(expected("fd:3", "--ready-fd 3 "));
-    expect(sorted(await under("0.63.3"))).toEqual(expected("", ""));
+    expect(sorted(await under("0.63.3", ""))).toEqual(expected("", ""));
+    expect(sorted(await under("0.63.3", "yes"))).toEqual(expected("fd:3", "--ready-fd 3 "));
+    expect(sorted(await under("0.62", "yes"))).toEqual(expected("fd:3", "--ready-fd 3 "));
+    // Older ones would not hand the descriptor down.
+    expect(sorted(await under("0.61", "yes"))).toEqual(expected("", ""));
+    expect(sorted(await under("0.45.2", "yes"))).toEqual(expected("", ""));
   });
 });
 

@@ -14,25 +14,19 @@ lainos_supervise()
 	: "${retry:=SIGTERM/10/SIGKILL/5}"
 }
 
-# Have OpenRC wait for a newline on a descriptor of the daemon, where that works.
+# Have OpenRC wait for a newline on a descriptor of the daemon, if lainos_notify=yes in conf.d.
 #
-# OpenRC can do so from 0.62 on. From 0.63.1 on its supervisor has closed the descriptor by the time
-# it has to start the daemon again, and gives the daemon up: a crash would be for ever (as of
-# 0.63.3). So it is used in between, and lainos_notify=yes in conf.d says that it can be trusted.
-# All services wait in start_post in any case, which is right with every version.
+# OpenRC has notify=fd:N from 0.62 on. But its supervisor has closed the descriptor by the time it
+# has to start a daemon for the second time, and gives the daemon up then: seen with 0.62.10 and
+# 0.63.3. A crash for ever is worse than a start that looks every tenth of a second, so it is not
+# the default. All services wait in start_post in any case, which is right with every version.
 #
 # $1: the descriptor. Succeeds if the daemon is to write to it.
 lainos_notify_by()
 {
-	case ${lainos_notify:-auto} in
-		yes) ;;
-		auto)
-			case ${RC_VERSION:-} in
-				0.62 | 0.62.* | 0.63) ;;
-				*) return 1 ;;
-			esac
-			;;
-		*) return 1 ;;
+	[ "${lainos_notify:-no}" = yes ] || return 1
+	case ${RC_VERSION:-0.1} in
+		0.[0-9] | 0.[0-9].* | 0.[1-5][0-9]* | 0.6[01]*) return 1 ;;
 	esac
 	notify=fd:$1
 }
