@@ -92,13 +92,14 @@ export function factsFromTraces({
   cgroup = cgroupOf(process.pid),
   sessionFiles = SESSION_FILES,
 }: Traces): SessionFacts | undefined {
-  const scope = sessionOfCgroup(cgroup ?? "");
+  const within = sessionOfCgroup(cgroup ?? "");
+  const scope = within?.uid === uid ? within : undefined;
   const named = environment.XDG_SESSION_ID ?? "";
-  const id = scope?.uid === uid ? scope.id : isSessionId(named) ? named : undefined;
+  const id = scope?.id ?? (isSessionId(named) ? named : undefined);
   if (id === undefined) return undefined;
   const state = readStateFile(join(sessionFiles, id));
   const ours = state?.get("UID") === `${uid}` ? state : undefined;
-  if (state && !ours && id !== scope?.id) return undefined;
+  if (state && !ours && !scope) return undefined;
 
   const read = (key: string, variable: string) =>
     ours ? ours.get(key) || undefined : environment[variable] || undefined;

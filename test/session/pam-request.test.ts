@@ -1,0 +1,121 @@
+import { expect, test } from "bun:test";
+import { type SessionRequest, sessionRequest } from "../../lib/session/pam-request.ts";
+
+const nothing: SessionRequest = {
+  uid: 1000,
+  leader: 42,
+  service: "",
+  type: "unspecified",
+  class: "background",
+  desktop: "",
+  seat: "",
+  vtnr: 0,
+  tty: "",
+  display: "",
+  remote: false,
+  remoteUser: "",
+  remoteHost: "",
+};
+
+const cases: [string, Record<string, string>, Partial<SessionRequest>][] = [
+  ["nothing at all", {}, {}],
+  [
+    "login on a terminal",
+    { PAM_SERVICE: "login", PAM_TTY: "/dev/tty2" },
+    { service: "login", tty: "tty2", type: "tty", class: "user" },
+  ],
+  [
+    "greetd's user session",
+    {
+      PAM_SERVICE: "greetd",
+      PAM_TTY: "tty1",
+      XDG_SEAT: "seat0",
+      XDG_VTNR: "1",
+      XDG_SESSION_CLASS: "user",
+      XDG_SESSION_TYPE: "wayland",
+      XDG_SESSION_DESKTOP: "sway",
+    },
+    {
+      service: "greetd",
+      tty: "tty1",
+      type: "wayland",
+      class: "user",
+      seat: "seat0",
+      vtnr: 1,
+      desktop: "sway",
+    },
+  ],
+  [
+    "greetd's greeter",
+    { PAM_SERVICE: "greetd-greeter", PAM_TTY: "tty1", XDG_SESSION_CLASS: "greeter" },
+    { service: "greetd-greeter", tty: "tty1", type: "tty", class: "greeter" },
+  ],
+  [
+    "a display manager's display in PAM_TTY",
+    { PAM_SERVICE: "lightdm", PAM_TTY: ":0", XDG_SEAT: "seat0", XDG_VTNR: "7" },
+    { service: "lightdm", display: ":0", type: "x11", class: "user", seat: "seat0", vtnr: 7 },
+  ],
+  [
+    "DISPLAY wins over a display in PAM_TTY",
+    { PAM_TTY: ":0", DISPLAY: ":5" },
+    { display: ":5", type: "x11", class: "user" },
+  ],
+  [
+    "ssh before it has a terminal",
+    { PAM_SERVICE: "sshd", PAM_TTY: "ssh", PAM_RHOST: "192.0.2.7", PAM_RUSER: "lain" },
+    {
+      service: "sshd",
+      type: "tty",
+      class: "user",
+      remote: true,
+      remoteHost: "192.0.2.7",
+      remoteUser: "lain",
+    },
+  ],
+  [
+    "ssh from far away takes no seat, whatever it says",
+    { PAM_TTY: "ssh", PAM_RHOST: "far.example", XDG_SEAT: "seat0", XDG_VTNR: "1" },
+    { type: "tty", class: "user", remote: true, remoteHost: "far.example" },
+  ],
+  [
+    "from this machine is not remote",
+    { PAM_TTY: "ssh", PAM_RHOST: "::1" },
+    { type: "tty", class: "user", remoteHost: "::1" },
+  ],
+  [
+    "cron by its terminal",
+    { PAM_SERVICE: "crond", PAM_TTY: "cron", XDG_SESSION_TYPE: "tty", XDG_SESSION_CLASS: "user" },
+    { service: "crond" },
+  ],
+  ["at by its service", { PAM_SERVICE: "atd" }, { service: "atd" }],
+  [
+    "su in a terminal",
+    { PAM_SERVICE: "su-l", PAM_TTY: "pts/3", PAM_RUSER: "root" },
+    { service: "su-l", tty: "pts/3", type: "tty", class: "user", remoteUser: "root" },
+  ],
+  [
+    "another seat has no virtual terminals",
+    { PAM_TTY: "tty1", XDG_SEAT: "seat-usb1", XDG_VTNR: "3" },
+    { tty: "tty1", type: "tty", class: "user", seat: "seat-usb1" },
+  ],
+  [
+    "malformed values are left out",
+    {
+      PAM_SERVICE: "../x",
+      PAM_TTY: "tty\x1b[2J",
+      PAM_RHOST: "a\nb",
+      PAM_RUSER: "\u202e",
+      XDG_SEAT: "chair",
+      XDG_VTNR: "-1",
+      XDG_SESSION_TYPE: "hologram",
+      XDG_SESSION_CLASS: "manager",
+      XDG_SESSION_DESKTOP: "a b",
+      DISPLAY: "$(id)",
+    },
+    {},
+  ],
+];
+
+test.each(cases)("%s", (_, items, expected) => {
+  expect(sessionRequest(items, 1000, 42)).toEqual({ ...nothing, ...expected });
+});
