@@ -2,6 +2,7 @@
  * Compiles the executables: `bun run build [NAME...]`, without a name all of them. NAME is a file in
  * cmd/ without its extension. See docs/build.md for why each setting is what it is.
  */
+import { rmSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
@@ -54,6 +55,25 @@ const withoutX11: Bun.BunPlugin = {
 };
 
 /**
+ * Has a folder removed when the process ends in any way but SIGKILL, until the function that comes
+ * back is called, which removes it at once.
+ */
+export function removeAtExit(folder: string): () => Promise<void> {
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", remove);
+  return async () => {
+    await rm(folder, { recursive: true, force: true });
+    process.off("exit", remove);
+  };
+}
+
+/** Ends the process on Ctrl-C and SIGTERM in a way that still calls what waits for its end. */
+export function exitOnSignals(): void {
+  process.once("SIGINT", () => process.exit(130));
+  process.once("SIGTERM", () => process.exit(143));
+}
+
+/**
  * Is NAME the name of a file in cmd/ that compiles to an executable?
  */
 export function isCommandName(name: string): name is CommandName {
@@ -85,6 +105,7 @@ export async function build(name: CommandName): Promise<string> {
   const dist = join(ROOT, "dist");
   await mkdir(dist, { recursive: true });
   const folder = await mkdtemp(join(dist, ".building-"));
+  const discard = removeAtExit(folder);
   // The paths of the sources are in the bytes, relative to the current folder.
   const cwd = process.cwd();
   process.chdir(ROOT);
@@ -127,11 +148,12 @@ export async function build(name: CommandName): Promise<string> {
     return executable;
   } finally {
     process.chdir(cwd);
-    await rm(folder, { recursive: true, force: true });
+    await discard();
   }
 }
 
 if (import.meta.main) {
+  exitOnSignals();
   const names = process.argv.slice(2);
   const unknown = names.find((name) => !isCommandName(name));
   if (unknown !== undefined) {

@@ -19,7 +19,16 @@ import {
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { $ } from "zx";
-import { BuildError, build, type CommandName, EXECUTABLES, ROOT, STANDALONE } from "./build.ts";
+import {
+  BuildError,
+  build,
+  type CommandName,
+  EXECUTABLES,
+  exitOnSignals,
+  ROOT,
+  removeAtExit,
+  STANDALONE,
+} from "./build.ts";
 import { ensureHostPackages, HostError } from "./host.ts";
 
 export type Level = "fast" | "release";
@@ -115,6 +124,7 @@ export async function makeRepository(dir: string, packageFiles: readonly string[
   await ensureHostPackages(["repo-add", "bsdtar", "zstd"]);
   await mkdir(dirname(dir), { recursive: true });
   const fresh = await mkdtemp(`${dir}.new-`);
+  const discard = removeAtExit(fresh);
   try {
     const inside: string[] = [];
     for (const file of packageFiles) {
@@ -132,7 +142,7 @@ export async function makeRepository(dir: string, packageFiles: readonly string[
     await rm(dir, { recursive: true, force: true });
     await rename(fresh, dir);
   } finally {
-    await rm(fresh, { recursive: true, force: true });
+    await discard();
   }
 }
 
@@ -204,6 +214,7 @@ async function makepkg(job: Job): Promise<void> {
   await rm(stage, { recursive: true, force: true });
   // Fails where somebody else has made it since; /tmp is everybody's.
   await mkdir(stage, { mode: 0o755 });
+  const discard = removeAtExit(stage);
   const asRoot = process.geteuid?.() === 0;
   try {
     const tree = join(stage, "tree");
@@ -236,13 +247,19 @@ async function makepkg(job: Job): Promise<void> {
     const drop = asRoot
       ? ["setpriv", `--reuid=${UNPRIVILEGED}`, `--regid=${UNPRIVILEGED}`, "--clear-groups", "--"]
       : [];
-    const done = await run({ cwd: tree })`${drop} env -i ${environment} makepkg --config ${join(
-      stage,
-      "makepkg.conf",
-    )} --force --nodeps --noconfirm`;
-    if (done.exitCode !== 0) {
-      throw new PackageError(`makepkg failed: ${lastLines(done.stderr)}`);
-    }
+    const config = join(stage, "makepkg.conf");
+    const flags = ["--config", config, "--force", "--nodeps", "--noconfirm"];
+    const child = Bun.spawn([...drop, "env", "-i", ...environment, "makepkg", ...flags], {
+      cwd: tree,
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+    });
+    const stop = () => child.kill();
+    process.once("exit", stop);
+    const [said, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
+    process.off("exit", stop);
+    if (exitCode !== 0) throw new PackageError(`makepkg failed: ${lastLines(said)}`);
     const built = await packageIn(out);
     if (built === undefined) throw new PackageError(`makepkg left no package in ${out}`);
     const arriving = `${job.kept}.new`;
@@ -252,7 +269,7 @@ async function makepkg(job: Job): Promise<void> {
     await rm(job.kept, { recursive: true, force: true });
     await rename(arriving, job.kept);
   } finally {
-    await rm(stage, { recursive: true, force: true });
+    await discard();
   }
 }
 
@@ -290,7 +307,7 @@ async function lock(file: string): Promise<() => Promise<void>> {
       const handle = await open(file, "wx");
       await handle.write(`${process.pid}\n`);
       await handle.close();
-      return () => rm(file, { force: true });
+      return removeAtExit(file);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
@@ -325,6 +342,7 @@ function lastLines(text: string): string {
 }
 
 if (import.meta.main) {
+  exitOnSignals();
   const usage = "usage: bun run package [--release] [--standalone]";
   const flags = new Set(process.argv.slice(2));
   const release = flags.delete("--release");
