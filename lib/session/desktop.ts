@@ -146,7 +146,10 @@ function fromSessionFile(name: string, environment: Environment): Desktop | unde
     if (!argv || program === undefined) {
       throw new Failure(`${file}: its Exec line names no program; reinstall its package`);
     }
-    // It would start us again, which would start it again.
+    // Our own session files start us for a desktop that we know: greeters name the file.
+    const wrapped = /^lainos-session-(.+)$/.exec(basename(program))?.[1] ?? "";
+    if (Object.hasOwn(KNOWN, wrapped)) return knownDesktop(wrapped, environment);
+    // Anything else of ours would start us again, and that it.
     if (/^lainos-(session-|init$)/.test(basename(program))) {
       throw new Failure(`${file} starts ${program}, which starts this: ask for sway or openbox`);
     }

@@ -1,5 +1,6 @@
 /** login1 as a client sees it: which session a process is in, and registering one. */
 import { BusError, Connection, systemBusAddress } from "../dbus/index.ts";
+import { openPidfd } from "../linux/index.ts";
 import { isSeatName, isSessionId, type SessionFacts, type SessionSource } from "./facts.ts";
 import type { SessionRequest } from "./pam-request.ts";
 
@@ -63,15 +64,20 @@ export class Login1Client implements SessionSource {
   }
 
   /**
-   * Registers a session (CreateSession, with the signature of version 252).
+   * Registers a session (CreateSessionWithPIDFD).
+   *
+   * It is this method because the older CreateSession ends the session with the descriptor that it
+   * answers with, and this process, which gets it, is gone in a moment; here the leader decides.
    *
    * @returns its id; undefined if the leader is in a session already
-   * @throws {Error} if the bus or login1 cannot be reached in time, or refuses
+   * @throws {Error} if the bus or login1 cannot be reached in time, or refuses; SystemError ESRCH
+   *   if the leader is gone
    */
   async create(request: SessionRequest): Promise<string | undefined> {
+    const noFlags = 0n;
     const body = [
       request.uid,
-      request.leader,
+      openPidfd(request.leader),
       request.service,
       request.type,
       request.class,
@@ -83,17 +89,18 @@ export class Login1Client implements SessionSource {
       request.remote,
       request.remoteUser,
       request.remoteHost,
+      noFlags,
       [],
     ];
     try {
       const [id] = await this.#call(
         MANAGER_PATH,
         MANAGER,
-        "CreateSession",
-        "uusssssussbssa(sv)",
+        "CreateSessionWithPIDFD",
+        "uhsssssussbssta(sv)",
         body,
       );
-      // The descriptor that comes with the reply goes with the connection and this process.
+      // The placeholder that comes with the reply goes with this process.
       return String(id);
     } catch (error) {
       if (error instanceof BusError && error.errorName === `${NAME}.SessionBusy`) return undefined;

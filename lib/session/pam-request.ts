@@ -1,10 +1,11 @@
-/** What PAM says of a login, as CreateSession wants it. The rules are those of pam_systemd(8). */
+/** What PAM says of a login, as login1 wants it. The rules are those of pam_systemd(8). */
 import type { Environment } from "./desktop.ts";
 import { isSeatName, parseVtnr } from "./facts.ts";
 
-/** CreateSession's arguments; an empty text where there is nothing to say. */
+/** The arguments of login1's CreateSession methods; an empty text where there is nothing to say. */
 export interface SessionRequest {
   uid: number;
+  /** The pid of the process that the session ends with. */
   leader: number;
   service: string;
   type: string;

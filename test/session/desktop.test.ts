@@ -104,15 +104,25 @@ describe("session files", () => {
     expect(findDesktop("i3", { ...environment, DISPLAY: ":0" }).kind).toBe("x11");
   });
 
+  test("our own session file stands for the desktop that it starts", () => {
+    const data = sessionFile(
+      "wayland-sessions",
+      "lainos-sway",
+      "[Desktop Entry]\nExec=/usr/local/bin/lainos-session-sway\n",
+    );
+    const environment = { PATH: scripts({ sway: "" }), XDG_DATA_DIRS: data };
+    expect(findDesktop("lainos-sway", environment).name).toBe("sway");
+  });
+
   test("one that would start us again is refused", () => {
-    const path = scripts({ "lainos-session-sway": "" });
+    const path = scripts({ "lainos-init": "" });
     const data = sessionFile(
       "wayland-sessions",
       "loop",
-      "[Desktop Entry]\nExec=lainos-session-sway\n",
+      "[Desktop Entry]\nExec=lainos-init loop\n",
     );
     expect(() => findDesktop("loop", { PATH: path, XDG_DATA_DIRS: data })).toThrow(
-      "starts lainos-session-sway, which starts this",
+      "starts lainos-init, which starts this",
     );
   });
 

@@ -2,6 +2,7 @@
 import { beforeAll, expect, test } from "bun:test";
 import { openSync } from "node:fs";
 import { Variant } from "../../lib/dbus/index.ts";
+import { pidOfPidfd } from "../../lib/linux/index.ts";
 import {
   type Answer,
   BusError,
@@ -48,11 +49,16 @@ const sessionLedBy = (leader: number) => ({
 
 test("open_session registers the user's session, led by the PAM application", async () => {
   const address = await systemBus();
-  const created: Answer = () => [
-    "soshusub",
-    ["c7", "/s/c7", "/run/user/65534", openSync("/dev/null", "r"), nobody.uid, "seat0", 1, false],
-  ];
-  const { calls } = await standInForLogin1(address, { CreateSession: created });
+  const placeholder = openSync("/dev/null", "r");
+  let ledBy = 0;
+  const created: Answer = ([, pidfd]) => {
+    ledBy = pidOfPidfd(Number(pidfd));
+    return [
+      "soshusub",
+      ["c7", "/s/c7", "/run/user/65534", placeholder, nobody.uid, "seat0", 1, false],
+    ];
+  };
+  const { calls } = await standInForLogin1(address, { CreateSessionWithPIDFD: created });
   const items = {
     ...open,
     PAM_TTY: "/dev/tty1",
@@ -64,12 +70,13 @@ test("open_session registers the user's session, led by the PAM application", as
   };
   const { leader, err, status } = await pam(items, address);
   expect({ err, status }).toEqual({ err: "", status: 0 });
+  expect(ledBy).toBe(leader);
   expect(calls).toEqual([
     {
-      member: "CreateSession",
+      member: "CreateSessionWithPIDFD",
       body: [
         nobody.uid,
-        leader,
+        expect.any(Number),
         "greetd",
         "wayland",
         "user",
@@ -81,6 +88,7 @@ test("open_session registers the user's session, led by the PAM application", as
         false,
         "",
         "",
+        0n,
         [],
       ],
     },
@@ -90,7 +98,7 @@ test("open_session registers the user's session, led by the PAM application", as
 test("SessionBusy is success: su inside a session gets no second one", async () => {
   const address = await systemBus();
   await standInForLogin1(address, {
-    CreateSession: () => {
+    CreateSessionWithPIDFD: () => {
       throw new BusError("org.freedesktop.login1.SessionBusy", "already in a session");
     },
   });
@@ -156,7 +164,7 @@ test("a bridge that is down, and one that refuses, are one line and status 1", a
   expect(down.err).toContain("is lainos-dbus-bridge running?");
   expect(down.status).toBe(1);
   await standInForLogin1(address, {
-    CreateSession: () => {
+    CreateSessionWithPIDFD: () => {
       throw new BusError("org.freedesktop.DBus.Error.AccessDenied", "root alone may");
     },
   });
