@@ -50,12 +50,12 @@ export interface SignalMember {
   signature: string;
 }
 
-export type Member<Target> = MethodMember<Target> | PropertyMember<Target> | SignalMember;
-
 /** One D-Bus interface of objects of the class `Target`. */
 export interface Interface<Target> {
   name: string;
-  members: Record<string, Member<Target>>;
+  members: Record<string, MethodMember<Target> | PropertyMember<Target>>;
+  /** Apart from the rest, since a signal may have the name of a method. */
+  signals?: Record<string, SignalMember>;
 }
 
 function toArguments(signature: string, names: readonly string[], where: string): Argument[] {

@@ -1,5 +1,5 @@
 /** Introspection data; see "Introspection Data Format" in the D-Bus specification. */
-import type { Argument, Interface, Member } from "./interface.ts";
+import type { Argument, Interface, MethodMember, PropertyMember } from "./interface.ts";
 
 const DOCTYPE =
   '<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"\n' +
@@ -47,7 +47,7 @@ const argumentLines = (list: Argument[], direction?: "in" | "out") =>
       `   <arg type="${type}" name="${name}"${direction ? ` direction="${direction}"` : ""}/>\n`,
   );
 
-function memberXml(name: string, member: Member<never>): string {
+function memberXml(name: string, member: MethodMember<never> | PropertyMember<never>): string {
   if (member.kind === "property") {
     const access = member.set ? "readwrite" : "read";
     const emits =
@@ -55,9 +55,6 @@ function memberXml(name: string, member: Member<never>): string {
         ? ""
         : `   <annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="${member.emits}"/>\n`;
     return element("property", `name="${name}" type="${member.type}" access="${access}"`, emits);
-  }
-  if (member.kind === "signal") {
-    return element("signal", `name="${name}"`, argumentLines(member.arguments).join(""));
   }
   const lines = [...argumentLines(member.in, "in"), ...argumentLines(member.out, "out")];
   return element("method", `name="${name}"`, lines.join(""));
@@ -70,10 +67,13 @@ function element(kind: string, attributes: string, inside: string): string {
 
 /** The introspection document of an object with these interfaces and the nodes below it. */
 export function introspection(interfaces: Interface<never>[], children: string[]): string {
-  const own = interfaces.map(({ name, members }) => {
-    const inside = Object.entries(members).map(([member, definition]) =>
-      memberXml(member, definition),
-    );
+  const own = interfaces.map(({ name, members, signals = {} }) => {
+    const inside = [
+      ...Object.entries(members).map(([member, definition]) => memberXml(member, definition)),
+      ...Object.entries(signals).map(([member, definition]) =>
+        element("signal", `name="${member}"`, argumentLines(definition.arguments).join("")),
+      ),
+    ];
     return ` <interface name="${name}">\n${inside.join("")} </interface>\n`;
   });
   const nodes = children.map((child) => ` <node name="${child}"/>\n`);

@@ -62,8 +62,8 @@ export class ObjectTree {
     body: unknown[],
     destination?: string,
   ): void {
-    const declared = definition.members[member];
-    if (declared?.kind !== "signal") {
+    const declared = definition.signals?.[member];
+    if (!declared) {
       throw new TypeError(`${definition.name} declares no signal ${member}`);
     }
     this.#connection.signal(path, definition.name, member, declared.signature, body, destination);

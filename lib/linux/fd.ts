@@ -51,6 +51,11 @@ export function setAsync(fd: Fd): void {
   check(libc.fcntl(fd, F_SETFL, flags | O_ASYNC | O_NONBLOCK), "fcntl F_SETFL", subject);
 }
 
+/** An eventfd(2) that nobody signals: a descriptor that stands for something by being open. */
+export function createPlaceholder(): Fd {
+  return check(libc.eventfd(0, O_CLOEXEC), "eventfd", "placeholder");
+}
+
 /** mkfifo(3). */
 export function makeFifo(path: string, mode: number): void {
   check(libc.mkfifo(cString(path), mode), "mkfifo", path);

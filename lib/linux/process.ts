@@ -124,6 +124,8 @@ export function setProcessName(name: string): void {
 export interface ProcessStatus {
   pid: number;
   parent: number;
+  /** R, S, D, Z (a zombie: ended, and not yet waited for) and so on. */
+  state: string;
   /** The kernel's name for it, at most 15 bytes, chosen by the process itself. */
   command: string;
   /** The real uid. */
@@ -158,6 +160,7 @@ export function processStatus(pid: number): ProcessStatus | undefined {
   return {
     pid,
     parent: Number(fields[1]),
+    state: fields[0] ?? "",
     command: stat.slice(open + 1, end),
     uid: ids("Uid"),
     gid: ids("Gid"),

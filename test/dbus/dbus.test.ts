@@ -33,7 +33,10 @@ const cupInterface: Interface<Cup> = {
       cup.full = full;
       return `${name} by ${uid}`;
     }),
-    Two: method("", [], "sa(uo)", ["a", "b"], (_cup) => ["x", [[1, "/a"]]]),
+    Two: method("", [], "sa(uo)", ["a", "b"], (_cup): [string, [number, string][]] => [
+      "x",
+      [[1, "/a"]],
+    ]),
     Refuse: method("", [], "", [], () => {
       throw new BusError("com.example.Broken", "it is broken");
     }),
@@ -55,9 +58,9 @@ const cupInterface: Interface<Cup> = {
         cup.volume = Number(value);
       },
     ),
-    Who: property("(uo)", "false", (_cup) => [1000, "/x"]),
-    Emptied: signal("s", ["who"]),
+    Who: property("(uo)", "false", (_cup): [number, string] => [1000, "/x"]),
   },
+  signals: { Emptied: signal("s", ["who"]) },
 };
 
 let bus: PrivateBus;

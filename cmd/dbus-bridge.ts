@@ -1,0 +1,45 @@
+/** lainos-dbus-bridge: answers as org.freedesktop.login1 on the system bus. */
+import { defineCommand } from "citty";
+import {
+  announceReady,
+  createLogger,
+  Failure,
+  readyDescriptor,
+  readyFdOption,
+  run,
+} from "../lib/cli/index.ts";
+
+const NAME = "lainos-dbus-bridge";
+
+export const command = defineCommand({
+  meta: {
+    name: NAME,
+    description: "Answers as org.freedesktop.login1 on the system bus: sessions, users and seats",
+  },
+  args: {
+    "ready-fd": readyFdOption,
+    verbose: { type: "boolean", description: "log more" },
+  },
+  async run({ args }) {
+    const ready = readyDescriptor(args["ready-fd"]);
+    if (process.getuid?.() !== 0) {
+      throw new Failure(
+        "it has to be run as root: start it with rc-service lainos-dbus-bridge start",
+      );
+    }
+    const { startBridge } = await import("../lib/login1/index.ts");
+    const log = createLogger(NAME, args.verbose);
+    const bridge = await startBridge(log);
+    const stopped = new Promise<void>((resolve) => {
+      for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => resolve());
+    });
+    announceReady(ready);
+    log.info("ready");
+    const lost = await Promise.race([stopped.then(() => false), bridge.closed.then(() => true)]);
+    bridge.stop();
+    if (lost) throw new Failure("the message bus went away; start dbus, then this service again");
+    process.exit(0);
+  },
+});
+
+if (import.meta.main) await run(command);

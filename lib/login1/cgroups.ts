@@ -1,0 +1,55 @@
+/**
+ * Sessions as cgroups: /user.slice/user-UID.slice/session-ID.scope, the layout
+ * of systemd, by which libsystemd tells whose a process is (sd_pid_get_session(3)).
+ */
+import { Cgroup, cgroupOf, cgroupRoot, processStatus } from "../linux/index.ts";
+import type { Session } from "./session.ts";
+import type { User } from "./user.ts";
+
+const SESSION_SCOPE = /^\/user\.slice\/user-(\d+)\.slice\/session-([A-Za-z0-9]+)\.scope(?:\/|$)/;
+const USER_SLICE = /^\/user\.slice\/user-(\d+)\.slice(?:\/|$)/;
+
+export class SessionCgroups {
+  readonly #root = cgroupRoot();
+
+  /** Whether the system has the cgroup2 tree. Without it only leaders and their children are known. */
+  get available(): boolean {
+    return this.#root !== undefined;
+  }
+
+  /** A session's scope; undefined without cgroup2. */
+  scopeOf(session: Session): Cgroup | undefined {
+    if (this.#root === undefined) return undefined;
+    return new Cgroup(this.#root, `/user.slice/${session.user.slice}/${session.scope}`);
+  }
+
+  /** A user's slice; undefined without cgroup2. */
+  sliceOf(user: User): Cgroup | undefined {
+    if (this.#root === undefined) return undefined;
+    return new Cgroup(this.#root, `/user.slice/${user.slice}`);
+  }
+
+  /** The id of the session whose scope a process is in. */
+  sessionIdOf(pid: number): string | undefined {
+    return SESSION_SCOPE.exec(cgroupOf(pid) ?? "")?.[2];
+  }
+
+  /** The uid whose slice a process is in. */
+  ownerOf(pid: number): number | undefined {
+    const uid = USER_SLICE.exec(cgroupOf(pid) ?? "")?.[1];
+    return uid === undefined ? undefined : Number(uid);
+  }
+}
+
+/** The nearest of a process and its ancestors that `known` knows, for systems without cgroup2. */
+export function nearestAncestor<Found>(
+  pid: number,
+  known: (pid: number) => Found | undefined,
+): Found | undefined {
+  for (let at = pid; at > 1; ) {
+    const found = known(at);
+    if (found !== undefined) return found;
+    at = processStatus(at)?.parent ?? 0;
+  }
+  return undefined;
+}

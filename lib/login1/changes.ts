@@ -1,0 +1,58 @@
+/** What has changed since the last flush: files are written for it first, then the bus is told. */
+import type { Seat } from "./seat.ts";
+import type { Session } from "./session.ts";
+import type { User } from "./user.ts";
+
+/** Who is told what happened. The state files are up to date when it is called. */
+export interface ManagerEvents {
+  sessionNew(session: Session): void;
+  sessionRemoved(session: Session): void;
+  sessionChanged(session: Session, properties: Set<string>): void;
+  /** Asks the session's own screen locker to lock or unlock. */
+  sessionLock(session: Session, lock: boolean): void;
+  userNew(user: User): void;
+  userRemoved(user: User): void;
+  userChanged(user: User, properties: Set<string>): void;
+  seatNew(seat: Seat): void;
+  seatChanged(seat: Seat, properties: Set<string>): void;
+}
+
+export class Changes {
+  readonly sessions = new Map<Session, Set<string>>();
+  readonly users = new Map<User, Set<string>>();
+  readonly seats = new Map<Seat, Set<string>>();
+
+  session(session: Session, ...properties: string[]): void {
+    add(this.sessions, session, properties);
+    this.user(session.user);
+    if (session.seat) this.seat(session.seat);
+  }
+
+  user(user: User, ...properties: string[]): void {
+    add(this.users, user, properties);
+  }
+
+  seat(seat: Seat, ...properties: string[]): void {
+    add(this.seats, seat, properties);
+  }
+
+  /** Hands over what has gathered, and starts anew. */
+  take(): Changes {
+    const taken = new Changes();
+    for (const [from, to] of [
+      [this.sessions, taken.sessions],
+      [this.users, taken.users],
+      [this.seats, taken.seats],
+    ] as Map<unknown, Set<string>>[][]) {
+      for (const [key, value] of from ?? []) to?.set(key, value);
+      from?.clear();
+    }
+    return taken;
+  }
+}
+
+function add<Key>(map: Map<Key, Set<string>>, key: Key, properties: string[]): void {
+  const known = map.get(key) ?? new Set();
+  for (const property of properties) known.add(property);
+  map.set(key, known);
+}

@@ -1,0 +1,102 @@
+/** From what CreateSession was asked to what the session is; the rules of logind's bus interface. */
+import { busErrors } from "../dbus/index.ts";
+import { login1Errors } from "./errors.ts";
+import type { Seat } from "./seat.ts";
+import { SESSION_CLASSES, SESSION_TYPES, type SessionClass, type SessionType } from "./session.ts";
+import { MOST_VTS, vtNumber } from "./vt.ts";
+
+/** The arguments of CreateSession that describe the session, as they came. */
+export interface CreateRequest {
+  uid: number;
+  service: string;
+  type: string;
+  class: string;
+  desktop: string;
+  seat: string;
+  vtnr: number;
+  tty: string;
+  display: string;
+  remote: boolean;
+  remoteUser: string;
+  remoteHost: string;
+}
+
+/** The same, checked and completed. */
+export interface SessionPlace {
+  type: SessionType;
+  class: SessionClass;
+  seat: Seat | undefined;
+  vtnr: number;
+  tty: string;
+}
+
+/** A local X display: `:0`, `:0.0`, `unix:0`. */
+const LOCAL_DISPLAY = /^(?:unix)?:\d/;
+/** A tty's name below /dev, with no way out of it. */
+const TTY_NAME = /^[A-Za-z0-9]+(?:\/[A-Za-z0-9]+)*$/;
+
+/**
+ * Finds the seat, VT, type and class of a session to be made.
+ *
+ * @param seatOf the seat of this id; undefined if there is none
+ * @throws {BusError} InvalidArgs or NoSuchSeat, with the argument at fault
+ */
+export function placeSession(
+  request: CreateRequest,
+  seatOf: (id: string) => Seat | undefined,
+): SessionPlace {
+  const type = choose(SESSION_TYPES, request.type, "session type");
+  const kind = choose(SESSION_CLASSES, request.class, "session class");
+  const tty = request.tty.replace(/^\/dev\//, "");
+  if (tty !== "" && !TTY_NAME.test(tty)) {
+    throw busErrors.invalidArgs(`Invalid TTY name '${request.tty}'`);
+  }
+  for (const [name, value] of Object.entries(request)) {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    if (typeof value === "string" && /[\x00-\x1f\x7f]/.test(value)) {
+      throw busErrors.invalidArgs(`The ${name} has a control character in it`);
+    }
+  }
+  let seat = request.seat === "" ? undefined : seatOf(request.seat);
+  if (request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
+  let { vtnr } = request;
+  const ttyVt = vtNumber(tty);
+  if (ttyVt !== undefined) {
+    seat ??= seatOf("seat0");
+    if (seat?.id !== "seat0") {
+      throw busErrors.invalidArgs(
+        `TTY ${tty} is a virtual console but seat ${seat?.id} is not seat0`,
+      );
+    }
+    if (vtnr !== 0 && vtnr !== ttyVt) {
+      throw busErrors.invalidArgs(`TTY ${tty} and VT number ${vtnr} do not match`);
+    }
+    vtnr = ttyVt;
+  } else if (!seat && LOCAL_DISPLAY.test(request.display) && !request.remote) {
+    // An X server on a local display, whose VT its own session knows.
+    if (vtnr !== 0) seat = seatOf("seat0");
+  }
+  if (seat?.hasVts) {
+    if (vtnr < 1 || vtnr > MOST_VTS) throw busErrors.invalidArgs("VT number out of range");
+  } else if (vtnr !== 0) {
+    const where = seat ? `Seat ${seat.id} has no VTs` : "There is no seat";
+    throw busErrors.invalidArgs(`${where} but the VT number is ${vtnr}`);
+  }
+  const isTty = tty !== "" && request.display === "";
+  const likelyType = request.display !== "" ? "x11" : isTty ? "tty" : "unspecified";
+  const finalType = type ?? "unspecified";
+  const settled = finalType === "unspecified" ? likelyType : finalType;
+  const fallbackClass = settled === "unspecified" ? "background" : "user";
+  return { type: settled, class: kind ?? fallbackClass, seat, vtnr, tty };
+}
+
+function choose<Value extends string>(
+  known: readonly Value[],
+  value: string,
+  what: string,
+): Value | undefined {
+  if (value === "") return undefined;
+  const found = known.find((candidate) => candidate === value);
+  if (!found) throw busErrors.invalidArgs(`Invalid ${what} ${value}`);
+  return found;
+}

@@ -1,0 +1,44 @@
+/** org.freedesktop.login1.Seat */
+import { busErrors, type Interface, membersOf } from "../../dbus/index.ts";
+import { findSession } from "../find.ts";
+import type { Manager } from "../manager.ts";
+import { requireOwner, requireRoot } from "../permission.ts";
+import type { Seat } from "../seat.ts";
+
+const { method, property } = membersOf<Seat>();
+
+/** The interface of the seats that `manager` has. */
+export function seatInterface(manager: Manager): Interface<Seat> {
+  return {
+    name: "org.freedesktop.login1.Seat",
+    members: {
+      Terminate: method("", [], "", [], async (seat, _none, call) => {
+        await requireRoot(call, "terminate all sessions of a seat");
+        manager.terminateSeat(seat);
+      }),
+      ActivateSession: method("s", ["session_id"], "", [], async (seat, [id], call) => {
+        const session = await findSession(manager, id, call);
+        await requireOwner(call, session.user.uid, "activate this session");
+        if (session.seat !== seat) {
+          throw busErrors.invalidArgs(`Session ${session.id} is not on seat ${seat.id}`);
+        }
+        manager.activateSession(session);
+      }),
+
+      Id: property("s", "const", (seat) => seat.id),
+      ActiveSession: property("(so)", "true", (seat): [string, string] => [
+        seat.active?.id ?? "",
+        seat.active?.objectPath ?? "/",
+      ]),
+      CanTTY: property("b", "const", (seat) => seat.hasVts),
+      CanGraphical: property("b", "true", (seat) => seat.canGraphical),
+      CanMultiSession: property("b", "const", (_seat) => true),
+      Sessions: property("a(so)", "false", (seat) =>
+        [...seat.sessions].map((session): [string, string] => [session.id, session.objectPath]),
+      ),
+      IdleHint: property("b", "true", (seat) => seat.idle.hint),
+      IdleSinceHint: property("t", "true", (seat) => seat.idle.since.realtime),
+      IdleSinceHintMonotonic: property("t", "true", (seat) => seat.idle.since.monotonic),
+    },
+  };
+}

@@ -1,0 +1,81 @@
+/** org.freedesktop.login1.Session */
+import { type Interface, membersOf } from "../../dbus/index.ts";
+import type { Manager } from "../manager.ts";
+import { requireOwner } from "../permission.ts";
+import type { Session } from "../session.ts";
+
+const { method, property, signal } = membersOf<Session>();
+
+/** The interface of the sessions that `manager` has. */
+export function sessionInterface(manager: Manager): Interface<Session> {
+  return {
+    name: "org.freedesktop.login1.Session",
+    members: {
+      Terminate: method("", [], "", [], async (session, _none, call) => {
+        await requireOwner(call, session.user.uid, "terminate this session");
+        manager.terminateSession(session);
+      }),
+      Activate: method("", [], "", [], async (session, _none, call) => {
+        await requireOwner(call, session.user.uid, "activate this session");
+        manager.activateSession(session);
+      }),
+      Lock: method("", [], "", [], async (session, _none, call) => {
+        await requireOwner(call, session.user.uid, "lock this session");
+        manager.lockSession(session, true);
+      }),
+      Unlock: method("", [], "", [], async (session, _none, call) => {
+        await requireOwner(call, session.user.uid, "unlock this session");
+        manager.lockSession(session, false);
+      }),
+      SetLockedHint: method("b", ["locked"], "", [], async (session, [locked], call) => {
+        await requireOwner(call, session.user.uid, "say that this session is locked");
+        manager.setLockedHint(session, locked);
+      }),
+      Kill: method(
+        "si",
+        ["whom", "signal_number"],
+        "",
+        [],
+        async (session, [whom, number], call) => {
+          await requireOwner(call, session.user.uid, "signal this session");
+          manager.killSession(session, whom, number);
+        },
+      ),
+
+      Id: property("s", "const", (session) => session.id),
+      User: property("(uo)", "const", (session): [number, string] => [
+        session.user.uid,
+        session.user.objectPath,
+      ]),
+      Name: property("s", "const", (session) => session.user.name),
+      Timestamp: property("t", "const", (session) => session.since.realtime),
+      TimestampMonotonic: property("t", "const", (session) => session.since.monotonic),
+      VTNr: property("u", "const", (session) => session.vtnr),
+      Seat: property("(so)", "const", (session): [string, string] => [
+        session.seat?.id ?? "",
+        session.seat?.objectPath ?? "/",
+      ]),
+      TTY: property("s", "true", (session) => session.tty),
+      Display: property("s", "true", (session) => session.display),
+      Remote: property("b", "const", (session) => session.remote),
+      RemoteHost: property("s", "const", (session) => session.remoteHost),
+      RemoteUser: property("s", "const", (session) => session.remoteUser),
+      Service: property("s", "const", (session) => session.service),
+      Desktop: property("s", "const", (session) => session.desktop),
+      Scope: property("s", "const", (session) => session.scope),
+      Leader: property("u", "const", (session) => session.leader.pid),
+      Audit: property("u", "const", (session) => session.audit),
+      Type: property("s", "true", (session) => session.type),
+      Class: property("s", "true", (session) => session.class),
+      Active: property("b", "true", (session) => session.active),
+      State: property("s", "true", (session) => session.state),
+      IdleHint: property("b", "true", (session) => session.idle.hint),
+      IdleSinceHint: property("t", "true", (session) => session.idle.since.realtime),
+      IdleSinceHintMonotonic: property("t", "true", (session) => session.idle.since.monotonic),
+      CanIdle: property("b", "const", (session) => session.canIdle),
+      CanLock: property("b", "const", (session) => session.canLock),
+      LockedHint: property("b", "true", (session) => session.lockedHint),
+    },
+    signals: { Lock: signal("", []), Unlock: signal("", []) },
+  };
+}

@@ -1,0 +1,16 @@
+/** login1's own D-Bus errors; see org.freedesktop.login1(5). */
+import { BusError } from "../dbus/index.ts";
+
+const login1 = (name: string) => (message: string) =>
+  new BusError(`org.freedesktop.login1.${name}`, message);
+
+export const login1Errors = {
+  noSuchSession: (id: string) => login1("NoSuchSession")(`No session '${id}' known`),
+  noSuchUser: (uid: number) => login1("NoSuchUser")(`User ID ${uid} is not logged in or lingering`),
+  noSuchSeat: (id: string) => login1("NoSuchSeat")(`No seat '${id}' known`),
+  noSessionForPid: (pid: number) =>
+    login1("NoSessionForPID")(`PID ${pid} does not belong to any known session`),
+  noUserForPid: (pid: number) =>
+    login1("NoUserForPID")(`PID ${pid} does not belong to any known logged in user`),
+  sessionBusy: login1("SessionBusy"),
+};

@@ -1,0 +1,65 @@
+/** Finding what a caller means: by name, or by who calls ("self", "auto", pid 0). */
+import { busErrors, type CallContext } from "../dbus/index.ts";
+import { login1Errors } from "./errors.ts";
+import type { Manager } from "./manager.ts";
+import type { Seat } from "./seat.ts";
+import type { Session } from "./session.ts";
+import type { User } from "./user.ts";
+
+/**
+ * The session of this id; "self" (or "") is the one that the caller is in,
+ * "auto" that one or else the caller's user's display session.
+ *
+ * @throws {BusError} NoSuchSession, NoSessionForPID
+ */
+export async function findSession(
+  manager: Manager,
+  id: string,
+  call: CallContext,
+): Promise<Session> {
+  if (id !== "self" && id !== "auto" && id !== "") return manager.session(id);
+  const { pid, uid } = await call.caller();
+  const own = manager.sessionOfPid(pid);
+  if (own) return own;
+  const display = id === "auto" ? manager.users.get(uid)?.display : undefined;
+  if (display) return display;
+  throw login1Errors.noSessionForPid(pid);
+}
+
+/** The session that a process is in; pid 0 is the caller. */
+export async function findSessionByPid(
+  manager: Manager,
+  pid: number,
+  call: CallContext,
+): Promise<Session> {
+  const actual = pid === 0 ? (await call.caller()).pid : pid;
+  const session = manager.sessionOfPid(actual);
+  if (!session) throw login1Errors.noSessionForPid(actual);
+  return session;
+}
+
+/** The user in whose slice a process is; pid 0 is the caller. */
+export async function findUserByPid(
+  manager: Manager,
+  pid: number,
+  call: CallContext,
+): Promise<User> {
+  const actual = pid === 0 ? (await call.caller()).pid : pid;
+  const user = manager.userOfPid(actual);
+  if (!user) throw login1Errors.noUserForPid(actual);
+  return user;
+}
+
+/** The user of this uid, which libsystemd's clients write as UINT32_MAX for the caller's own. */
+export async function findUser(manager: Manager, uid: number, call: CallContext): Promise<User> {
+  const INVALID_UID = 0xffffffff;
+  return manager.user(uid === INVALID_UID ? (await call.caller()).uid : uid);
+}
+
+/** The seat of this id; "self" (or "") is that of the caller's session, "auto" that of `findSession`'s auto. */
+export async function findSeat(manager: Manager, id: string, call: CallContext): Promise<Seat> {
+  if (id !== "self" && id !== "auto" && id !== "") return manager.seat(id);
+  const session = await findSession(manager, id, call);
+  if (!session.seat) throw busErrors.invalidArgs(`Session ${session.id} is not on a seat`);
+  return session.seat;
+}

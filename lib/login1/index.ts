@@ -1,0 +1,2 @@
+/** login1: sessions, users and seats, and the D-Bus service that stands for systemd-logind. */
+export { type Bridge, startBridge } from "./service.ts";

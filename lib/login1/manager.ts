@@ -1,0 +1,597 @@
+/**
+ * The sessions, users and seats of the machine, and all that happens to them.
+ * It knows nothing of D-Bus beyond the errors that it throws: `ManagerEvents`
+ * tells the bus.
+ */
+import { existsSync } from "node:fs";
+import type { Logger } from "../cli/index.ts";
+import { busErrors } from "../dbus/index.ts";
+import {
+  auditSession,
+  close,
+  createPlaceholder,
+  type Fd,
+  hasCode,
+  kill,
+  makeFifo,
+  now,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+  onReadiness,
+  open,
+  processStatus,
+  readSome,
+  userById,
+  watchProcess,
+} from "../linux/index.ts";
+import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
+import { Changes, type ManagerEvents } from "./changes.ts";
+import { type CreateRequest, placeSession } from "./create.ts";
+import { login1Errors } from "./errors.ts";
+import { createRuntimeDir, removeRuntimeDir } from "./runtime-dir.ts";
+import { Seat } from "./seat.ts";
+import { combineIdle, type Idle, Session } from "./session.ts";
+import {
+  ensureStateFolders,
+  loadActiveSession,
+  loadSessions,
+  loadUsers,
+  removeSession,
+  removeUser,
+  saveSeat,
+  saveSession,
+  saveUser,
+} from "./state.ts";
+import { User } from "./user.ts";
+import { activeVt, switchVt, watchActiveVt } from "./vt.ts";
+
+/** logind's default for SessionsMax. */
+export const SESSIONS_MAX = 8192;
+/** How long the processes of a terminated session have between SIGTERM and SIGKILL, in milliseconds. */
+const KILL_DELAY = 10_000;
+
+const SIGHUP = 1;
+const SIGKILL = 9;
+const SIGTERM = 15;
+const SIGCONT = 18;
+const MOST_SIGNALS = 64;
+
+/** What the bridge keeps running for a session: watches to end, a timer to stop. */
+interface Watches {
+  ends: (() => void)[];
+  fifo: (() => void) | undefined;
+  killTimer: ReturnType<typeof setTimeout> | undefined;
+}
+
+export class Manager {
+  readonly sessions = new Map<string, Session>();
+  readonly users = new Map<number, User>();
+  readonly seats = new Map<string, Seat>();
+  readonly #cgroups = new SessionCgroups();
+  readonly #watches = new Map<Session, Watches>();
+  readonly #changes = new Changes();
+  readonly #log: Logger;
+  readonly #events: ManagerEvents;
+  #counter = 0;
+  #endVtWatch: (() => void) | undefined;
+
+  constructor(log: Logger, events: ManagerEvents) {
+    this.#log = log;
+    this.#events = events;
+  }
+
+  /**
+   * Takes up where the last run ended: reads the state files, and sees which
+   * sessions have ended meanwhile. Nobody is told of what is merely still so.
+   */
+  start(): void {
+    ensureStateFolders();
+    if (!this.#cgroups.available) {
+      this.#log.warning(
+        "no cgroup2 is mounted: processes are told apart by their parents only, and sd_pid_get_session(3) finds no session; start cgroup-delegate first",
+      );
+    }
+    const onBad = (path: string, reason: string) =>
+      this.#log.warning(`${path} is not used: ${reason}`);
+    const seat0 = new Seat("seat0");
+    this.seats.set(seat0.id, seat0);
+    for (const { uid, gid, name, runtimePath, since } of loadUsers(onBad)) {
+      this.users.set(uid, new User(uid, gid, name, runtimePath, since));
+    }
+    const userOf = (uid: number) => this.users.get(uid);
+    for (const session of loadSessions(userOf, (id) => this.seats.get(id), onBad)) {
+      this.#addSession(session);
+    }
+    for (const seat of this.seats.values()) {
+      seat.active = seat.hasVts
+        ? this.#sessionOnActiveVt(seat)
+        : this.sessions.get(loadActiveSession(seat) ?? "");
+      if (seat.hasVts) this.#endVtWatch = watchActiveVt(() => this.#onVtSwitch(seat));
+      this.#changes.seat(seat);
+    }
+    for (const session of [...this.sessions.values()]) {
+      if (session.hasFifo) this.#watchFifo(session);
+      this.#watchSession(session);
+    }
+    for (const user of [...this.users.values()]) this.#removeUserIfUnused(user);
+    this.#flush();
+    const { size } = this.sessions;
+    if (size > 0) this.#log.info(`${size} session${size === 1 ? "" : "s"} found from before`);
+  }
+
+  /** Ends the watches. The sessions go on, and the next run finds them. */
+  stop(): void {
+    this.#endVtWatch?.();
+    for (const watches of this.#watches.values()) endWatches(watches);
+    this.#watches.clear();
+  }
+
+  // Finding things
+
+  /** @throws {BusError} NoSuchSession */
+  session(id: string): Session {
+    const session = this.sessions.get(id);
+    if (!session) throw login1Errors.noSuchSession(id);
+    return session;
+  }
+
+  /** @throws {BusError} NoSuchUser */
+  user(uid: number): User {
+    const user = this.users.get(uid);
+    if (!user) throw login1Errors.noSuchUser(uid);
+    return user;
+  }
+
+  /** @throws {BusError} NoSuchSeat */
+  seat(id: string): Seat {
+    const seat = this.seats.get(id);
+    if (!seat) throw login1Errors.noSuchSeat(id);
+    return seat;
+  }
+
+  /** The session that a process belongs to: the one that it leads, or whose scope it is in. */
+  sessionOfPid(pid: number): Session | undefined {
+    const led = [...this.sessions.values()].find((session) => session.leader.pid === pid);
+    if (led) return led;
+    if (this.#cgroups.available) return this.sessions.get(this.#cgroups.sessionIdOf(pid) ?? "");
+    return nearestAncestor(pid, (ancestor) =>
+      [...this.sessions.values()].find((session) => session.leader.pid === ancestor),
+    );
+  }
+
+  /** The user in whose slice a process is. */
+  userOfPid(pid: number): User | undefined {
+    const uid = this.#cgroups.ownerOf(pid) ?? this.sessionOfPid(pid)?.user.uid;
+    return uid === undefined ? undefined : this.users.get(uid);
+  }
+
+  get idle(): Idle {
+    return combineIdle([...this.sessions.values()].map((session) => session.idle));
+  }
+
+  // What happens to sessions
+
+  /**
+   * Makes a session around its leader: its scope, the user's runtime directory,
+   * the state files, and then the news of it.
+   *
+   * @param byDescriptor whether the session ends when the returned descriptor
+   *   (a fifo's write end) is closed everywhere. If not, it is a placeholder and
+   *   the leader alone decides, as from systemd 258 on.
+   * @returns the session and that descriptor, which is the caller's to close
+   * @throws {BusError} InvalidArgs, NoSuchSeat, SessionBusy, LimitsExceeded
+   */
+  createSession(
+    request: CreateRequest,
+    leaderPid: number,
+    byDescriptor: boolean,
+  ): { session: Session; fd: Fd } {
+    if (leaderPid <= 1) throw busErrors.invalidArgs(`PID ${leaderPid} cannot lead a session`);
+    const leader = processStatus(leaderPid);
+    if (!leader)
+      throw busErrors.invalidArgs(`There is no process ${leaderPid} to lead the session`);
+    const account = userById(request.uid);
+    if (!account) throw busErrors.invalidArgs(`There is no user with the UID ${request.uid}`);
+    const place = placeSession(request, (id) => this.seats.get(id));
+    if (this.sessionOfPid(leaderPid)) {
+      throw login1Errors.sessionBusy("Already running in a session or user slice");
+    }
+    const there = place.vtnr > 0 ? place.seat?.sessionAt(place.vtnr) : undefined;
+    if (there && there.class !== "greeter") {
+      throw login1Errors.sessionBusy(`VT ${place.vtnr} is occupied by session ${there.id} already`);
+    }
+    if (this.sessions.size >= SESSIONS_MAX) {
+      throw busErrors.limitsExceeded(
+        `There are ${SESSIONS_MAX} sessions, which is the most allowed`,
+      );
+    }
+    const known = this.users.get(account.uid);
+    const user =
+      known ??
+      new User(
+        account.uid,
+        account.gid,
+        account.name,
+        createRuntimeDir(account.uid, account.gid),
+        now(),
+      );
+    if (known) createRuntimeDir(known.uid, known.gid);
+    const audit = auditSession(leaderPid);
+    const session = new Session({
+      id: this.#newId(audit),
+      user,
+      leader: { pid: leaderPid, startTime: leader.startTime },
+      service: request.service,
+      ...place,
+      desktop: request.desktop,
+      display: request.display,
+      remote: request.remote,
+      remoteHost: request.remoteHost,
+      remoteUser: request.remoteUser,
+      audit: audit ?? 0,
+      since: now(),
+      hasFifo: byDescriptor,
+    });
+    const fd = this.#begin(session, !known);
+    return { session, fd };
+  }
+
+  #begin(session: Session, isNewUser: boolean): Fd {
+    const { user, seat } = session;
+    let fd: Fd | undefined;
+    this.users.set(user.uid, user);
+    this.#addSession(session);
+    try {
+      const scope = this.#cgroups.scopeOf(session);
+      scope?.create();
+      scope?.add(session.leader.pid);
+      if (session.hasFifo) {
+        makeFifo(session.fifo, 0o600);
+        // The reader first, or opening the writer would wait for one; the
+        // writer before the watch, or the watch would see an end at once.
+        this.#watchFifo(session);
+        fd = open(session.fifo, O_WRONLY | O_NONBLOCK);
+      } else {
+        fd = createPlaceholder();
+      }
+      this.#changes.session(session);
+      if (seat) this.#settleSeat(seat, session);
+      this.#changes.user(user, "Sessions", "State", "Display");
+      this.#saveChanged();
+      this.#watchSession(session);
+    } catch (error) {
+      if (fd !== undefined) close(fd);
+      this.#forget(session);
+      if (isNewUser) this.#removeUserIfUnused(user);
+      throw error;
+    }
+    if (isNewUser) this.#events.userNew(user);
+    this.#events.sessionNew(session);
+    this.#flush();
+    this.#log.info(
+      `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
+    );
+    return fd;
+  }
+
+  /** Ends a session as its leader asks: what still runs in it may run out (KillUserProcesses=no). */
+  releaseSession(session: Session): void {
+    this.#end(session, "it was released", false);
+  }
+
+  /** Ends a session and all that runs in it: SIGTERM and SIGHUP, then SIGKILL. */
+  terminateSession(session: Session): void {
+    this.#end(session, "it is to be terminated", true);
+  }
+
+  /** Terminates all sessions of a user. */
+  terminateUser(user: User): void {
+    for (const session of [...user.sessions]) this.terminateSession(session);
+  }
+
+  /** Terminates all sessions on a seat. */
+  terminateSeat(seat: Seat): void {
+    for (const session of [...seat.sessions]) this.terminateSession(session);
+  }
+
+  /**
+   * Sends a signal to a session's leader or to all in it.
+   *
+   * @param who `leader` or `all`; "" is all
+   * @throws {BusError} InvalidArgs
+   */
+  killSession(session: Session, who: string, signal: number): void {
+    checkSignal(signal);
+    if (who !== "" && who !== "all" && who !== "leader") {
+      throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
+    }
+    if (who === "leader") {
+      if (!isSameProcess(session)) throw login1Errors.noSuchSession(session.id);
+      kill(session.leader.pid, signal);
+    } else {
+      this.#signalAll(session, signal);
+    }
+  }
+
+  /**
+   * Sends a signal to every process in a user's slice.
+   *
+   * @throws {BusError} InvalidArgs
+   */
+  killUser(user: User, signal: number): void {
+    checkSignal(signal);
+    const slice = this.#cgroups.sliceOf(user);
+    if (slice) slice.signal(signal);
+    else for (const session of user.sessions) this.#signalAll(session, signal);
+  }
+
+  /** Asks a session's screen locker to lock or unlock. */
+  lockSession(session: Session, lock: boolean): void {
+    this.#events.sessionLock(session, lock);
+  }
+
+  /** The same for every session that has one. */
+  lockAllSessions(lock: boolean): void {
+    for (const session of this.sessions.values()) {
+      if (session.canLock) this.lockSession(session, lock);
+    }
+  }
+
+  /** Remembers what the session's locker says of itself. */
+  setLockedHint(session: Session, locked: boolean): void {
+    if (session.lockedHint === locked) return;
+    session.lockedHint = locked;
+    this.#changes.session(session, "LockedHint");
+    this.#flush();
+  }
+
+  /**
+   * Brings a session to the foreground of its seat.
+   *
+   * @throws {BusError} NotSupported if it has no seat or no VT to switch to
+   */
+  activateSession(session: Session): void {
+    const { seat } = session;
+    if (!seat) throw busErrors.notSupported(`Session ${session.id} is not on a seat`);
+    if (seat.active === session) return;
+    if (!seat.hasVts) {
+      this.#setActive(seat, session);
+      this.#flush();
+      return;
+    }
+    if (session.vtnr === 0) throw busErrors.notSupported(`Session ${session.id} has no VT`);
+    switchVt(session.vtnr);
+  }
+
+  // How sessions end
+
+  #end(session: Session, reason: string, force: boolean): void {
+    if (!this.sessions.has(session.id)) return;
+    if (!session.stopping) {
+      session.stopping = true;
+      this.#log.info(`session ${session.id} of ${session.user.name} ends: ${reason}`);
+      this.#changes.session(session, "State");
+      this.#changes.user(session.user, "State", "Display");
+      this.#watches.get(session)?.fifo?.();
+      if (session.seat) this.#settleSeat(session.seat);
+    }
+    if (force) this.#terminate(session);
+    if (!this.#finishIfEmpty(session)) this.#flush();
+  }
+
+  #terminate(session: Session): void {
+    for (const signal of [SIGTERM, SIGCONT, SIGHUP]) this.#signalAll(session, signal);
+    const watches = this.#watches.get(session);
+    if (!watches || watches.killTimer !== undefined) return;
+    watches.killTimer = setTimeout(() => {
+      this.#log.warning(`session ${session.id} did not end on SIGTERM: it gets SIGKILL`);
+      this.#signalAll(session, SIGKILL);
+    }, KILL_DELAY);
+  }
+
+  #signalAll(session: Session, signal: number): void {
+    const scope = this.#cgroups.scopeOf(session);
+    if (scope) {
+      scope.signal(signal);
+    } else if (isSameProcess(session)) {
+      kill(session.leader.pid, signal);
+    }
+  }
+
+  /** The last step: nothing runs in a session that is ending, so it is gone. */
+  #finishIfEmpty(session: Session): boolean {
+    if (!this.sessions.has(session.id)) return true;
+    const scope = this.#cgroups.scopeOf(session);
+    const empty = scope ? scope.remove() : !isSameProcess(session);
+    if (!session.stopping || !empty) return false;
+    const { user, seat } = session;
+    this.#forget(session);
+    this.#changes.user(user, "Sessions", "State", "Display");
+    if (seat) this.#changes.seat(seat, "Sessions");
+    this.#saveChanged();
+    this.#events.sessionRemoved(session);
+    this.#log.info(`session ${session.id} of ${user.name} is gone`);
+    this.#removeUserIfUnused(user);
+    this.#flush();
+    return true;
+  }
+
+  #removeUserIfUnused(user: User): void {
+    if (user.sessions.size > 0 || this.users.get(user.uid) !== user) return;
+    this.users.delete(user.uid);
+    this.#changes.users.delete(user);
+    removeUser(user);
+    this.#cgroups.sliceOf(user)?.remove();
+    void removeRuntimeDir(user.uid)
+      .catch((error: Error) => this.#log.error(`${user.runtimePath} stays: ${error.message}`))
+      .then(() => this.#events.userRemoved(user));
+  }
+
+  // Watching
+
+  #watchSession(session: Session): void {
+    const watches = this.#watchesOf(session);
+    const leaderGone = () => {
+      if (!isSameProcess(session)) this.#end(session, "its leader is gone", false);
+    };
+    const scope = this.#cgroups.scopeOf(session);
+    if (scope?.exists()) {
+      const end = scope.watch(() => {
+        if (scope.populated()) return;
+        this.#end(session, "nothing runs in it any more", false);
+        this.#finishIfEmpty(session);
+      });
+      watches.ends.push(end);
+    }
+    try {
+      if (isSameProcess(session)) watches.ends.push(watchProcess(session.leader.pid, leaderGone));
+    } catch (error) {
+      if (!hasCode(error, "ESRCH")) throw error;
+    }
+    // Also what ended while nobody was looking.
+    leaderGone();
+    if (session.stopping) this.#finishIfEmpty(session);
+  }
+
+  #watchFifo(session: Session): void {
+    if (session.stopping || !existsSync(session.fifo)) return;
+    const reader = open(session.fifo, O_RDONLY | O_NONBLOCK);
+    const end = onReadiness(reader, () => {
+      for (;;) {
+        const data = readSome(reader);
+        if (!data) return;
+        // Nobody has anything to say there; what comes is thrown away.
+        if (data.length > 0) continue;
+        this.#end(session, "its descriptor was closed", false);
+        return;
+      }
+    });
+    this.#watchesOf(session).fifo = () => {
+      end();
+      close(reader);
+      this.#watchesOf(session).fifo = undefined;
+    };
+  }
+
+  #watchesOf(session: Session): Watches {
+    let watches = this.#watches.get(session);
+    if (!watches) {
+      watches = { ends: [], fifo: undefined, killTimer: undefined };
+      this.#watches.set(session, watches);
+    }
+    return watches;
+  }
+
+  // Seats
+
+  #onVtSwitch(seat: Seat): void {
+    this.#setActive(seat, this.#sessionOnActiveVt(seat));
+    this.#flush();
+  }
+
+  #sessionOnActiveVt(seat: Seat): Session | undefined {
+    const vt = activeVt();
+    return vt === undefined ? undefined : seat.sessionAt(vt);
+  }
+
+  /**
+   * Settles who is in the foreground after a session came or went. With VTs the
+   * VT decides. Without, a new session comes up by itself, and when it ends the
+   * one that came before it does.
+   */
+  #settleSeat(seat: Seat, newcomer?: Session): void {
+    if (seat.hasVts) this.#setActive(seat, this.#sessionOnActiveVt(seat));
+    else if (newcomer) this.#setActive(seat, newcomer);
+    else if (seat.active?.stopping !== false) {
+      this.#setActive(
+        seat,
+        [...seat.sessions].findLast((session) => !session.stopping),
+      );
+    }
+    this.#changes.seat(seat, "Sessions");
+  }
+
+  #setActive(seat: Seat, session: Session | undefined): void {
+    const before = seat.active;
+    if (before === session) return;
+    seat.active = session;
+    this.#changes.seat(seat, "ActiveSession");
+    for (const affected of [before, session]) {
+      if (!affected || !this.sessions.has(affected.id)) continue;
+      this.#changes.session(affected, "Active", "State");
+      this.#changes.user(affected.user, "State", "Display");
+    }
+  }
+
+  // Keeping books
+
+  #addSession(session: Session): void {
+    this.sessions.set(session.id, session);
+    session.user.sessions.add(session);
+    session.seat?.sessions.add(session);
+    const number = Number(/^c(\d+)$/.exec(session.id)?.[1] ?? 0);
+    this.#counter = Math.max(this.#counter, number);
+  }
+
+  /** Takes a session out of the books, with its files and its scope. */
+  #forget(session: Session): void {
+    const watches = this.#watches.get(session);
+    if (watches) endWatches(watches);
+    this.#watches.delete(session);
+    this.sessions.delete(session.id);
+    session.user.sessions.delete(session);
+    session.seat?.sessions.delete(session);
+    if (session.seat?.active === session) this.#setActive(session.seat, undefined);
+    this.#changes.sessions.delete(session);
+    removeSession(session);
+    this.#cgroups.scopeOf(session)?.remove();
+  }
+
+  /** The audit session's number, which no two logins share; else c1, c2, ... */
+  #newId(audit: number | undefined): string {
+    if (audit !== undefined && !this.sessions.has(String(audit))) return String(audit);
+    do this.#counter++;
+    while (this.sessions.has(`c${this.#counter}`));
+    return `c${this.#counter}`;
+  }
+
+  /** Writes the files of all that changed. Signals go out after it, never before. */
+  #saveChanged(): void {
+    for (const user of this.#changes.users.keys()) {
+      if (this.users.get(user.uid) === user) {
+        // Which session is the user's display may have changed with any of them.
+        for (const session of user.sessions) saveSession(session);
+        saveUser(user);
+      }
+    }
+    for (const seat of this.#changes.seats.keys()) saveSeat(seat);
+  }
+
+  #flush(): void {
+    this.#saveChanged();
+    const { sessions, users, seats } = this.#changes.take();
+    for (const [session, names] of sessions) this.#events.sessionChanged(session, names);
+    for (const [user, names] of users) {
+      if (this.users.get(user.uid) === user) this.#events.userChanged(user, names);
+    }
+    for (const [seat, names] of seats) this.#events.seatChanged(seat, names);
+  }
+}
+
+function endWatches({ ends, fifo, killTimer }: Watches): void {
+  for (const end of ends) end();
+  fifo?.();
+  clearTimeout(killTimer);
+}
+
+/** Whether a session's leader still runs, and not a later process under its number. */
+function isSameProcess({ leader }: Session): boolean {
+  const status = processStatus(leader.pid);
+  return status !== undefined && status.startTime === leader.startTime && status.state !== "Z";
+}
+
+function checkSignal(signal: number): void {
+  if (signal >= 1 && signal <= MOST_SIGNALS) return;
+  throw busErrors.invalidArgs(`Invalid signal ${signal}: it is 1 to ${MOST_SIGNALS}`);
+}

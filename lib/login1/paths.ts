@@ -1,0 +1,15 @@
+/** Where login1 keeps its state (sd-login(3) reads it) and its objects. */
+
+export const SESSIONS = "/run/systemd/sessions";
+export const USERS = "/run/systemd/users";
+export const SEATS = "/run/systemd/seats";
+/** The other folders that sd_login_monitor_new(3) watches and libsystemd looks into. */
+export const MACHINES = "/run/systemd/machines";
+/** Below it each logged-in user's XDG_RUNTIME_DIR, by uid. */
+export const RUNTIME_ROOT = "/run/user";
+
+export const BUS_NAME = "org.freedesktop.login1";
+export const MANAGER_PATH = "/org/freedesktop/login1";
+export const SESSION_FOLDER = `${MANAGER_PATH}/session`;
+export const USER_FOLDER = `${MANAGER_PATH}/user`;
+export const SEAT_FOLDER = `${MANAGER_PATH}/seat`;

@@ -1,0 +1,81 @@
+/** XDG_RUNTIME_DIR: a tmpfs of the user's own, as user-runtime-dir@.service of systemd mounts it. */
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmdirSync } from "node:fs";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import { $ } from "bun";
+import { hasCode, isMountPoint, MS_NODEV, MS_NOSUID, mount, unmount } from "../linux/index.ts";
+import { RUNTIME_ROOT } from "./paths.ts";
+
+/** logind.conf's defaults: a tenth of the memory, and an inode for each 4 KiB of it. */
+export const runtimeDirectorySize = BigInt(Math.floor(totalmem() / 10 / 4096) * 4096);
+export const runtimeDirectoryInodes = runtimeDirectorySize / 4096n;
+
+/** The runtime directory of a user, whether it exists or not. */
+export function runtimePath(uid: number): string {
+  return join(RUNTIME_ROOT, String(uid));
+}
+
+/**
+ * Makes a user's runtime directory, 0700 and the user's, on a tmpfs of its own.
+ * One that is there already is kept with what is in it, with mode and owner put right.
+ *
+ * Where this process may not mount (a container without CAP_SYS_ADMIN), a plain
+ * directory has to do.
+ *
+ * @throws {Error} if something else is in its place, or it cannot be made
+ */
+export function createRuntimeDir(uid: number, gid: number): string {
+  const path = runtimePath(uid);
+  mkdirSync(RUNTIME_ROOT, { recursive: true, mode: 0o755 });
+  chmodSync(RUNTIME_ROOT, 0o755);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!hasCode(error, "EEXIST")) throw error;
+    if (!lstatSync(path).isDirectory()) {
+      throw new Error(`${path} is not a directory: remove it, so that the user can log in`);
+    }
+  }
+  if (!isMountPoint(path)) {
+    const options = [
+      "mode=0700",
+      `uid=${uid}`,
+      `gid=${gid}`,
+      `size=${runtimeDirectorySize}`,
+      `nr_inodes=${runtimeDirectoryInodes}`,
+    ];
+    try {
+      mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options.join(","));
+      return path;
+    } catch (error) {
+      if (!hasCode(error, "EPERM", "EACCES")) {
+        rmdirSync(path);
+        throw error;
+      }
+    }
+  }
+  chownSync(path, uid, gid);
+  chmodSync(path, 0o700);
+  return path;
+}
+
+/**
+ * Takes a user's runtime directory away with all that is in it.
+ *
+ * @throws {Error} if it cannot be removed
+ */
+export async function removeRuntimeDir(uid: number): Promise<void> {
+  const path = runtimePath(uid);
+  // Several may be stacked, and the user's own mounts (a FUSE portal) go with the lowest.
+  while (isMountPoint(path)) unmount(path);
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return;
+    if (!hasCode(error, "ENOTEMPTY")) throw error;
+    // A plain directory, which its owner may be changing meanwhile: rm(1)
+    // walks by descriptor and follows no link that is put in its way.
+    const result = await $`rm -rf --one-file-system -- ${path}`.quiet().nothrow();
+    if (result.exitCode !== 0) throw new Error(`cannot remove ${path}: ${result.stderr}`);
+  }
+}

@@ -1,0 +1,113 @@
+/** The bridge: a Manager, its objects on the bus, and the signals between them. */
+import type { Logger } from "../cli/index.ts";
+import { BusError, type CallContext, Connection, ObjectTree } from "../dbus/index.ts";
+import type { ManagerEvents } from "./changes.ts";
+import { managerInterface } from "./dbus/manager.ts";
+import { seatInterface } from "./dbus/seat.ts";
+import { sessionInterface } from "./dbus/session.ts";
+import { userInterface } from "./dbus/user.ts";
+import { findSeat, findSession, findUser } from "./find.ts";
+import { Manager } from "./manager.ts";
+import { BUS_NAME, MANAGER_PATH, SEAT_FOLDER, SESSION_FOLDER, USER_FOLDER } from "./paths.ts";
+
+/** How long the bus may take to answer at the start, in milliseconds. */
+const CONNECT_TIMEOUT = 10_000;
+
+/** A running bridge. */
+export interface Bridge {
+  /** Resolves when the bus goes away. */
+  closed: Promise<void>;
+  /** Gives the name back. The sessions and their files stay, for the next run. */
+  stop(): void;
+}
+
+/**
+ * Reads the state, puts the objects on the system bus, and takes the name
+ * org.freedesktop.login1. When it returns, login1 answers.
+ *
+ * @throws {Error} that names the bus or the name, if either cannot be had
+ */
+export async function startBridge(log: Logger): Promise<Bridge> {
+  const connection = await Connection.open(undefined, CONNECT_TIMEOUT);
+  const closed = new Promise<void>((resolve) => {
+    connection.onClosed = resolve;
+  });
+  connection.onBadMessage = (error) => log.warning(`a bad message was dropped: ${error.message}`);
+  const tree = new ObjectTree(connection, ({ member, sender }, error) => {
+    const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error(`${member} of ${sender} failed: ${trace}`);
+  });
+  let session: ReturnType<typeof sessionInterface>;
+  let user: ReturnType<typeof userInterface>;
+  let seat: ReturnType<typeof seatInterface>;
+  const events: ManagerEvents = {
+    sessionNew: ({ id, objectPath }) =>
+      tree.emit(MANAGER_PATH, managerInterface, "SessionNew", [id, objectPath]),
+    sessionRemoved: ({ id, objectPath }) =>
+      tree.emit(MANAGER_PATH, managerInterface, "SessionRemoved", [id, objectPath]),
+    sessionChanged: (target, names) => tree.emitChanged(target.objectPath, session, target, names),
+    sessionLock: ({ objectPath }, lock) =>
+      tree.emit(objectPath, session, lock ? "Lock" : "Unlock", []),
+    userNew: ({ uid, objectPath }) =>
+      tree.emit(MANAGER_PATH, managerInterface, "UserNew", [uid, objectPath]),
+    userRemoved: ({ uid, objectPath }) =>
+      tree.emit(MANAGER_PATH, managerInterface, "UserRemoved", [uid, objectPath]),
+    userChanged: (target, names) => tree.emitChanged(target.objectPath, user, target, names),
+    seatNew: ({ id, objectPath }) =>
+      tree.emit(MANAGER_PATH, managerInterface, "SeatNew", [id, objectPath]),
+    seatChanged: (target, names) => tree.emitChanged(target.objectPath, seat, target, names),
+  };
+  const manager = new Manager(log, events);
+  session = sessionInterface(manager);
+  user = userInterface(manager);
+  seat = seatInterface(manager);
+
+  tree.addObject(MANAGER_PATH, [managerInterface], manager);
+  tree.addFolder(SESSION_FOLDER, {
+    interfaces: [session],
+    find: (name, call) => orNothing(findSession(manager, name, call)),
+    names: () => [...manager.sessions.keys()],
+  });
+  tree.addFolder(USER_FOLDER, {
+    interfaces: [user],
+    find: (name, call) => orNothing(findUserByName(manager, name, call)),
+    names: () => [...manager.users.keys()].map(String),
+  });
+  tree.addFolder(SEAT_FOLDER, {
+    interfaces: [seat],
+    find: (name, call) => orNothing(findSeat(manager, name, call)),
+    names: () => [...manager.seats.keys()],
+  });
+
+  manager.start();
+  try {
+    await connection.requestName(BUS_NAME);
+  } catch (error) {
+    manager.stop();
+    connection.close();
+    throw error;
+  }
+  return {
+    closed,
+    stop() {
+      manager.stop();
+      connection.close();
+    },
+  };
+}
+
+/** A user's object is named by the uid, or `self` for the caller's own. */
+function findUserByName(manager: Manager, name: string, call: CallContext) {
+  const OWN = 0xffffffff;
+  return findUser(manager, name === "self" ? OWN : Number(name), call);
+}
+
+/** An object that does not exist is no error while looking for it: the tree says UnknownObject. */
+async function orNothing<Found>(finding: Promise<Found>): Promise<Found | undefined> {
+  try {
+    return await finding;
+  } catch (error) {
+    if (error instanceof BusError) return undefined;
+    throw error;
+  }
+}

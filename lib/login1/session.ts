@@ -1,0 +1,182 @@
+/** One session: what is known of it, and what follows from that. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { escapeLabel } from "../dbus/index.ts";
+import { hasCode, now, type Timestamp } from "../linux/index.ts";
+import { SESSION_FOLDER, SESSIONS } from "./paths.ts";
+import type { Seat } from "./seat.ts";
+import type { User } from "./user.ts";
+
+/** The types and classes of pam_systemd(8) and sd_session_get_class(3). */
+export const SESSION_TYPES = ["unspecified", "tty", "x11", "wayland", "mir", "web"] as const;
+export const SESSION_CLASSES = [
+  "user",
+  "user-early",
+  "user-incomplete",
+  "user-light",
+  "user-early-light",
+  "greeter",
+  "lock-screen",
+  "background",
+  "background-light",
+  "manager",
+  "manager-early",
+  "none",
+] as const;
+
+export type SessionType = (typeof SESSION_TYPES)[number];
+export type SessionClass = (typeof SESSION_CLASSES)[number];
+export type SessionState = "opening" | "online" | "active" | "closing";
+
+/** The process that a session stands and falls with. */
+export interface Leader {
+  pid: number;
+  /** In clock ticks since boot: tells it from a later process of the same number. */
+  startTime: bigint;
+}
+
+/** What a session is from its start on. */
+export interface SessionFacts {
+  id: string;
+  user: User;
+  leader: Leader;
+  service: string;
+  type: SessionType;
+  class: SessionClass;
+  desktop: string;
+  seat: Seat | undefined;
+  /** 0 for none. */
+  vtnr: number;
+  tty: string;
+  display: string;
+  remote: boolean;
+  remoteHost: string;
+  remoteUser: string;
+  audit: number;
+  since: Timestamp;
+  /** Whether the session ends when nobody holds the write end of its fifo any more. */
+  hasFifo: boolean;
+}
+
+/** A tty session counts as idle after its terminal was untouched for this long, logind's 30 minutes. */
+export const IDLE_AFTER = 30n * 60n * 1_000_000n;
+
+/** Whether something is idle, and since when; zeros where that is not known. */
+export interface Idle {
+  hint: boolean;
+  since: Timestamp;
+}
+
+const NEVER: Timestamp = { realtime: 0n, monotonic: 0n };
+
+export class Session {
+  readonly id: string;
+  readonly user: User;
+  readonly leader: Leader;
+  readonly service: string;
+  readonly class: SessionClass;
+  readonly desktop: string;
+  readonly seat: Seat | undefined;
+  readonly vtnr: number;
+  readonly tty: string;
+  readonly display: string;
+  readonly remote: boolean;
+  readonly remoteHost: string;
+  readonly remoteUser: string;
+  readonly audit: number;
+  readonly since: Timestamp;
+  readonly hasFifo: boolean;
+  readonly type: SessionType;
+  lockedHint = false;
+  /** It has been released or its leader is gone; what is left of it runs out. */
+  stopping = false;
+
+  constructor(facts: SessionFacts) {
+    this.id = facts.id;
+    this.user = facts.user;
+    this.leader = facts.leader;
+    this.service = facts.service;
+    this.type = facts.type;
+    this.class = facts.class;
+    this.desktop = facts.desktop;
+    this.seat = facts.seat;
+    this.vtnr = facts.vtnr;
+    this.tty = facts.tty;
+    this.display = facts.display;
+    this.remote = facts.remote;
+    this.remoteHost = facts.remoteHost;
+    this.remoteUser = facts.remoteUser;
+    this.audit = facts.audit;
+    this.since = facts.since;
+    this.hasFifo = facts.hasFifo;
+  }
+
+  get objectPath(): string {
+    return `${SESSION_FOLDER}/${escapeLabel(this.id)}`;
+  }
+
+  get stateFile(): string {
+    return join(SESSIONS, this.id);
+  }
+
+  /** The fifo whose last writer's close ends the session. */
+  get fifo(): string {
+    return join(SESSIONS, `${this.id}.ref`);
+  }
+
+  /** The name of its scope, which libsystemd takes the session's id from. */
+  get scope(): string {
+    return `session-${this.id}.scope`;
+  }
+
+  get graphical(): boolean {
+    return ["x11", "wayland", "mir"].includes(this.type);
+  }
+
+  /** In the foreground of its seat; a session without a seat always is. */
+  get active(): boolean {
+    return this.seat === undefined || this.seat.active === this;
+  }
+
+  get state(): SessionState {
+    if (this.stopping) return "closing";
+    return this.active ? "active" : "online";
+  }
+
+  /** A greeter or a lock screen is not somebody's to lock; nor is a session without a display to lock. */
+  get canLock(): boolean {
+    return this.class === "user" && this.graphical;
+  }
+
+  get canIdle(): boolean {
+    return this.class === "user" || this.class === "user-early";
+  }
+
+  /** Whether nobody touched the session's terminal for a while. */
+  get idle(): Idle {
+    if (this.type !== "tty" || this.tty === "") return { hint: false, since: NEVER };
+    let touched: bigint;
+    try {
+      touched = BigInt(Math.trunc(statSync(`/dev/${this.tty}`).atimeMs)) * 1000n;
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return { hint: false, since: NEVER };
+      throw error;
+    }
+    const { realtime, monotonic } = now();
+    const age = realtime - touched;
+    const since = { realtime: touched, monotonic: monotonic > age ? monotonic - age : 0n };
+    return { hint: age >= IDLE_AFTER, since };
+  }
+}
+
+/** Idle only if all are, and then since the last of them was; with none, not idle. */
+export function combineIdle(parts: Idle[]): Idle {
+  if (parts.length === 0) return { hint: false, since: NEVER };
+  const hint = parts.every((part) => part.hint);
+  const relevant = parts.filter((part) => part.hint === hint);
+  const since = relevant.reduce(
+    (latest, part) => (part.since.monotonic > latest.monotonic ? part.since : latest),
+    NEVER,
+  );
+  return { hint, since };
+}

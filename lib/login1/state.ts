@@ -1,0 +1,195 @@
+/** What the state files of sessions, users and seats say, in the order in which logind writes them. */
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { MACHINES, SEATS, SESSIONS, USERS } from "./paths.ts";
+import type { Seat } from "./seat.ts";
+import {
+  SESSION_CLASSES,
+  SESSION_TYPES,
+  Session,
+  type SessionClass,
+  type SessionType,
+} from "./session.ts";
+import { loadState, saveState } from "./state-file.ts";
+import type { User } from "./user.ts";
+
+/** Makes the folders that sd_login_monitor_new(3) fails without. */
+export function ensureStateFolders(): void {
+  for (const folder of [SESSIONS, USERS, SEATS, MACHINES]) {
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
+  }
+}
+
+export function saveSession(session: Session): void {
+  saveState(session.stateFile, {
+    UID: session.user.uid,
+    ACTIVE: session.active,
+    IS_DISPLAY: session.user.display === session,
+    STATE: session.state,
+    REMOTE: session.remote,
+    STOPPING: session.stopping,
+    USER: session.user.name,
+    TYPE: session.type,
+    CLASS: session.class,
+    SCOPE: session.scope,
+    FIFO: session.hasFifo ? session.fifo : undefined,
+    SEAT: session.seat?.id,
+    TTY: session.tty,
+    DISPLAY: session.display,
+    REMOTE_HOST: session.remoteHost,
+    REMOTE_USER: session.remoteUser,
+    SERVICE: session.service,
+    DESKTOP: session.desktop,
+    VTNR: session.vtnr > 0 ? session.vtnr : undefined,
+    LEADER: session.leader.pid,
+    LEADER_START: session.leader.startTime,
+    AUDIT: session.audit > 0 ? session.audit : undefined,
+    LOCKED_HINT: session.lockedHint,
+    REALTIME: session.since.realtime,
+    MONOTONIC: session.since.monotonic,
+  });
+}
+
+export function saveUser(user: User): void {
+  const sessions = [...user.sessions];
+  const open = sessions.filter((session) => !session.stopping);
+  const active = open.filter((session) => session.active);
+  const ids = (list: Session[]) => list.map((session) => session.id).join(" ");
+  const seats = (list: Session[]) =>
+    [...new Set(list.flatMap((session) => session.seat?.id ?? []))].join(" ");
+  const latest = sessions
+    .map((session) => session.since.realtime)
+    .sort()
+    .at(-1);
+  saveState(user.stateFile, {
+    NAME: user.name,
+    STATE: user.state,
+    STOPPING: open.length === 0,
+    GID: user.gid,
+    RUNTIME: user.runtimePath,
+    DISPLAY: user.display?.id,
+    REALTIME: user.since.realtime,
+    MONOTONIC: user.since.monotonic,
+    LAST_SESSION_TIMESTAMP: latest,
+    SESSIONS: ids(sessions),
+    SEATS: seats(sessions),
+    ACTIVE_SESSIONS: ids(active),
+    ONLINE_SESSIONS: ids(open),
+    ACTIVE_SEATS: seats(active),
+    ONLINE_SEATS: seats(open),
+  });
+}
+
+export function saveSeat(seat: Seat): void {
+  // SESSIONS and UIDS need as many words each, or sd_seat_get_sessions(3) fails.
+  const sessions = [...seat.sessions];
+  saveState(seat.stateFile, {
+    IS_SEAT0: seat.id === "seat0",
+    CAN_MULTI_SESSION: true,
+    CAN_TTY: seat.hasVts,
+    CAN_GRAPHICAL: seat.canGraphical,
+    ACTIVE: seat.active?.id,
+    ACTIVE_UID: seat.active?.user.uid,
+    SESSIONS: sessions.map((session) => session.id).join(" "),
+    UIDS: sessions.map((session) => session.user.uid).join(" "),
+  });
+}
+
+/** The id of the session that was in a seat's foreground when its file was written. */
+export function loadActiveSession(seat: Seat): string | undefined {
+  return loadState(seat.stateFile)?.get("ACTIVE");
+}
+
+/** A user as its file has it, with what sets it apart from a new one. */
+export interface SavedUser {
+  uid: number;
+  gid: number;
+  name: string;
+  runtimePath: string;
+  since: { realtime: bigint; monotonic: bigint };
+}
+
+/** Every user that a file is there for; a file that makes no sense goes to `onBad` and is passed over. */
+export function loadUsers(onBad: (path: string, reason: string) => void): SavedUser[] {
+  return listFiles(USERS).flatMap((path) => {
+    const values = loadState(path);
+    const uid = Number(path.slice(USERS.length + 1));
+    const gid = Number(values?.get("GID"));
+    const name = values?.get("NAME");
+    const runtimePath = values?.get("RUNTIME");
+    if (!values || !name || !runtimePath || !Number.isInteger(uid) || !Number.isInteger(gid)) {
+      onBad(path, "it lacks NAME, GID or RUNTIME");
+      return [];
+    }
+    return [{ uid, gid, name, runtimePath, since: timestamps(values) }];
+  });
+}
+
+/** Every session that a file is there for, in the order in which they began; see `loadUsers`. */
+export function loadSessions(
+  userOf: (uid: number) => User | undefined,
+  seatOf: (id: string) => Seat | undefined,
+  onBad: (path: string, reason: string) => void,
+): Session[] {
+  const sessions = listFiles(SESSIONS).flatMap((path) => {
+    const id = path.slice(SESSIONS.length + 1);
+    const values = loadState(path);
+    if (!/^[A-Za-z0-9]+$/.test(id) || !values) return [];
+    const text = (key: string) => values.get(key) ?? "";
+    const user = userOf(Number(text("UID")));
+    const type = text("TYPE") as SessionType;
+    const kind = text("CLASS") as SessionClass;
+    const pid = Number(text("LEADER"));
+    if (!user || !SESSION_TYPES.includes(type) || !SESSION_CLASSES.includes(kind) || !(pid > 0)) {
+      onBad(path, "its UID, TYPE, CLASS or LEADER is missing or wrong");
+      return [];
+    }
+    const session = new Session({
+      id,
+      user,
+      leader: { pid, startTime: BigInt(text("LEADER_START") || "0") },
+      service: text("SERVICE"),
+      type,
+      class: kind,
+      desktop: text("DESKTOP"),
+      seat: seatOf(text("SEAT")),
+      vtnr: Number(text("VTNR") || "0"),
+      tty: text("TTY"),
+      display: text("DISPLAY"),
+      remote: text("REMOTE") === "1",
+      remoteHost: text("REMOTE_HOST"),
+      remoteUser: text("REMOTE_USER"),
+      audit: Number(text("AUDIT") || "0"),
+      since: timestamps(values),
+      hasFifo: text("FIFO") !== "",
+    });
+    session.stopping = text("STOPPING") === "1";
+    session.lockedHint = text("LOCKED_HINT") === "1";
+    return [session];
+  });
+  return sessions.sort((a, b) => Number(a.since.monotonic - b.since.monotonic));
+}
+
+function timestamps(values: Map<string, string>) {
+  const number = (key: string) => BigInt(/^\d+$/.exec(values.get(key) ?? "")?.[0] ?? "0");
+  return { realtime: number("REALTIME"), monotonic: number("MONOTONIC") };
+}
+
+/** The state files in a folder: temporary dotfiles and fifos left out. */
+function listFiles(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.startsWith("."))
+    .map((entry) => join(folder, entry.name));
+}
+
+/** Removes the files of a session. */
+export function removeSession(session: Session): void {
+  rmSync(session.stateFile, { force: true });
+  rmSync(session.fifo, { force: true });
+}
+
+/** Removes the file of a user. */
+export function removeUser(user: User): void {
+  rmSync(user.stateFile, { force: true });
+}

@@ -1,0 +1,61 @@
+/** One logged-in user. */
+import { join } from "node:path";
+import { escapeLabel } from "../dbus/index.ts";
+import type { Timestamp } from "../linux/index.ts";
+import { USER_FOLDER, USERS } from "./paths.ts";
+import { combineIdle, type Idle, type Session } from "./session.ts";
+
+export type UserState = "offline" | "lingering" | "online" | "active" | "closing";
+
+export class User {
+  readonly sessions = new Set<Session>();
+
+  constructor(
+    readonly uid: number,
+    readonly gid: number,
+    readonly name: string,
+    readonly runtimePath: string,
+    readonly since: Timestamp,
+  ) {}
+
+  get objectPath(): string {
+    return `${USER_FOLDER}/${escapeLabel(String(this.uid))}`;
+  }
+
+  get stateFile(): string {
+    return join(USERS, String(this.uid));
+  }
+
+  /** The slice that holds the user's sessions. */
+  get slice(): string {
+    return `user-${this.uid}.slice`;
+  }
+
+  get state(): UserState {
+    const open = [...this.sessions].filter((session) => !session.stopping);
+    if (open.length === 0) return "closing";
+    return open.some((session) => session.active) ? "active" : "online";
+  }
+
+  /**
+   * The session that stands for the user where one must (sd_uid_get_display(3)):
+   * an open one before a closing one, a person's before a background one, a
+   * graphical one before a text one, and of equals the oldest.
+   */
+  get display(): Session | undefined {
+    const rank = (session: Session) =>
+      (session.stopping ? 0 : 4) +
+      (session.class.startsWith("user") ? 2 : 0) +
+      (session.graphical ? 1 : 0);
+    const eligible = [...this.sessions].filter(
+      ({ class: kind }) => kind.startsWith("user") || kind === "greeter",
+    );
+    return eligible.sort(
+      (a, b) => rank(b) - rank(a) || Number(a.since.monotonic - b.since.monotonic),
+    )[0];
+  }
+
+  get idle(): Idle {
+    return combineIdle([...this.sessions].map((session) => session.idle));
+  }
+}
