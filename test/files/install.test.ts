@@ -31,6 +31,7 @@ const SERVICES = [
   "dbus",
   "lainos-notifyd",
   "lainos-net-init",
+  "lainos-audio-init",
   "lainos-dbus-bridge",
   "greetd",
   "seatd",
@@ -69,6 +70,7 @@ async function runlevels(root: FakeRoot): Promise<string[]> {
 }
 
 const OURS = [
+  "boot/lainos-audio-init",
   "boot/lainos-net-init",
   "default/lainos-dbus-bridge",
   "sysinit/cgroup-delegate",

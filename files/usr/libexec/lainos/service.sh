@@ -76,6 +76,20 @@ lainos_run()
 		"$lainos_executable" "$@"
 }
 
+# The start of a service that is one run of one of our executables. What it has to say comes below
+# the line that says whether it worked.
+# $1: what it does, in words; $2: its name; the others: its arguments
+lainos_oneshot()
+{
+	ebegin "$1"
+	shift
+	lainos_said=$(lainos_run "$@" 2>&1)
+	lainos_status=$?
+	eend "$lainos_status" "$1 failed"
+	[ -z "$lainos_said" ] || printf '%s\n' "$lainos_said" | sed 's/^/   /'
+	return "$lainos_status"
+}
+
 # Call this in start_pre: what the daemon writes goes to a log of its own. In the runlevel sysinit
 # the root file system may still be read-only; then the log is in /run until the next start.
 lainos_log()
