@@ -1,5 +1,5 @@
 /** The sound servers of one user's session: PipeWire, its session manager, its PulseAudio side. */
-import { lstatSync, mkdirSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, type Logger } from "../cli/index.ts";
 import {
@@ -167,6 +167,9 @@ function serversIn(runtime: string, environment: Environment, log: Logger): Serv
 export async function runSession(options: SessionOptions, stop: AbortSignal): Promise<boolean> {
   const { log, environment = process.env, patience = 10_000, grace = 5_000 } = options;
   const runtime = runtimeFolder(environment);
+  if (!environment.DBUS_SESSION_BUS_ADDRESS && !existsSync(join(runtime, "bus"))) {
+    log.warning("there is no session bus (DBUS_SESSION_BUS_ADDRESS): wireplumber ends without one");
+  }
   // pipewire-pulse would make it; inotify needs it before that. Its mode is that of pipewire-pulse.
   mkdirSync(join(runtime, "pulse"), { recursive: true, mode: 0o700 });
   const servers = new SoundServers(log, environment, patience, grace);

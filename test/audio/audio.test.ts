@@ -289,6 +289,18 @@ describe("the sound servers of a session", () => {
     expect(await some.ended()).toBe(0);
   });
 
+  test("without a session bus wireplumber ends, which is named, and the others run", async () => {
+    const runtime = newFolder();
+    const environment = { PATH: process.env.PATH ?? "", HOME: runtime, XDG_RUNTIME_DIR: runtime };
+    const session = start(environment, "--session");
+    await session.logged(/pipewire-pulse: started/);
+    const lines = session.lines().join("\n");
+    expect(lines).toContain("warning: there is no session bus");
+    expect(lines).toContain("a session manager in PipeWire did not come: it ended before that");
+    session.child.kill();
+    expect(await session.ended()).toBe(1);
+  });
+
   test("needs a runtime folder and one mode", async () => {
     const { environment } = await newSession();
     const { XDG_RUNTIME_DIR: _, ...without } = environment;
@@ -315,7 +327,11 @@ ${program}
 `,
     );
     const { log, lines } = newLog();
-    const environment = { PATH: folder, XDG_RUNTIME_DIR: folder };
+    const environment = {
+      PATH: folder,
+      XDG_RUNTIME_DIR: folder,
+      DBUS_SESSION_BUS_ADDRESS: "none:",
+    };
     const options = { log, environment, patience: 1500, grace: 300 };
     return { folder, lines, good: await runSession(options, stop.signal) };
   }
