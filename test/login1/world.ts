@@ -1,0 +1,347 @@
+/**
+ * A small world of a test's own: a mount namespace with its own /run and /dev, a
+ * cgroup namespace with its own tree, a real dbus-daemon with the policy that
+ * the package ships, and the bridge. Everything in it is in one cgroup, by which
+ * it is ended whole.
+ */
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Connection } from "../../lib/dbus/index.ts";
+import { Cgroup, cgroupRoot } from "../../lib/linux/index.ts";
+
+const REPOSITORY = resolve(import.meta.dir, "../..");
+
+const BUS_CONFIG = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=/run/dbus/system_bus_socket</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus"/>
+  </policy>
+  <include>${REPOSITORY}/files/usr/share/dbus-1/system.d/org.freedesktop.login1.conf</include>
+</busconfig>
+`;
+
+const SETUP = `set -e
+umount -R -l /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/newdev
+mount -t tmpfs -o mode=755 tmpfs /run/newdev
+for node in null zero full random urandom tty; do cp -a /dev/$node /run/newdev/; done
+mkdir /run/newdev/pts /run/newdev/shm
+mount --bind /dev/pts /run/newdev/pts
+ln -s pts/ptmx /run/newdev/ptmx
+ln -s /proc/self/fd /run/newdev/fd
+mount --move /run/newdev /dev
+rmdir /run/newdev
+mkdir -p /run/dbus /run/systemd/system /run/user
+cat > /run/bus.conf
+echo ready
+exec sleep infinity
+`;
+
+export interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export class World {
+  /** What the bridge wrote to its log so far. */
+  log = "";
+  #bridge: Bun.Subprocess | undefined;
+  readonly #leaders: Bun.Subprocess[] = [];
+
+  private constructor(
+    private readonly folder: string,
+    private readonly cgroup: Cgroup,
+    private readonly cgroupFolder: string,
+    private readonly holder: Bun.Subprocess,
+    readonly options: { bridge: string[] },
+  ) {}
+
+  /**
+   * Makes the world with a bus in it, and the bridge unless `bridge` is empty.
+   *
+   * @param options.bridge the command of the bridge, by default from the sources
+   */
+  static async create(options: Partial<{ bridge: string[] }> = {}): Promise<World> {
+    const bridge = options.bridge ?? [process.execPath, join(REPOSITORY, "cmd/dbus-bridge.ts")];
+    const root = cgroupRoot();
+    if (!root) throw new Error("these tests need a cgroup2 mount");
+    const folder = mkdtempSync(join(tmpdir(), "p7-world-"));
+    const name = folder.slice(folder.lastIndexOf("/") + 1);
+    const cgroup = new Cgroup(root, name);
+    cgroup.create();
+    const cgroupFolder = join(root, name);
+    const holder = Bun.spawn(
+      [
+        ...["sh", "-c", `echo $$ > ${cgroupFolder}/cgroup.procs && exec "$@"`, "sh"],
+        ...["unshare", "--mount", "--cgroup", "--propagation", "private", "sh", "-c", SETUP],
+      ],
+      { stdin: new Blob([BUS_CONFIG]), stdout: "pipe", stderr: "inherit" },
+    );
+    const { done } = await holder.stdout.getReader().read();
+    if (done) throw new Error("the namespaces could not be made");
+    const world = new World(folder, cgroup, cgroupFolder, holder, { bridge });
+    await world.startBus();
+    if (bridge.length > 0) await world.startBridge();
+    return world;
+  }
+
+  /** The world's root directory, seen from here. */
+  get root(): string {
+    return `/proc/${this.holder.pid}/root`;
+  }
+
+  get busAddress(): string {
+    return `unix:path=${this.root}/run/dbus/system_bus_socket`;
+  }
+
+  /** Words that run a command inside the world. */
+  inside(command: string[], options: { user?: number; cgroup?: string } = {}): string[] {
+    const { user, cgroup = "" } = options;
+    const as =
+      user === undefined
+        ? []
+        : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--"];
+    return [
+      ...["sh", "-c", `echo $$ > ${this.cgroupFolder}${cgroup}/cgroup.procs && exec "$@"`, "sh"],
+      ...["nsenter", `--target=${this.holder.pid}`, "--mount", "--cgroup", "--wd=/", "--"],
+      ...as,
+      ...command,
+    ];
+  }
+
+  /** Runs a command inside to its end. */
+  async run(command: string[], options: { user?: number; cgroup?: string } = {}): Promise<Outcome> {
+    const child = Bun.spawn(this.inside(command, options), {
+      env: { ...process.env, LC_ALL: "C.UTF-8", SYSTEMD_PAGER: "", SYSTEMD_COLORS: "0" },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr, code] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    return { code, stdout, stderr };
+  }
+
+  async startBus(): Promise<void> {
+    const started = await this.run([
+      ...["dbus-daemon", "--config-file=/run/bus.conf", "--nopidfile", "--fork"],
+    ]);
+    if (started.code !== 0) throw new Error(`no bus: ${started.stderr}`);
+  }
+
+  /** Starts the bridge and waits until it says that it is ready. */
+  async startBridge(): Promise<void> {
+    const child = Bun.spawn(this.inside(this.options.bridge), {
+      stdin: "ignore",
+      stdout: "inherit",
+      stderr: "pipe",
+    });
+    this.#bridge = child;
+    const ready = Promise.withResolvers<void>();
+    const start = this.log.length;
+    void (async () => {
+      for await (const chunk of child.stderr) {
+        this.log += Buffer.from(chunk).toString();
+        if (this.log.slice(start).includes(": ready\n")) ready.resolve();
+      }
+      ready.reject(new Error(`the bridge ended:\n${this.log.slice(start)}`));
+    })();
+    await ready.promise;
+  }
+
+  get bridgePid(): number {
+    if (!this.#bridge) throw new Error("there is no bridge");
+    return this.#bridge.pid;
+  }
+
+  /** Ends the bridge by a signal and waits for its exit status (or the signal that it died of). */
+  async endBridge(signal: NodeJS.Signals): Promise<number | string> {
+    this.#bridge?.kill(signal);
+    const code = await this.#bridge?.exited;
+    return this.#bridge?.signalCode ?? code ?? -1;
+  }
+
+  /** A process inside that does nothing until it is ended: a session's leader. */
+  async leader(
+    options: { user?: number } = {},
+  ): Promise<Bun.Subprocess<"ignore", "pipe", "inherit">> {
+    const child = Bun.spawn(this.inside(["sh", "-c", "echo up; exec sleep infinity"], options), {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    await child.stdout.getReader().read();
+    this.#leaders.push(child);
+    return child;
+  }
+
+  /** Ends every leader, and waits until no session, user or descriptor's holder is left. */
+  async reset(connection: Connection): Promise<void> {
+    const leaders = this.#leaders.splice(0);
+    for (const leader of leaders) leader.kill("SIGKILL");
+    await Promise.all(leaders.map((leader) => leader.exited));
+    await this.until("no session and no user is left", async () => {
+      const [sessions] = (await callManager(connection, "ListSessions")) as [unknown[]];
+      return sessions.length === 0 && readdirSync(`${this.root}/run/user`).length === 0;
+    });
+  }
+
+  /** A connection of this process (root) to the world's bus. */
+  connect(): Promise<Connection> {
+    return Connection.open(this.busAddress);
+  }
+
+  /** Waits until `probe` gives something other than undefined or false, for 5 s at most. */
+  async until<Result>(
+    what: string,
+    probe: () => Result | undefined | false | Promise<Result | undefined | false>,
+  ): Promise<Result> {
+    const deadline = performance.now() + 5000;
+    for (;;) {
+      const result = await probe();
+      if (result !== undefined && result !== false) return result;
+      if (performance.now() > deadline) throw new Error(`not in 5 s: ${what}\n${this.log}`);
+      await Bun.sleep(10);
+    }
+  }
+
+  /** Ends everything in the world and takes it away. */
+  async end(): Promise<void> {
+    this.cgroup.signal(9);
+    await Promise.all([this.holder.exited, ...this.#leaders.map((leader) => leader.exited)]);
+    await this.#bridge?.exited;
+    await this.until("the world's cgroup is empty", () => this.cgroup.remove());
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+/** What CreateSession answers, by name. */
+export interface Created {
+  id: string;
+  path: string;
+  runtimePath: string;
+  fd: number;
+  uid: number;
+  seat: string;
+  vtnr: number;
+  existing: boolean;
+}
+
+export interface CreateOptions {
+  uid: number;
+  leader: number;
+  service: string;
+  type: string;
+  class: string;
+  desktop: string;
+  seat: string;
+  vtnr: number;
+  tty: string;
+  display: string;
+  remote: boolean;
+  remoteUser: string;
+  remoteHost: string;
+}
+
+/** A D-Bus call to login1's manager. */
+export function callManager(
+  connection: Connection,
+  member: string,
+  signature = "",
+  body: unknown[] = [],
+): Promise<unknown[]> {
+  return connection.call({
+    destination: "org.freedesktop.login1",
+    path: "/org/freedesktop/login1",
+    interface: "org.freedesktop.login1.Manager",
+    member,
+    signature,
+    body,
+  });
+}
+
+const NOTHING = {
+  service: "test",
+  type: "wayland",
+  class: "user",
+  desktop: "",
+  seat: "",
+  vtnr: 0,
+  tty: "",
+  display: "",
+  remote: false,
+  remoteUser: "",
+  remoteHost: "",
+};
+
+const middle = (all: CreateOptions) => [
+  all.service,
+  all.type,
+  all.class,
+  all.desktop,
+  all.seat,
+  all.vtnr,
+  all.tty,
+  all.display,
+  all.remote,
+  all.remoteUser,
+  all.remoteHost,
+];
+
+function toCreated(body: unknown[]): Created {
+  const [id, path, runtimePath, fd, uid, seat, vtnr, existing] = body as [
+    string,
+    string,
+    string,
+    number,
+    number,
+    string,
+    number,
+    boolean,
+  ];
+  return { id, path, runtimePath, fd, uid, seat, vtnr, existing };
+}
+
+/** CreateSession as pam_systemd of systemd 252 calls it. The returned descriptor is the caller's. */
+export async function createSession(
+  connection: Connection,
+  options: Partial<CreateOptions> & Pick<CreateOptions, "uid" | "leader">,
+): Promise<Created> {
+  const all = { ...NOTHING, ...options };
+  const body = [all.uid, all.leader, ...middle(all), []];
+  return toCreated(await callManager(connection, "CreateSession", "uusssssussbssa(sv)", body));
+}
+
+/** CreateSessionWithPIDFD as of systemd 257; the pidfd belongs to the connection from here on. */
+export async function createSessionByPidfd(
+  connection: Connection,
+  pidfd: number,
+  options: Partial<CreateOptions> & Pick<CreateOptions, "uid">,
+): Promise<Created> {
+  const all = { ...NOTHING, leader: 0, ...options };
+  const body = [all.uid, pidfd, ...middle(all), 0n, []];
+  return toCreated(
+    await callManager(connection, "CreateSessionWithPIDFD", "uhsssssussbssta(sv)", body),
+  );
+}
