@@ -46,9 +46,9 @@ command = "/usr/bin/sleep infinity"
 user = "_greetd"
 `;
 
-/** What the session shows, since nobody types into it. */
-const SWAY = `exec foot --title session sh -c 'loginctl --no-pager session-status; exec sleep infinity'
-exec foot --title services sh -c 'rc-status; exec sleep infinity'
+/** What the session shows, since nobody types into it. The pause lets the windows get their size. */
+const SWAY = `exec foot --title session sh -c 'sleep 0.5; loginctl --no-pager list-sessions; echo; loginctl --no-pager session-status; exec sleep infinity'
+exec foot --title services sh -c 'sleep 0.5; rc-status sysinit boot default; exec sleep infinity'
 `;
 
 const FILES: Readonly<Record<string, string>> = {

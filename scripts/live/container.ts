@@ -28,6 +28,11 @@ import {
 /** How a test system ended (openrc-init, reboot(2) in a pid namespace). */
 export type Ending = "power-off" | "reboot" | `status ${number}`;
 
+/** Something of a test system could not be removed. */
+export class RemovalError extends HostError {
+  override name = "RemovalError";
+}
+
 /** The memory that a test system's files may take. */
 const OVERLAY_SIZE = "4g";
 
@@ -146,7 +151,7 @@ export async function consoleTail(name: string, count = 20): Promise<string[]> {
 /**
  * Removes all of a test system, running or left over in whatever state: processes, cgroups, mounts,
  * files. Every step is tried; namespaces go with their processes.
- * @throws HostError that names each step that failed.
+ * @throws RemovalError that names each step that failed.
  */
 export async function destroy(name: string): Promise<void> {
   const dir = stateDir(name);
@@ -164,7 +169,7 @@ export async function destroy(name: string): Promise<void> {
     await attempt(() => rmdir(RUN_DIR).catch(notEmptyOrMissing));
   }
   if (failures.length > 0) {
-    throw new HostError(`not all of ${name} could be removed: ${failures.join("; ")}`);
+    throw new RemovalError(`not all of ${name} could be removed: ${failures.join("; ")}`);
   }
 }
 

@@ -105,7 +105,7 @@ export class Live {
     return performance.now() - started;
   }
 
-  /** Ends it at once and removes all of it. @throws HostError that names what could not be. */
+  /** Ends it at once and removes all of it. @throws RemovalError that names what could not be. */
   async stop(): Promise<void> {
     await container.destroy(this.name);
   }
@@ -171,7 +171,9 @@ async function bootAndWait(
     live = await report.step("OpenRC to the runlevel default", async (detail) => {
       const booted = new Live(name, await container.boot(name, rootfs));
       const look = async () => {
-        detail((await container.consoleTail(name, 1)).join(""));
+        // What OpenRC does, without the "ok" that follows each line.
+        const line = (await container.consoleTail(name, 4)).findLast((text) => text.includes("*"));
+        detail(line ?? "");
         return await ready.isDefaultReached(booted.root);
       };
       await booted.waitFor(look, "the runlevel default", 60_000, signal);

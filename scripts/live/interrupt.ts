@@ -1,6 +1,7 @@
 /** Ctrl-C, SIGTERM and a closed terminal: stop what runs, let the clean-up follow, then end. */
 import { readdir, readFile } from "node:fs/promises";
 import { constants } from "node:os";
+import { RemovalError } from "./container.ts";
 import { missing } from "./state.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -18,7 +19,7 @@ export class Interrupted extends Error {
 /**
  * Runs work that stops where the signal it is given aborts. Programs that the work waits for are
  * ended, so that it fails at once and cleans up after itself.
- * @throws Interrupted where a signal came, whatever the work threw for it.
+ * @throws Interrupted where a signal came, whatever the work threw for it but a RemovalError.
  */
 export async function onInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
@@ -33,18 +34,13 @@ export async function onInterrupt<T>(work: (signal: AbortSignal) => Promise<T>):
   try {
     return await work(controller.signal);
   } catch (error) {
-    if (controller.signal.aborted) reportOther(error, controller.signal.reason);
+    // The steps failed because they were stopped; a clean-up must not fail, whatever the cause.
+    if (error instanceof RemovalError) throw error;
     controller.signal.throwIfAborted();
     throw error;
   } finally {
     for (const [name, handler] of handlers) process.off(name, handler);
   }
-}
-
-/** A clean-up that failed after the signal must not be lost behind it. */
-function reportOther(error: unknown, reason: unknown): void {
-  const wasAsked = error === reason || (error as Error).name === "AbortError";
-  if (!wasAsked) console.error(`live: ${(error as Error).message}`);
 }
 
 /** Programs run by zx are leaders of their own process groups: Ctrl-C does not reach them. */

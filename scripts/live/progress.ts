@@ -1,5 +1,5 @@
 /** Progress that a person can follow: drawn on a terminal, plain lines elsewhere. */
-import { log, taskLog } from "@clack/prompts";
+import { taskLog } from "@clack/prompts";
 
 export interface Reporter {
   /** Runs a step and tells how long it took; `detail` is for lines that matter while it runs. */
@@ -34,8 +34,9 @@ export const drawn: Reporter = {
     const lines = taskLog({ title, limit: 4, retainLog: false });
     let last = "";
     try {
-      const result = await run((line) => {
-        if (line !== last && line.trim() !== "") lines.message(plain(line));
+      const result = await run((detail) => {
+        const line = plain(detail);
+        if (line !== last && line !== "") lines.message(line);
         last = line;
       });
       lines.success(`${title} ${elapsed(started)}`);
@@ -61,8 +62,6 @@ export function lines(write: (line: string) => void): Reporter {
     },
   };
 }
-
-export { log };
 
 function elapsed(since: number): string {
   return `${((performance.now() - since) / 1000).toFixed(1)} s`;

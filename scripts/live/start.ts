@@ -48,7 +48,8 @@ export async function start({ name, keep, json, signal }: StartOptions): Promise
 
 function reporter(terminal: boolean, json: boolean): Reporter {
   if (json) return quiet;
-  return terminal ? drawn : lines((line) => console.log(line));
+  // A terminal that does not know its width (columns 0) cannot be drawn on.
+  return terminal && process.stdout.columns >= 40 ? drawn : lines((line) => console.log(line));
 }
 
 function howToGoOn(name: string): string {
@@ -63,7 +64,10 @@ async function show(live: Live, failed: readonly string[], terminal: boolean): P
   for (const command of await views(live)) {
     const { stdout, stderr, code } = await live.exec(command);
     if (code !== 0) throw new HostError(`${command.join(" ")}: status ${code}: ${stderr.trim()}`);
-    if (terminal) note(stdout.trimEnd(), command.join(" "), { format: (line) => line });
+    if (terminal)
+      note(stdout.trimEnd().replaceAll("\t", "        "), command.join(" "), {
+        format: (line) => line,
+      });
     else console.log(`\n$ ${command.join(" ")}\n${stdout.trimEnd()}`);
   }
   if (failed.length === 0) return;
