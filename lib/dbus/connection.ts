@@ -107,7 +107,7 @@ export class Connection {
 
   /** Our unique name on the bus, `:1.7`. */
   get uniqueName(): string {
-    return this.#bus.name;
+    return this.#bus.name ?? "";
   }
 
   #attach(): void {

@@ -4,6 +4,10 @@
  * descriptors and see its end) and its table of awaited replies (to drop one).
  */
 import dbus, { type MessageLike } from "dbus-next";
+// @ts-expect-error: dbus-next declares types for its front page only
+import RawMessageBus from "dbus-next/lib/bus.js";
+// @ts-expect-error: the same
+import createConnection from "dbus-next/lib/connection.js";
 import type { USocket } from "usocket";
 
 export const Variant = dbus.Variant;
@@ -36,7 +40,8 @@ export const Message = dbus.Message as unknown as {
 };
 
 export interface MessageBus {
-  readonly name: string;
+  /** null until the bus has answered. */
+  readonly name: string | null;
   call(message: Outgoing): Promise<Incoming | null>;
   send(message: Outgoing): void;
   newSerial(): number;
@@ -48,12 +53,30 @@ export interface MessageBus {
   removeAllListeners(event: string): void;
   /** Every reply that is awaited, by the serial of its call. */
   readonly _methodReturnHandlers: Record<number, unknown>;
-  readonly _connection: { stream: USocket };
+}
+
+interface RawBus {
+  new (connection: unknown): MessageBus & { emit(event: string, error: Error): void };
+}
+
+/**
+ * dbus-next's bus, but for one thing: when the bus refuses its Hello (too many
+ * connections of one user), dbus-next reports the error and then throws it where
+ * nobody can catch it, which ends the process. Here it is reported only.
+ */
+class Bus extends (RawMessageBus as unknown as RawBus) {
+  override call(message: Outgoing): Promise<Incoming | null> {
+    const reply = super.call(message);
+    if (this.name !== null) return reply;
+    return reply.catch((error: Error) => {
+      this.emit("error", error);
+      return new Promise(() => {});
+    });
+  }
 }
 
 /** A client of the bus at `address` that passes descriptors. */
 export function createClientFor(address: string): { bus: MessageBus; socket: RawSocket } {
-  const options = { busAddress: address, negotiateUnixFd: true };
-  const bus = dbus.sessionBus(options) as unknown as MessageBus;
-  return { bus, socket: bus._connection.stream };
+  const connection = createConnection({ busAddress: address, negotiateUnixFd: true });
+  return { bus: new Bus(connection), socket: connection.stream };
 }

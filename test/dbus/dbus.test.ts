@@ -286,6 +286,19 @@ describe("the connection", () => {
     silent.close();
   });
 
+  test("a bus that refuses us is named, and nothing is thrown past us", async () => {
+    const full = await startBus('<limit name="max_connections_per_user">0</limit>');
+    const program = `
+      import { Connection } from "${join(import.meta.dir, "../../lib/dbus/index.ts")}";
+      try { await Connection.open("${full.address}"); } catch (error) { console.log(error.message); }
+      await Bun.sleep(50);
+    `;
+    const child = await onBus(full, process.execPath, "--eval", program);
+    await full.stop();
+    expect(child).toMatchObject({ code: 0, stderr: "" });
+    expect(child.stdout).toMatch(/^cannot connect to the message bus at unix:path=.*maximum/);
+  });
+
   test("no bus there: the address is named", async () => {
     await expect(Connection.open("unix:path=/nowhere/bus")).rejects.toThrow(
       "cannot connect to the message bus at unix:path=/nowhere/bus: connect /nowhere/bus: no such file",
