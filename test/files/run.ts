@@ -61,7 +61,7 @@ export async function run(
   options: { env?: Record<string, string>; stdin?: string } = {},
 ) {
   const child = Bun.spawn(command, {
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...options.env },
+    env: { PATH: process.env.PATH ?? "/usr/bin:/bin", ...options.env },
     stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
     stdout: "pipe",
     stderr: "pipe",
