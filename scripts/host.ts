@@ -1,4 +1,5 @@
 /** What the host is, what must be installed on it, and where our caches are. */
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { $ } from "zx";
@@ -15,6 +16,8 @@ interface Tool {
   readonly arch: string;
   /** Arch has it only in its user repository, from where pacman cannot install. */
   readonly aur?: true;
+  /** What to look for where it is no command on PATH: one of these files. */
+  readonly files?: readonly string[];
 }
 
 /** The commands that our scripts call and the packages that carry them. */
@@ -33,6 +36,29 @@ const TOOLS = {
   "dbus-daemon": { debian: "dbus-daemon", arch: "dbus" },
   gdbus: { debian: "libglib2.0-bin", arch: "glib2" },
   shellcheck: { debian: "shellcheck", arch: "shellcheck" },
+  python3: { debian: "python3", arch: "python" },
+  ip: { debian: "iproute2", arch: "iproute2" },
+  ps: { debian: "procps", arch: "procps-ng" },
+  alsactl: { debian: "alsa-utils", arch: "alsa-utils" },
+  pipewire: { debian: "pipewire", arch: "pipewire" },
+  "pipewire-pulse": { debian: "pipewire-pulse", arch: "pipewire-pulse" },
+  "pw-mon": { debian: "pipewire-bin", arch: "pipewire" },
+  wireplumber: { debian: "wireplumber", arch: "wireplumber" },
+  "libsystemd's headers": {
+    debian: "libsystemd-dev",
+    arch: "systemd-libs",
+    files: ["/usr/include/systemd/sd-login.h"],
+  },
+  "pam_systemd.so": {
+    debian: "libpam-systemd",
+    arch: "systemd",
+    files: [
+      "/usr/lib/x86_64-linux-gnu/security/pam_systemd.so",
+      "/lib/x86_64-linux-gnu/security/pam_systemd.so",
+      "/usr/lib/security/pam_systemd.so",
+    ],
+  },
+  "libc's headers": { debian: "libc6-dev", arch: "glibc", files: ["/usr/include/stdio.h"] },
   unshare: { debian: "util-linux", arch: "util-linux" },
   nsenter: { debian: "util-linux", arch: "util-linux" },
 } as const satisfies Record<string, Tool>;
@@ -92,7 +118,7 @@ export async function ensureHostPackages(
   tools: readonly ToolName[],
   onInstall: (packages: readonly string[]) => void = () => {},
 ): Promise<void> {
-  const missing = tools.filter((tool) => Bun.which(tool) === null);
+  const missing = tools.filter((tool) => !isInstalled(tool));
   if (missing.length === 0) return;
   const kind = await hostKind();
   const fromAur = missing.filter((tool) => kind === "arch" && "aur" in TOOLS[tool]);
@@ -107,10 +133,15 @@ export async function ensureHostPackages(
   onInstall(packages);
   if (kind === "debian") await installOnDebian(packages);
   else await installOnArch(packages);
-  const still = missing.filter((tool) => Bun.which(tool) === null);
+  const still = missing.filter((tool) => !isInstalled(tool));
   if (still.length > 0) {
-    throw new HostError(`${packages.join(" ")} installed, but ${still.join(", ")} is not on PATH`);
+    throw new HostError(`${packages.join(" ")} installed, but ${still.join(", ")} is not there`);
   }
+}
+
+function isInstalled(name: ToolName): boolean {
+  const { files }: Tool = TOOLS[name];
+  return files ? files.some((file) => existsSync(file)) : Bun.which(name) !== null;
 }
 
 const APT_ENV = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" };

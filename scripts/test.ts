@@ -1,0 +1,126 @@
+/**
+ * `bun run test:all [PATH...]`: everything that is tested, on a machine that may
+ * lack all of it. Installs what the tests need, builds the executables, checks
+ * the tree, runs bun test folder by folder in random order, and ends with a
+ * line `N passed, N failed`.
+ */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { ensureHostPackages, HostError, requireRoot, type ToolName } from "./host.ts";
+
+const ROOT = resolve(import.meta.dir, "..");
+
+/** What the tests call besides what the scripts install for themselves. */
+const TOOLS: ToolName[] = [
+  "alsactl",
+  "busctl",
+  "dbus-daemon",
+  "gcc",
+  "gdbus",
+  "ip",
+  "libc's headers",
+  "libsystemd's headers",
+  "nsenter",
+  "pam_systemd.so",
+  "pipewire",
+  "pipewire-pulse",
+  "ps",
+  "python3",
+  "pw-mon",
+  "shellcheck",
+  "unshare",
+  "wireplumber",
+];
+
+/** A test that needs longer than this, in milliseconds, says so itself. */
+const TEST_TIMEOUT = 30_000;
+
+interface Tally {
+  passed: number;
+  failed: number;
+}
+
+/** Runs one script of ours; it counts as one test. */
+async function runStep(name: string, words: string[]): Promise<Tally> {
+  process.stdout.write(`\n== ${name}\n`);
+  const child = Bun.spawn([process.execPath, ...words], {
+    cwd: ROOT,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const passed = (await child.exited) === 0;
+  if (!passed) process.stdout.write(`${name} failed\n`);
+  return passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+}
+
+/** Runs bun test on one folder and counts by its JUnit report, since its own words may change. */
+async function runTests(folder: string, reports: string): Promise<Tally> {
+  process.stdout.write(`\n== ${folder}\n`);
+  const report = join(reports, `${folder.replaceAll("/", "-")}.xml`);
+  const words = ["test", "--randomize", `--timeout=${TEST_TIMEOUT}`, "--reporter=junit"];
+  const child = Bun.spawn(
+    [process.execPath, ...words, `--reporter-outfile=${report}`, `./${folder}`],
+    { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] },
+  );
+  const code = await child.exited;
+  const tally = existsSync(report) ? countReport(readFileSync(report, "utf8")) : undefined;
+  if (!tally) return { passed: 0, failed: 1 };
+  // A failure outside of any test (a file that does not load) has no entry in the report.
+  if (code !== 0 && tally.failed === 0) return { ...tally, failed: 1 };
+  return tally;
+}
+
+function countReport(xml: string): Tally | undefined {
+  const totals = /<testsuites [^>]*tests="(\d+)"[^>]*failures="(\d+)"[^>]*/.exec(xml);
+  if (!totals) return undefined;
+  const skipped = Number(/<testsuites [^>]*skipped="(\d+)"/.exec(xml)?.[1] ?? 0);
+  const failed = Number(totals[2]);
+  return { passed: Number(totals[1]) - failed - skipped, failed };
+}
+
+/** The folders of tests, the booted system's last: it takes longest. */
+function testFolders(): string[] {
+  const folders = readdirSync(join(ROOT, "test"), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => `test/${entry.name}`)
+    .filter(
+      (folder) => new Bun.Glob("**/*.test.ts").scanSync(join(ROOT, folder)).next().done === false,
+    );
+  return folders.sort(
+    (a, b) => Number(a === "test/live") - Number(b === "test/live") || a.localeCompare(b),
+  );
+}
+
+async function main(): Promise<number> {
+  requireRoot();
+  const started = performance.now();
+  await ensureHostPackages(TOOLS, (packages) =>
+    process.stdout.write(`Installing ${packages.join(" ")}\n`),
+  );
+  const chosen = process.argv.slice(2);
+  const reports = mkdtempSync(join(tmpdir(), "protocol7-reports-"));
+  const tallies: Tally[] = [];
+  try {
+    tallies.push(await runStep("build", ["scripts/build.ts"]));
+    if (chosen.length === 0) tallies.push(await runStep("check", ["scripts/check.ts"]));
+    for (const folder of chosen.length > 0 ? chosen : testFolders()) {
+      tallies.push(await runTests(folder, reports));
+    }
+  } finally {
+    rmSync(reports, { recursive: true });
+  }
+  const sum = (key: keyof Tally) => tallies.reduce((total, tally) => total + tally[key], 0);
+  const minutes = ((performance.now() - started) / 60_000).toFixed(1);
+  process.stdout.write(
+    `\nin ${minutes} minutes\n${sum("passed")} passed, ${sum("failed")} failed\n`,
+  );
+  return sum("failed") === 0 && sum("passed") > 0 ? 0 : 1;
+}
+
+try {
+  process.exit(await main());
+} catch (error) {
+  if (!(error instanceof HostError)) throw error;
+  process.stderr.write(`test: ${error.message}\n`);
+  process.exit(1);
+}
