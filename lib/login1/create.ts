@@ -52,10 +52,7 @@ export function placeSession(
     throw busErrors.invalidArgs(`Invalid TTY name '${request.tty}'`);
   }
   for (const [name, value] of Object.entries(request)) {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-    if (typeof value === "string" && /[\x00-\x1f\x7f]/.test(value)) {
-      throw busErrors.invalidArgs(`The ${name} has a control character in it`);
-    }
+    if (typeof value === "string") refuseControlCharacters(name, value);
   }
   let seat = request.seat === "" ? undefined : seatOf(request.seat);
   if (request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
@@ -88,6 +85,30 @@ export function placeSession(
   const settled = finalType === "unspecified" ? likelyType : finalType;
   const fallbackClass = settled === "unspecified" ? "background" : "user";
   return { type: settled, class: kind ?? fallbackClass, seat, vtnr, tty };
+}
+
+function refuseControlCharacters(name: string, value: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (/[\x00-\x1f\x7f]/.test(value)) {
+    throw busErrors.invalidArgs(`The ${name} has a control character in it`);
+  }
+}
+
+/**
+ * Checks what a session's own desktop says of itself before it starts.
+ *
+ * @throws {BusError} InvalidArgs
+ */
+export function checkDesktop(type: string, desktop: string, display: string): SessionType {
+  const chosen = choose(SESSION_TYPES, type, "session type");
+  if (chosen !== "wayland" && chosen !== "x11") {
+    throw busErrors.invalidArgs(`A desktop's type is wayland or x11, not '${type}'`);
+  }
+  refuseControlCharacters("desktop", desktop);
+  refuseControlCharacters("display", display);
+  if (chosen === "x11" && display === "")
+    throw busErrors.invalidArgs("An x11 desktop has a display");
+  return chosen;
 }
 
 function choose<Value extends string>(

@@ -27,7 +27,7 @@ import {
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
 import { Changes, type ManagerEvents } from "./changes.ts";
-import { type CreateRequest, placeSession } from "./create.ts";
+import { type CreateRequest, checkDesktop, placeSession } from "./create.ts";
 import { login1Errors } from "./errors.ts";
 import { createRuntimeDir, removeRuntimeDir } from "./runtime-dir.ts";
 import { Seat } from "./seat.ts";
@@ -164,6 +164,18 @@ export class Manager {
   userOfPid(pid: number): User | undefined {
     const uid = this.#cgroups.ownerOf(pid) ?? this.sessionOfPid(pid)?.user.uid;
     return uid === undefined ? undefined : this.users.get(uid);
+  }
+
+  /** Where a unit's cgroup is in the cgroup2 tree; undefined if it is no slice or scope of ours. */
+  controlGroup(unit: string): string | undefined {
+    if (unit === "user.slice") return this.users.size > 0 ? "/user.slice" : undefined;
+    for (const user of this.users.values()) {
+      if (unit === user.slice) return this.#cgroups.sliceOf(user)?.path;
+    }
+    for (const session of this.sessions.values()) {
+      if (unit === session.scope) return this.#cgroups.scopeOf(session)?.path;
+    }
+    return undefined;
   }
 
   get idle(): Idle {
@@ -336,6 +348,21 @@ export class Manager {
     for (const session of this.sessions.values()) {
       if (session.canLock) this.lockSession(session, lock);
     }
+  }
+
+  /**
+   * Takes note of the desktop that is about to start in a session. The login
+   * program often cannot know it: greetd registers before it runs anything.
+   *
+   * @throws {BusError} InvalidArgs
+   */
+  announceDesktop(session: Session, type: string, desktop: string, display: string): void {
+    session.type = checkDesktop(type, desktop, display);
+    session.desktop = desktop;
+    session.display = session.type === "x11" ? display : "";
+    this.#changes.session(session, "Type", "Display");
+    this.#changes.user(session.user, "Display");
+    this.#flush();
   }
 
   /** Remembers what the session's locker says of itself. */

@@ -13,3 +13,7 @@ export const MANAGER_PATH = "/org/freedesktop/login1";
 export const SESSION_FOLDER = `${MANAGER_PATH}/session`;
 export const USER_FOLDER = `${MANAGER_PATH}/user`;
 export const SEAT_FOLDER = `${MANAGER_PATH}/seat`;
+
+/** The name and folder under which systemd's own clients look for a session's scope. */
+export const UNIT_BUS_NAME = "org.freedesktop.systemd1";
+export const UNIT_FOLDER = "/org/freedesktop/systemd1/unit";

@@ -2,13 +2,23 @@
 import type { Logger } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree } from "../dbus/index.ts";
 import type { ManagerEvents } from "./changes.ts";
+import { desktopInterface } from "./dbus/desktop.ts";
 import { managerInterface } from "./dbus/manager.ts";
 import { seatInterface } from "./dbus/seat.ts";
 import { sessionInterface } from "./dbus/session.ts";
+import { unitInterfaces } from "./dbus/units.ts";
 import { userInterface } from "./dbus/user.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
 import { Manager } from "./manager.ts";
-import { BUS_NAME, MANAGER_PATH, SEAT_FOLDER, SESSION_FOLDER, USER_FOLDER } from "./paths.ts";
+import {
+  BUS_NAME,
+  MANAGER_PATH,
+  SEAT_FOLDER,
+  SESSION_FOLDER,
+  UNIT_BUS_NAME,
+  UNIT_FOLDER,
+  USER_FOLDER,
+} from "./paths.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -64,7 +74,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
 
   tree.addObject(MANAGER_PATH, [managerInterface], manager);
   tree.addFolder(SESSION_FOLDER, {
-    interfaces: [session],
+    interfaces: [session, desktopInterface(manager)],
     find: (name, call) => orNothing(findSession(manager, name, call)),
     names: () => [...manager.sessions.keys()],
   });
@@ -79,6 +89,18 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     names: () => [...manager.seats.keys()],
   });
 
+  tree.addFolder(UNIT_FOLDER, {
+    interfaces: unitInterfaces,
+    find: (name) => {
+      const controlGroup = manager.controlGroup(name);
+      return controlGroup === undefined ? undefined : { name, controlGroup };
+    },
+    names: () => [
+      ...[...manager.users.values()].map((known) => known.slice),
+      ...[...manager.sessions.values()].map((known) => known.scope),
+    ],
+  });
+
   manager.start();
   try {
     await connection.requestName(BUS_NAME);
@@ -86,6 +108,13 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     manager.stop();
     connection.close();
     throw error;
+  }
+  try {
+    await connection.requestName(UNIT_BUS_NAME);
+  } catch (error) {
+    // Only loginctl's list of processes needs it.
+    const reason = error instanceof Error ? error.message : String(error);
+    log.warning(`loginctl cannot list a session's processes: ${reason}`);
   }
   return {
     closed,

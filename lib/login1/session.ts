@@ -75,18 +75,18 @@ export class Session {
   readonly leader: Leader;
   readonly service: string;
   readonly class: SessionClass;
-  readonly desktop: string;
+  desktop: string;
   readonly seat: Seat | undefined;
   readonly vtnr: number;
   readonly tty: string;
-  readonly display: string;
+  display: string;
   readonly remote: boolean;
   readonly remoteHost: string;
   readonly remoteUser: string;
   readonly audit: number;
   readonly since: Timestamp;
   readonly hasFifo: boolean;
-  readonly type: SessionType;
+  type: SessionType;
   lockedHint = false;
   /** It has been released or its leader is gone; what is left of it runs out. */
   stopping = false;

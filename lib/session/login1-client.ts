@@ -22,6 +22,7 @@ export interface LedSession extends SessionFacts {
 export class Login1Client implements SessionSource {
   readonly #deadline: number;
   #connection: Connection | undefined;
+  #path: string | undefined;
 
   constructor(limit: number) {
     this.#deadline = performance.now() + limit;
@@ -54,6 +55,7 @@ export class Login1Client implements SessionSource {
     try {
       const [path] = await this.#call(MANAGER_PATH, MANAGER, "GetSessionByPID", "u", [pid]);
       if (typeof path !== "string") throw new Error("GetSessionByPID answered without a path");
+      this.#path = path;
       const [properties] = await this.#call(path, PROPERTIES, "GetAll", "s", [SESSION]);
       return parseProperties(properties as Record<string, { value: unknown }>);
     } catch (error) {
@@ -105,6 +107,20 @@ export class Login1Client implements SessionSource {
     } catch (error) {
       if (error instanceof BusError && error.errorName === `${NAME}.SessionBusy`) return undefined;
       throw error;
+    }
+  }
+
+  /** Tells login1 which desktop starts in the session found (AnnounceDesktop of org.lainos.Session1). */
+  async announce(desktop: { kind: string; name: string }, display: string): Promise<void> {
+    if (this.#path === undefined) return;
+    const body = [desktop.kind, desktop.name, display];
+    try {
+      await this.#call(this.#path, "org.lainos.Session1", "AnnounceDesktop", "sss", body);
+    } catch (error) {
+      // Another login1 than ours has no such interface, and nothing is lost then.
+      const unknown = ["UnknownInterface", "UnknownMethod", "AccessDenied"];
+      const names = unknown.map((name) => `org.freedesktop.DBus.Error.${name}`);
+      if (!(error instanceof BusError && names.includes(error.errorName))) throw error;
     }
   }
 

@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { Failure, type Logger } from "../cli/index.ts";
 import { userById } from "../linux/index.ts";
 import { addressOfPath, ensureSessionBus, findSessionBus, spawnBound } from "./bus.ts";
-import { findDesktop, findExecutable } from "./desktop.ts";
+import { type Desktop, findDesktop, findExecutable } from "./desktop.ts";
 import {
   activationVariables,
   desktopEnvironment,
@@ -61,7 +61,12 @@ export async function startSession(options: StartOptions): Promise<void> {
   const parts: EnvironmentParts = {
     inherited,
     desktop,
-    facts: await findFacts(uid, log, options.source),
+    facts: await findFacts(
+      uid,
+      log,
+      options.source,
+      options.printEnvironment ? undefined : desktop,
+    ),
     user: userById(uid),
     runtimeFolder,
     busAddress: undefined,
@@ -94,15 +99,19 @@ export async function startSession(options: StartOptions): Promise<void> {
   handOver(desktop.path, argv, environment, parent);
 }
 
-/** What login1 says of this process's session, else what can be read of it. */
+/**
+ * What login1 says of this process's session, else what can be read of it.
+ * login1 is told of `desktop`, if one is about to start.
+ */
 async function findFacts(
   uid: number,
   log: Logger,
   given: SessionSource | undefined,
+  desktop: Desktop | undefined,
 ): Promise<SessionFacts | undefined> {
   let reason: string;
   try {
-    const facts = given ? await given.lookUp(process.pid) : await askLogin1();
+    const facts = given ? await given.lookUp(process.pid) : await askLogin1(desktop);
     if (facts?.uid === uid) return facts;
     reason = facts
       ? `this process is in the session of uid ${facts.uid}`
@@ -116,12 +125,14 @@ async function findFacts(
   return facts;
 }
 
-async function askLogin1(): Promise<SessionFacts | undefined> {
+async function askLogin1(desktop: Desktop | undefined): Promise<SessionFacts | undefined> {
   // D-Bus is loaded here and not above, so that --version and --help do without.
   const { Login1Client } = await import("./login1-client.ts");
   const client = new Login1Client(LOOK_UP_LIMIT);
   try {
-    return await client.lookUp(process.pid);
+    const facts = await client.lookUp(process.pid);
+    if (facts && desktop) await client.announce(desktop, process.env.DISPLAY ?? "");
+    return facts;
   } finally {
     client.close();
   }

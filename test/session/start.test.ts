@@ -326,6 +326,7 @@ describe("which session", () => {
     expect(calls).toEqual([
       { member: "GetSessionByPID", body: [child.pid] },
       { member: "GetAll", body: ["org.freedesktop.login1.Session"] },
+      { member: "AnnounceDesktop", body: ["wayland", "sway", ""] },
     ]);
     child.kill("SIGKILL");
     expect((await finish(child)).err).toBe("");
