@@ -1,0 +1,176 @@
+/** The booted system itself: init, services, package, hardening, notifications. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, statSync } from "node:fs";
+import { LIVE_USER, type Live } from "../../scripts/live/index.ts";
+import { BOOT_TIMEOUT, bootSystem, must } from "./system.ts";
+
+const EXECUTABLES = [
+  "lainos-audio-init",
+  "lainos-dbus-bridge",
+  "lainos-ghost-units",
+  "lainos-init",
+  "lainos-net-init",
+  "lainos-notifyd",
+];
+
+let live: Live;
+
+beforeAll(async () => {
+  live = await bootSystem("test-system");
+}, BOOT_TIMEOUT);
+afterAll(() => live?.stop(), BOOT_TIMEOUT);
+
+describe("the boot", () => {
+  test("has OpenRC as PID 1 and no process of systemd", async () => {
+    expect(await must(live, ["cat", "/proc/1/comm"])).toBe("openrc-init\n");
+    const names = (await must(live, ["ps", "-eo", "comm="])).split("\n");
+    expect(names.filter((name) => name.startsWith("systemd"))).toEqual([]);
+  });
+
+  test("has every service of its runlevels started", async () => {
+    const services = await live.services();
+    for (const name of [
+      ...["cgroup-delegate", "dbus", "lainos-ghost-units", "lainos-notifyd", "lainos-machine-id"],
+      ...["seatd", "lainos-dbus-bridge", "greetd", "chrony", "nftables", "polkit", "dhcpcd"],
+      ...["syslog-ng", "lainos-net-init"],
+    ]) {
+      expect({ name, state: services[name] }).toEqual({ name, state: "started" });
+      expect((await live.exec(["rc-service", name, "status"])).code).toBe(0);
+    }
+  }, 60_000);
+
+  test("has a machine-id of this boot that a restart of its service leaves alone", async () => {
+    const id = await must(live, ["cat", "/etc/machine-id"]);
+    expect(id).toMatch(/^[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}\n$/);
+    await must(live, ["rc-service", "lainos-machine-id", "restart"]);
+    expect(await must(live, ["cat", "/etc/machine-id"])).toBe(id);
+    const call = ["busctl", "call", "org.freedesktop.login1", "/", "org.freedesktop.DBus.Peer"];
+    expect(await must(live, [...call, "GetMachineId"])).toBe(`s "${id.trim()}"\n`);
+  });
+
+  test("has the tree that libsystemd needs, and lainos-ghost-units finds nothing to mend", async () => {
+    const check = await live.exec(["/usr/libexec/lainos/lainos-ghost-units", "--check"]);
+    expect(check).toMatchObject({ code: 0, stdout: "" });
+    expect(statSync(`${live.root}/run/systemd/notify`).isSocket()).toBe(true);
+  });
+
+  test("has its network hardened", async () => {
+    const check = await live.exec([
+      "/usr/libexec/lainos/lainos-net-init",
+      "--check",
+      "--only",
+      "net",
+    ]);
+    expect({ code: check.code, stderr: check.stderr }).toEqual({ code: 0, stderr: "" });
+  });
+
+  test("nobody but root owns login1's name", async () => {
+    const request = ["RequestName", "su", "org.freedesktop.login1", "0"];
+    const call = ["busctl", "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus"];
+    const done = await live.exec([...call, ...request], { user: LIVE_USER });
+    expect(done.code).toBe(1);
+    expect(done.stderr).toMatch(/not allowed to own|Access denied/);
+  });
+});
+
+describe("a daemon that is killed", () => {
+  test("comes back by its supervisor", async () => {
+    for (const [service, process] of [
+      ["lainos-notifyd", "lainos-notifyd"],
+      ["lainos-dbus-bridge", "lainos-dbus-bri"],
+    ] as const) {
+      const before = (await must(live, ["pgrep", "-x", process])).trim();
+      await must(live, ["kill", "-9", before]);
+      const after = await live.waitFor(async () => {
+        const { code, stdout } = await live.exec(["pgrep", "-x", process]);
+        return code === 0 && stdout.trim() !== before && stdout.trim();
+      }, `${service} is back`);
+      expect(after).not.toBe(before);
+      expect((await live.exec(["rc-service", service, "status"])).code).toBe(0);
+    }
+    // Wait until both can be used again, for whichever test comes next.
+    await live.waitFor(async () => (await live.exec(["loginctl"])).code === 0, "login1 answers");
+  }, 60_000);
+});
+
+describe("sd_notify", () => {
+  test("of a real systemd-notify arrives with its sender, and a barrier does not hang", async () => {
+    const mark = `STATUS=from ${crypto.randomUUID()}`;
+    const done = await live.exec(["systemd-notify", "--ready", mark], {
+      user: LIVE_USER,
+      env: { NOTIFY_SOCKET: "/run/systemd/notify" },
+      timeout: 10_000,
+    });
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    const line = await live.waitFor(async () => {
+      const log = await must(live, ["cat", "/var/log/lainos/lainos-notifyd.log"]);
+      return log.split("\n").find((text) => text.includes(mark));
+    }, "the line in the log");
+    expect(line).toMatch(/uid 1000/);
+    expect((await live.exec(["systemd-notify", "--booted"])).code).toBe(0);
+  }, 60_000);
+});
+
+describe("the package", () => {
+  test("is installed whole, as one file under six names, in less than 125 MB", async () => {
+    const folder = `${live.root}/usr/libexec/lainos`;
+    const inodes = new Set(EXECUTABLES.map((name) => statSync(`${folder}/${name}`).ino));
+    expect(inodes.size).toBe(1);
+    expect(readdirSync(folder)).toEqual(expect.arrayContaining(EXECUTABLES));
+    const used = await must(live, ["du", "-sb", "/usr/libexec/lainos"]);
+    expect(Number(used.split("\t")[0])).toBeLessThan(125_000_000);
+  });
+
+  test("has executables that answer --help and --version, and refuse what they do not know", async () => {
+    for (const name of EXECUTABLES) {
+      const run = (...words: string[]) => live.exec([`/usr/libexec/lainos/${name}`, ...words]);
+      expect(await run("--version")).toMatchObject({
+        code: 0,
+        stdout: `${name} 6.0.0\n`,
+        stderr: "",
+      });
+      const help = await run("--help");
+      expect(help.code).toBe(0);
+      expect(help.stdout).toContain(name);
+      const wrong = await run("--unheard-of");
+      expect({ name, code: wrong.code }).toEqual({ name, code: 2 });
+      expect(wrong.stderr).toMatch(new RegExp(`^${name}: .*--unheard-of.*\\n$`));
+    }
+  }, 60_000);
+
+  test("has executables that read no .env, bunfig or package of the folder they are run in", async () => {
+    const trap = [
+      "mkdir -p /tmp/trap && cd /tmp/trap",
+      'echo "require(\\"fs\\").writeFileSync(\\"/tmp/trap/sprung\\", \\"\\")" > trap.js',
+      "printf 'preload = [\"./trap.js\"]\\n' > bunfig.toml",
+      "echo BUN_OPTIONS=--preload=/tmp/trap/trap.js > .env",
+      "echo XDG_SESSION_DESKTOP=sprung >> .env",
+      "for name in /usr/libexec/lainos/lainos-*; do $name --version; done",
+      "/usr/libexec/lainos/lainos-init --print-env 2>&1 || true",
+      "ls /tmp/trap",
+    ].join("\n");
+    const seen = await must(live, ["sh", "-c", trap]);
+    expect(seen).toContain("lainos-init 6.0.0");
+    expect(seen).not.toContain("sprung");
+  }, 60_000);
+});
+
+describe("the system", () => {
+  test(
+    "powers off through OpenRC, and nothing of it is left",
+    async () => {
+      const own = await bootSystem("test-poweroff");
+      try {
+        const id = await must(own, ["cat", "/etc/machine-id"]);
+        expect(id).not.toBe(await must(live, ["cat", "/etc/machine-id"]));
+        await own.powerOff();
+        expect(await own.ending()).toBe("power-off");
+      } finally {
+        await own.stop();
+      }
+      const left = (await must(live, ["true"])) + (await Bun.file("/proc/mounts").text());
+      expect(left).not.toContain("test-poweroff");
+    },
+    BOOT_TIMEOUT,
+  );
+});
