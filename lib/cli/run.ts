@@ -116,7 +116,9 @@ async function refuseUnknown(command: AnyCommand, args: string[]): Promise<void>
   const knownPlain = new Set([...known].map(plain));
   for (const key of Object.keys(parsed)) {
     if (key === "_" || knownPlain.has(plain(key))) continue;
-    throw new UsageFailure(`there is no option --${key}`);
+    // The parser takes --no-x for x=false.
+    const written = args.includes(`--no-${key}`) ? `no-${key}` : key;
+    throw new UsageFailure(`there is no option --${written}`);
   }
   const places = names.filter(
     (name) => definitions[name]?.type === "positional" && name !== PASSED_ON,

@@ -41,7 +41,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/newdev
 mount -t tmpfs -o mode=755 tmpfs /run/newdev
-for node in null zero full random urandom tty; do cp -a /dev/$node /run/newdev/; done
+for node in null zero full random urandom tty $VTS; do cp -a /dev/$node /run/newdev/; done
 mkdir /run/newdev/pts /run/newdev/shm
 mount --bind /dev/pts /run/newdev/pts
 ln -s pts/ptmx /run/newdev/ptmx
@@ -60,6 +60,13 @@ export interface Outcome {
   stderr: string;
 }
 
+export interface WorldOptions {
+  /** The command that starts the bridge; empty for none. */
+  bridge: string[];
+  /** The host's VTs that are in it, 0 for the console; none makes a world without VTs. */
+  vts: number[];
+}
+
 export class World {
   /** What the bridge wrote to its log so far. */
   log = "";
@@ -71,16 +78,17 @@ export class World {
     private readonly cgroup: Cgroup,
     private readonly cgroupFolder: string,
     private readonly holder: Bun.Subprocess,
-    readonly options: { bridge: string[] },
+    readonly options: WorldOptions,
   ) {}
 
   /**
    * Makes the world with a bus in it, and the bridge unless `bridge` is empty.
    *
-   * @param options.bridge the command of the bridge, by default from the sources
+   * @param options what to change of the defaults: the bridge from the sources, no VTs
    */
-  static async create(options: Partial<{ bridge: string[] }> = {}): Promise<World> {
+  static async create(options: Partial<WorldOptions> = {}): Promise<World> {
     const bridge = options.bridge ?? [process.execPath, join(REPOSITORY, "cmd/dbus-bridge.ts")];
+    const vts = options.vts ?? [];
     const root = cgroupRoot();
     if (!root) throw new Error("these tests need a cgroup2 mount");
     const folder = mkdtempSync(join(tmpdir(), "p7-world-"));
@@ -93,11 +101,16 @@ export class World {
         ...["sh", "-c", `echo $$ > ${cgroupFolder}/cgroup.procs && exec "$@"`, "sh"],
         ...["unshare", "--mount", "--cgroup", "--propagation", "private", "sh", "-c", SETUP],
       ],
-      { stdin: new Blob([BUS_CONFIG]), stdout: "pipe", stderr: "inherit" },
+      {
+        env: { ...process.env, VTS: vts.map((vt) => `tty${vt}`).join(" ") },
+        stdin: new Blob([BUS_CONFIG]),
+        stdout: "pipe",
+        stderr: "inherit",
+      },
     );
     const { done } = await holder.stdout.getReader().read();
     if (done) throw new Error("the namespaces could not be made");
-    const world = new World(folder, cgroup, cgroupFolder, holder, { bridge });
+    const world = new World(folder, cgroup, cgroupFolder, holder, { bridge, vts });
     await world.startBus();
     if (bridge.length > 0) await world.startBridge();
     return world;
