@@ -101,8 +101,3 @@ export function readSome(fd: Fd): Uint8Array | undefined {
 export function ioctl(fd: Fd, request: number, argument: number, name: string): number {
   return check(libc.ioctl(fd, request, argument), `ioctl ${name}`, `descriptor ${fd}`);
 }
-
-/** ioctl(2) whose argument is memory that the kernel reads or fills. */
-export function ioctlMemory(fd: Fd, request: number, argument: Memory, name: string): number {
-  return check(libc.ioctl(fd, request, argument.address), `ioctl ${name}`, `descriptor ${fd}`);
-}

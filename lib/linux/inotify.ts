@@ -5,11 +5,8 @@ import { cString, libc } from "./libc.ts";
 import { onReadiness } from "./readiness.ts";
 
 export const IN_MODIFY = 0x2;
-export const IN_CLOSE_WRITE = 0x8;
 export const IN_MOVED_TO = 0x80;
 export const IN_CREATE = 0x100;
-export const IN_DELETE = 0x200;
-export const IN_DELETE_SELF = 0x400;
 
 /** One event: what happened (IN_*), and to which name in a watched folder. */
 export interface InotifyEvent {

@@ -16,7 +16,6 @@ const library = dlopen("libc.so.6", {
   __errno_location: { args: [], returns: T.ptr },
   accept4: { args: [T.i32, T.ptr, T.ptr, T.i32], returns: T.i32 },
   bind: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
-  chown: { args: [T.ptr, T.u32, T.u32], returns: T.i32 },
   clock_gettime: { args: [T.i32, T.ptr], returns: T.i32 },
   close: { args: [T.i32], returns: T.i32 },
   close_range: { args: [T.u32, T.u32, T.i32], returns: T.i32 },

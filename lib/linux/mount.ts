@@ -3,12 +3,8 @@ import { readFileSync } from "node:fs";
 import { check } from "./errors.ts";
 import { cString, libc } from "./libc.ts";
 
-export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
-export const MS_NOEXEC = 8;
-export const MS_REMOUNT = 32;
-export const MS_BIND = 4096;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 

@@ -6,10 +6,8 @@ import { close, type Fd } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
 import { onceReadable } from "./readiness.ts";
 
-const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
 const PR_SET_PDEATHSIG = 1;
-const PR_SET_NAME = 15;
 const SIG_DFL = null;
 
 /**
@@ -31,12 +29,6 @@ export function pidOfPidfd(fd: Fd): number {
   const line = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
   if (!line) throw new Error(`descriptor ${fd} is not a pidfd`);
   return Number(line[1]);
-}
-
-/** Sends a signal to exactly the process behind `pidfd`; see pidfd_send_signal(2). */
-export function signalPidfd(pidfd: Fd, signal: number): void {
-  const result = libc.syscall(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0);
-  check(result, "pidfd_send_signal", `pidfd ${pidfd}`);
 }
 
 /**
@@ -113,13 +105,6 @@ export function setOpenFilesLimit({ soft, hard }: OpenFilesLimit): void {
   check(result, "prlimit RLIMIT_NOFILE", `${soft} to ${hard}`);
 }
 
-/** Names the calling thread, as `ps -o comm` shows it (15 bytes at most). */
-export function setProcessName(name: string): void {
-  const memory = new Memory(16);
-  memory.bytes.set(Buffer.from(name, "utf8").subarray(0, 15));
-  check(libc.prctl(PR_SET_NAME, memory.address, 0, 0, 0), "prctl PR_SET_NAME", name);
-}
-
 /** What /proc/PID/stat and status say of a process. */
 export interface ProcessStatus {
   pid: number;
@@ -188,20 +173,6 @@ export function auditSession(pid: number): number | undefined {
     return id === none || id === 0 || !Number.isInteger(id) ? undefined : id;
   } catch (error) {
     if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
-    throw error;
-  }
-}
-
-/** What one variable was in a process's environment when it started; undefined if unset. */
-export function environmentOf(pid: number, name: string): string | undefined {
-  try {
-    const prefix = `${name}=`;
-    return readFileSync(`/proc/${pid}/environ`, "utf8")
-      .split("\0")
-      .find((entry) => entry.startsWith(prefix))
-      ?.slice(prefix.length);
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
     throw error;
   }
 }

@@ -13,7 +13,6 @@ const SO_PASSCRED = 16;
 const SO_PEERCRED = 17;
 const SO_RCVBUFFORCE = 33;
 const SO_RCVBUF = 8;
-const SO_ERROR = 4;
 const SCM_RIGHTS = 1;
 const SCM_CREDENTIALS = 2;
 const MSG_CTRUNC = 0x8;
@@ -170,16 +169,6 @@ export function peerCredentials(fd: Fd): Credentials {
   const result = libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, memory.bytes, length.bytes);
   check(result, "getsockopt SO_PEERCRED", `descriptor ${fd}`);
   return readCredentials(memory.view, 0);
-}
-
-/** The error that waits on a socket (0 for none), which this call clears. */
-export function socketError(fd: Fd): number {
-  const memory = new Memory(4);
-  const length = new Memory(4);
-  length.view.setUint32(0, 4, true);
-  const result = libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, memory.bytes, length.bytes);
-  check(result, "getsockopt SO_ERROR", `descriptor ${fd}`);
-  return memory.view.getInt32(0, true);
 }
 
 function readCredentials(view: DataView, at: number): Credentials {

@@ -413,7 +413,7 @@ export class Manager {
     if (!watches || watches.killTimer !== undefined) return;
     watches.killTimer = setTimeout(() => {
       this.#log.warning(`session ${session.id} did not end on SIGTERM: it gets SIGKILL`);
-      this.#signalAll(session, SIGKILL);
+      this.#onEvent("SIGKILL", () => this.#signalAll(session, SIGKILL));
     }, KILL_DELAY);
   }
 
@@ -457,6 +457,20 @@ export class Manager {
 
   // Watching
 
+  /**
+   * Runs what an event has set off. There is nobody to answer, and one failure
+   * (a full /run) must not end the daemon: it is logged, and what changed is
+   * written with the next change.
+   */
+  #onEvent(what: string, react: () => void): void {
+    try {
+      react();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error(`after ${what}: ${reason}`);
+    }
+  }
+
   #watchSession(session: Session): void {
     const watches = this.#watchesOf(session);
     const leaderGone = () => {
@@ -464,15 +478,20 @@ export class Manager {
     };
     const scope = this.#cgroups.scopeOf(session);
     if (scope?.exists()) {
-      const end = scope.watch(() => {
-        if (scope.populated()) return;
-        this.#end(session, "nothing runs in it any more", false);
-        this.#finishIfEmpty(session);
-      });
+      const end = scope.watch(() =>
+        this.#onEvent(`a change in ${session.scope}`, () => {
+          if (scope.populated()) return;
+          this.#end(session, "nothing runs in it any more", false);
+          this.#finishIfEmpty(session);
+        }),
+      );
       watches.ends.push(end);
     }
     try {
-      if (isSameProcess(session)) watches.ends.push(watchProcess(session.leader.pid, leaderGone));
+      if (isSameProcess(session)) {
+        const what = `the end of session ${session.id}'s leader`;
+        watches.ends.push(watchProcess(session.leader.pid, () => this.#onEvent(what, leaderGone)));
+      }
     } catch (error) {
       if (!hasCode(error, "ESRCH")) throw error;
     }
@@ -484,7 +503,7 @@ export class Manager {
   #watchFifo(session: Session): void {
     if (session.stopping || !existsSync(session.fifo)) return;
     const reader = open(session.fifo, O_RDONLY | O_NONBLOCK);
-    const end = onReadiness(reader, () => {
+    const drain = () => {
       for (;;) {
         const data = readSome(reader);
         if (!data) return;
@@ -493,7 +512,10 @@ export class Manager {
         this.#end(session, "its descriptor was closed", false);
         return;
       }
-    });
+    };
+    const end = onReadiness(reader, () =>
+      this.#onEvent(`the close of session ${session.id}'s descriptor`, drain),
+    );
     this.#watchesOf(session).fifo = () => {
       end();
       close(reader);
@@ -513,8 +535,10 @@ export class Manager {
   // Seats
 
   #onVtSwitch(seat: Seat): void {
-    this.#setActive(seat, this.#sessionOnActiveVt(seat));
-    this.#flush();
+    this.#onEvent("a switch of VTs", () => {
+      this.#setActive(seat, this.#sessionOnActiveVt(seat));
+      this.#flush();
+    });
   }
 
   #sessionOnActiveVt(seat: Seat): Session | undefined {
