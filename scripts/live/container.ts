@@ -13,6 +13,7 @@ import {
   holds,
   isPopulated,
 } from "./cgroup.ts";
+import { killOnAbort } from "./kill-on-abort.ts";
 import { mounts, unmountBelow } from "./mounts.ts";
 import {
   identify,
@@ -73,8 +74,12 @@ export async function withOverlay(
   const part: CgroupPart = "prepare";
   const cgroup = join(await cgroupTree(name), part);
   const script = join(import.meta.dir, "with-overlay.sh");
-  const options = { nothrow: true, quiet: true, ...(signal ? { signal } : {}) };
-  const done = await $(options)`sh ${script} ${cgroup} ${rootfs} ${stateDir(name)} ${command}`;
+  const running = $({
+    nothrow: true,
+    quiet: true,
+  })`sh ${script} ${cgroup} ${rootfs} ${stateDir(name)} ${command}`;
+  if (signal) killOnAbort(running, signal);
+  const done = await running;
   signal?.throwIfAborted();
   if (done.exitCode !== 0) {
     const lines = done.text().trim().split("\n").concat(done.stderr.trim().split("\n")).slice(-8);

@@ -190,8 +190,8 @@ async function bootAndWait(
 async function awaitDesktop(live: Live, report: Reporter, signal: AbortSignal): Promise<void> {
   await report.step(`${LIVE_USER}'s session`, () =>
     live.waitFor(
-      async () => (await live.sessions()).find(({ user }) => user === LIVE_USER),
-      `a session of ${LIVE_USER} in loginctl list-sessions`,
+      () => activeSession(live),
+      `an active session of ${LIVE_USER} in loginctl list-sessions`,
       30_000,
       signal,
     ),
@@ -199,6 +199,14 @@ async function awaitDesktop(live: Live, report: Reporter, signal: AbortSignal): 
   await report.step("Sway", () =>
     live.waitFor(() => ready.waylandDisplay(live.root, 1000), "Sway's socket", 30_000, signal),
   );
+}
+
+/** The live user's session, unless it is opening or closing. */
+async function activeSession(live: Live): Promise<ready.SessionLine | undefined> {
+  const session = (await live.sessions()).find(({ user }) => user === LIVE_USER);
+  if (session === undefined) return undefined;
+  const shown = await live.exec(["loginctl", "show-session", "--property=State", session.id]);
+  return shown.stdout.trim() === "State=active" ? session : undefined;
 }
 
 /** What tells why a boot failed: the end of the console and of the logs. */

@@ -43,12 +43,20 @@ export async function onInterrupt<T>(work: (signal: AbortSignal) => Promise<T>):
   }
 }
 
-/** Programs run by zx are leaders of their own process groups: Ctrl-C does not reach them. */
+/**
+ * Programs run by zx are leaders of their own process groups, so Ctrl-C does not reach them; others
+ * a signal to this process alone does not reach.
+ */
 async function endChildren(): Promise<void> {
   for (const task of await readdir("/proc/self/task")) {
     const text = (await readFile(`/proc/self/task/${task}/children`, "utf8").catch(missing)) ?? "";
     for (const child of text.split(" ").filter(Boolean).map(Number)) {
-      if (await isOwnGroup(child)) process.kill(-child, "SIGTERM");
+      const target = (await isOwnGroup(child)) ? -child : child;
+      try {
+        process.kill(target, "SIGTERM");
+      } catch (error) {
+        missing(error as NodeJS.ErrnoException);
+      }
     }
   }
 }

@@ -1,10 +1,10 @@
 /** The Debian root file system without systemd that the test system runs on, built once and kept. */
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { $ } from "zx";
 import { cacheDir, HostError } from "../host.ts";
+import { killOnAbort } from "./kill-on-abort.ts";
 import { debianSources, SUITE } from "./mirror.ts";
 import { rootsInUse } from "./state.ts";
 
@@ -86,7 +86,7 @@ export async function ensureRootfs(
   await mkdir(base, { recursive: true });
   if (await isDirectory(path)) return path;
   const building = join(base, `.building-${process.pid}`);
-  const scratch = await mkdtemp(join(tmpdir(), "protocol7-rootfs-"));
+  const scratch = join(base, `.scratch-${process.pid}`);
   try {
     await bootstrap(building, scratch, signal, onLine);
     await rename(building, path).catch(async (error: NodeJS.ErrnoException) => {
@@ -94,8 +94,10 @@ export async function ensureRootfs(
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
     });
   } finally {
-    await rm(building, { recursive: true, force: true });
-    await rm(scratch, { recursive: true, force: true });
+    // The build's last processes may still be ending.
+    const gone = { recursive: true, force: true, maxRetries: 10 };
+    await rm(building, gone);
+    await rm(scratch, gone);
   }
   await prune(base, path);
   return path;
@@ -111,16 +113,16 @@ async function bootstrap(
   const sources = await debianSources();
   const include = Object.values(PACKAGES).flat().join(",");
   const excludes = EXCLUDED.map((glob) => `--dpkgopt=path-exclude=${glob}`);
-  // In a pid and mount namespace of its own, so that ending it ends all of it.
+  // In a pid and mount namespace of its own, so that its end, which follows ours, is the end of all.
   const build = $({
-    signal,
     nothrow: true,
     quiet: true,
     env: { ...process.env, CLIENTS_DIR: scratch, LC_ALL: "C.UTF-8" },
-  })`unshare --pid --fork --kill-child --mount-proc \
+  })`setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc \
     mmdebstrap --mode=root --variant=minbase ${'--aptopt=APT::Install-Recommends "false"'} ${excludes} \
     --include=${include} ${`--customize-hook=${clientsHook()}`} ${`--customize-hook=${CLEAN_HOOK}`} \
     ${SUITE} ${target} ${sources} ${`deb [trusted=yes] copy://${repository} ./`}`;
+  killOnAbort(build, signal);
   let last: string[] = [];
   for await (const line of build.stderr as AsyncIterable<Buffer>) {
     const lines = line
@@ -141,7 +143,7 @@ async function bootstrap(
 async function makeDummyRepository(scratch: string): Promise<string> {
   const tree = join(scratch, "dummy");
   const repository = join(scratch, "repository");
-  await mkdir(repository);
+  await mkdir(repository, { recursive: true });
   await Bun.write(join(tree, "DEBIAN", "control"), DUMMY_CONTROL);
   const deb = join(repository, "protocol7-test-logind.deb");
   await $({ quiet: true })`dpkg-deb --root-owner-group --build ${tree} ${deb}`;
@@ -156,7 +158,7 @@ async function prune(base: string, keep: string): Promise<void> {
   const used = await rootsInUse();
   for (const name of await readdir(base)) {
     const path = join(base, name);
-    const builder = /^\.building-(\d+)$/.exec(name)?.[1];
+    const builder = /^\.(?:building|scratch)-(\d+)$/.exec(name)?.[1];
     const beingBuilt = builder !== undefined && (await isDirectory(`/proc/${builder}`));
     if (path !== keep && !used.has(path) && !beingBuilt) {
       await rm(path, { recursive: true, force: true });

@@ -1,0 +1,70 @@
+import { describe, expect, test } from "bun:test";
+import { mirrorsFrom } from "../../scripts/live/mirror.ts";
+import { parseMountinfo } from "../../scripts/live/mounts.ts";
+import { parseSessions, waitFor } from "../../scripts/live/ready.ts";
+import { isName } from "../../scripts/live/state.ts";
+
+describe("mirrors of the host", () => {
+  const uri = (base: string, suite: string) => `'${base}/dists/${suite}/InRelease' file 0 `;
+
+  test("main and security are told apart, others ignored", () => {
+    const printed = [
+      uri("https://vendor.example/apt", "stable-tools"),
+      uri("http://mirror.example/debian", "bookworm"),
+      uri("http://mirror.example/debian", "bookworm-updates"),
+      uri("http://mirror.example/debian-security", "bookworm-security"),
+    ].join("\n");
+    expect(mirrorsFrom(printed)).toEqual({
+      mirror: "http://mirror.example/debian",
+      security: "http://mirror.example/debian-security",
+    });
+  });
+
+  test("nothing printed, nothing found", () => {
+    expect(mirrorsFrom("")).toEqual({});
+  });
+});
+
+test("mount points with blanks and optional fields", () => {
+  const text = [
+    "30 22 0:27 / /sys/fs/cgroup rw,relatime shared:4 master:1 - cgroup2 cgroup2 rw",
+    "31 22 0:28 / /mnt/with\\040blank\\134s rw - tmpfs none rw",
+    "",
+  ].join("\n");
+  expect(parseMountinfo(text)).toEqual([
+    { point: "/sys/fs/cgroup", type: "cgroup2" },
+    { point: "/mnt/with blank\\s", type: "tmpfs" },
+  ]);
+});
+
+test("sessions with and without a seat", () => {
+  expect(parseSessions("      6 1000 liveuser seat0 \n     c1    0 root           \n\n")).toEqual([
+    { id: "6", uid: 1000, user: "liveuser", seat: "seat0" },
+    { id: "c1", uid: 0, user: "root", seat: "" },
+  ]);
+});
+
+test("names are plain words", () => {
+  for (const good of ["a", "lainos", "a-1", "x".repeat(32)]) expect(isName(good)).toBe(true);
+  for (const bad of ["", "-a", "a-", "A", "a/b", "..", "a b", "x".repeat(33)]) {
+    expect(isName(bad)).toBe(false);
+  }
+});
+
+describe("waitFor", () => {
+  test("gives what the look finds, 0 and empty text too", async () => {
+    expect(await waitFor(async () => 0, "zero", 100)).toBe(0);
+    expect(await waitFor(async () => "", "empty", 100)).toBe("");
+  });
+
+  test("names what did not come", async () => {
+    await expect(waitFor(async () => undefined, "the thing", 60)).rejects.toThrow(
+      "the thing: not within 0.06 seconds",
+    );
+  });
+
+  test("ends with the signal", async () => {
+    const signal = AbortSignal.timeout(20);
+    await expect(waitFor(async () => false, "never", 5_000, signal)).rejects.toThrow();
+  });
+});
