@@ -35,12 +35,14 @@ export function cgroupOf(pid: number): string | undefined {
 
 /** One cgroup, by its path below the cgroup2 mount. */
 export class Cgroup {
+  readonly #root: string;
   readonly #folder: string;
 
   constructor(
     root: string,
     readonly path: string,
   ) {
+    this.#root = root;
     this.#folder = join(root, path);
   }
 
@@ -74,6 +76,12 @@ export class Cgroup {
     }
     if (!deep) return pids;
     return [...pids, ...this.#children().flatMap((child) => child.processes())];
+  }
+
+  /** It and every cgroup below it that exists, depth first. */
+  tree(): Cgroup[] {
+    if (!this.exists()) return [];
+    return [this, ...this.#children().flatMap((child) => child.tree())];
   }
 
   /** True if any process is in it or below it (cgroup.events). */
@@ -136,7 +144,7 @@ export class Cgroup {
     try {
       return readdirSync(this.#folder, { withFileTypes: true })
         .filter((entry) => entry.isDirectory())
-        .map((entry) => new Cgroup(this.#folder, entry.name));
+        .map((entry) => new Cgroup(this.#root, join(this.path, entry.name)));
     } catch (error) {
       if (hasCode(error, "ENOENT")) return [];
       throw error;

@@ -176,3 +176,19 @@ export function auditSession(pid: number): number | undefined {
     throw error;
   }
 }
+
+/**
+ * The command line of a process, its words joined by spaces; its name in
+ * brackets where it has none (a zombie, a kernel thread), as ps(1) shows it.
+ *
+ * @returns undefined if there is no such process
+ */
+export function commandLine(pid: number): string | undefined {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").filter(Boolean);
+    return words.length > 0 ? words.join(" ") : `[${processStatus(pid)?.command ?? pid}]`;
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
+}

@@ -8,6 +8,7 @@ import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
 import {
   auditSession,
+  type Cgroup,
   close,
   createPlaceholder,
   type Fd,
@@ -166,14 +167,13 @@ export class Manager {
     return uid === undefined ? undefined : this.users.get(uid);
   }
 
-  /** Where a unit's cgroup is in the cgroup2 tree; undefined if it is no slice or scope of ours. */
-  controlGroup(unit: string): string | undefined {
-    if (unit === "user.slice") return this.users.size > 0 ? "/user.slice" : undefined;
+  /** The cgroup of a slice or scope of ours, by its unit's name; undefined if there is none such. */
+  unitCgroup(unit: string): Cgroup | undefined {
     for (const user of this.users.values()) {
-      if (unit === user.slice) return this.#cgroups.sliceOf(user)?.path;
+      if (unit === user.slice) return this.#cgroups.sliceOf(user);
     }
     for (const session of this.sessions.values()) {
-      if (unit === session.scope) return this.#cgroups.scopeOf(session)?.path;
+      if (unit === session.scope) return this.#cgroups.scopeOf(session);
     }
     return undefined;
   }

@@ -16,4 +16,5 @@ export const SEAT_FOLDER = `${MANAGER_PATH}/seat`;
 
 /** The name and folder under which systemd's own clients look for a session's scope. */
 export const UNIT_BUS_NAME = "org.freedesktop.systemd1";
-export const UNIT_FOLDER = "/org/freedesktop/systemd1/unit";
+export const UNIT_MANAGER_PATH = "/org/freedesktop/systemd1";
+export const UNIT_FOLDER = `${UNIT_MANAGER_PATH}/unit`;

@@ -6,7 +6,7 @@ import { desktopInterface } from "./dbus/desktop.ts";
 import { managerInterface } from "./dbus/manager.ts";
 import { seatInterface } from "./dbus/seat.ts";
 import { sessionInterface } from "./dbus/session.ts";
-import { unitInterfaces } from "./dbus/units.ts";
+import { findUnit, unitInterfaces, unitManagerInterface } from "./dbus/units.ts";
 import { userInterface } from "./dbus/user.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
 import { Manager } from "./manager.ts";
@@ -17,6 +17,7 @@ import {
   SESSION_FOLDER,
   UNIT_BUS_NAME,
   UNIT_FOLDER,
+  UNIT_MANAGER_PATH,
   USER_FOLDER,
 } from "./paths.ts";
 
@@ -89,12 +90,10 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     names: () => [...manager.seats.keys()],
   });
 
+  tree.addObject(UNIT_MANAGER_PATH, [unitManagerInterface], manager);
   tree.addFolder(UNIT_FOLDER, {
     interfaces: unitInterfaces,
-    find: (name) => {
-      const controlGroup = manager.controlGroup(name);
-      return controlGroup === undefined ? undefined : { name, controlGroup };
-    },
+    find: (name) => findUnit(manager, name),
     names: () => [
       ...[...manager.users.values()].map((known) => known.slice),
       ...[...manager.sessions.values()].map((known) => known.scope),

@@ -79,9 +79,13 @@ describe("the session that greetd started", () => {
       ["user", LIVE_USER],
       ["seat", "seat0"],
     ] as [string, string][]) {
-      const done = await live.exec(["loginctl", "--no-pager", `${kind}-status`, name]);
-      expect({ kind, code: done.code, stderr: done.stderr }).toEqual({ kind, code: 0, stderr: "" });
-      expect(done.stdout).toContain(kind === "session" ? LIVE_USER : id);
+      for (const user of ["root", LIVE_USER]) {
+        const command = ["loginctl", "--no-pager", `${kind}-status`, name];
+        const { code, stdout, stderr } = await live.exec(command, { user });
+        expect({ kind, user, code, stderr }).toEqual({ kind, user, code: 0, stderr: "" });
+        expect(stdout).toContain(kind === "session" ? LIVE_USER : id);
+        expect(stdout).toContain(kind === "seat" ? "seat0" : "sway");
+      }
     }
     const status = await must(live, ["loginctl", "--no-pager", "session-status", id]);
     expect(status).toMatch(new RegExp(`${await sway()} sway$`, "m"));

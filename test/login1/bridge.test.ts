@@ -570,6 +570,20 @@ describe("loginctl and busctl", () => {
     const status = await run("session-status", id);
     expect(status).toContain("Desktop: sway");
     expect(status).toContain(`${leader.pid} sleep infinity`);
+    const asUser = await world.run(["loginctl", "--no-pager", "session-status", id], {
+      user: BOB.uid,
+    });
+    const timeless = (text: string) => text.replace(/; .* ago$/m, "");
+    expect({ ...asUser, stdout: timeless(asUser.stdout) }).toEqual({
+      code: 0,
+      stdout: timeless(status),
+      stderr: "",
+    });
+    const missing = await world.run([
+      ...["busctl", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"],
+      ...["org.freedesktop.systemd1.Manager", "GetUnitProcesses", "s", "dbus.service"],
+    ]);
+    expect(missing.stderr).toContain("Unit dbus.service not loaded");
     expect(await run("user-status", ALICE.name)).toContain(`Sessions: *${id}`);
     expect(await run("seat-status", "seat0")).toContain(`Sessions: *${id}`);
     const tree = await world.run(["busctl", "tree", "--list", "org.freedesktop.login1"]);

@@ -1,23 +1,32 @@
 /**
  * The little of org.freedesktop.systemd1 that is true here: sessions are scopes,
- * users are slices, and each has its cgroup. loginctl asks for it to draw the
- * processes of a session; there is no service manager, and no other unit.
+ * users are slices, and each has its cgroup and processes. loginctl asks for it
+ * to draw the processes of a session; there is no service manager, and no other unit.
  */
-import { type Interface, membersOf } from "../../dbus/index.ts";
+import { BusError, type Interface, membersOf } from "../../dbus/index.ts";
+import { type Cgroup, commandLine } from "../../linux/index.ts";
+import type { Manager } from "../manager.ts";
 
 /** A slice or scope that exists as a cgroup. */
 export interface Unit {
   name: string;
-  controlGroup: string;
+  cgroup: Cgroup;
+}
+
+/** The unit of this name; undefined if no session or user has it. */
+export function findUnit(manager: Manager, name: string): Unit | undefined {
+  const cgroup = manager.unitCgroup(name);
+  return cgroup && { name, cgroup };
 }
 
 const { property } = membersOf<Unit>();
+const { method } = membersOf<Manager>();
 
 const members: Interface<Unit>["members"] = {
-  ControlGroup: property("s", "false", (unit) => unit.controlGroup),
+  ControlGroup: property("s", "false", (unit) => unit.cgroup.path),
 };
 
-/** The interfaces of a unit; it has those of its kind. */
+/** The interfaces of a unit; a scope and a slice differ in the name only. */
 export const unitInterfaces: Interface<Unit>[] = [
   {
     name: "org.freedesktop.systemd1.Unit",
@@ -29,3 +38,22 @@ export const unitInterfaces: Interface<Unit>[] = [
   { name: "org.freedesktop.systemd1.Scope", members },
   { name: "org.freedesktop.systemd1.Slice", members },
 ];
+
+export const unitManagerInterface: Interface<Manager> = {
+  name: "org.freedesktop.systemd1.Manager",
+  members: {
+    /** The processes of a unit: cgroup, pid and command line of each, as ps(1) shows them to all. */
+    GetUnitProcesses: method("s", ["name"], "a(sus)", ["processes"], (manager, [name]) => {
+      const unit = findUnit(manager, name);
+      if (!unit) {
+        throw new BusError("org.freedesktop.systemd1.NoSuchUnit", `Unit ${name} not loaded.`);
+      }
+      return unit.cgroup.tree().flatMap((cgroup) =>
+        cgroup.processes(false).flatMap((pid): [string, number, string][] => {
+          const command = commandLine(pid);
+          return command === undefined ? [] : [[cgroup.path, pid, command]];
+        }),
+      );
+    }),
+  },
+};
