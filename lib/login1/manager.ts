@@ -3,7 +3,6 @@
  * It knows nothing of D-Bus beyond the errors that it throws: `ManagerEvents`
  * tells the bus.
  */
-import { existsSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
 import {
@@ -12,19 +11,14 @@ import {
   close,
   createPlaceholder,
   type Fd,
-  hasCode,
   kill,
   makeFifo,
   now,
   O_NONBLOCK,
-  O_RDONLY,
   O_WRONLY,
-  onReadiness,
   open,
   processStatus,
-  readSome,
   userById,
-  watchProcess,
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
 import { Changes, type ManagerEvents } from "./changes.ts";
@@ -46,6 +40,7 @@ import {
 } from "./state.ts";
 import { User } from "./user.ts";
 import { activeVt, switchVt, watchActiveVt } from "./vt.ts";
+import { isRunning, SessionWatches } from "./watches.ts";
 
 /** logind's default for SessionsMax. */
 export const SESSIONS_MAX = 8192;
@@ -58,19 +53,12 @@ const SIGTERM = 15;
 const SIGCONT = 18;
 const MOST_SIGNALS = 64;
 
-/** What the bridge keeps running for a session: watches to end, a timer to stop. */
-interface Watches {
-  ends: (() => void)[];
-  fifo: (() => void) | undefined;
-  killTimer: ReturnType<typeof setTimeout> | undefined;
-}
-
 export class Manager {
   readonly sessions = new Map<string, Session>();
   readonly users = new Map<number, User>();
   readonly seats = new Map<string, Seat>();
   readonly #cgroups = new SessionCgroups();
-  readonly #watches = new Map<Session, Watches>();
+  readonly #watches = new Map<Session, SessionWatches>();
   readonly #changes = new Changes();
   readonly #log: Logger;
   readonly #events: ManagerEvents;
@@ -112,7 +100,7 @@ export class Manager {
       this.#changes.seat(seat);
     }
     for (const session of [...this.sessions.values()]) {
-      if (session.hasFifo) this.#watchFifo(session);
+      this.#watchFifo(session);
       this.#watchSession(session);
     }
     for (const user of [...this.users.values()]) this.#removeUserIfUnused(user);
@@ -124,7 +112,7 @@ export class Manager {
   /** Ends the watches. The sessions go on, and the next run finds them. */
   stop(): void {
     this.#endVtWatch?.();
-    for (const watches of this.#watches.values()) endWatches(watches);
+    for (const watches of this.#watches.values()) watches.end();
     this.#watches.clear();
   }
 
@@ -319,7 +307,7 @@ export class Manager {
       throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
     }
     if (who === "leader") {
-      if (!isSameProcess(session)) throw login1Errors.noSuchSession(session.id);
+      if (!isRunning(session.leader)) throw login1Errors.noSuchSession(session.id);
       kill(session.leader.pid, signal);
     } else {
       this.#signalAll(session, signal);
@@ -400,7 +388,7 @@ export class Manager {
       this.#log.info(`session ${session.id} of ${session.user.name} ends: ${reason}`);
       this.#changes.session(session, "State");
       this.#changes.user(session.user, "State", "Display");
-      this.#watches.get(session)?.fifo?.();
+      this.#watches.get(session)?.endFifo();
       if (session.seat) this.#settleSeat(session.seat);
     }
     if (force) this.#terminate(session);
@@ -409,19 +397,19 @@ export class Manager {
 
   #terminate(session: Session): void {
     for (const signal of [SIGTERM, SIGCONT, SIGHUP]) this.#signalAll(session, signal);
-    const watches = this.#watches.get(session);
-    if (!watches || watches.killTimer !== undefined) return;
-    watches.killTimer = setTimeout(() => {
-      this.#log.warning(`session ${session.id} did not end on SIGTERM: it gets SIGKILL`);
-      this.#onEvent("SIGKILL", () => this.#signalAll(session, SIGKILL));
-    }, KILL_DELAY);
+    this.#watches.get(session)?.killAfter(KILL_DELAY, () =>
+      this.#onEvent("SIGTERM was not enough", () => {
+        this.#log.warning(`session ${session.id} did not end on SIGTERM: it gets SIGKILL`);
+        this.#signalAll(session, SIGKILL);
+      }),
+    );
   }
 
   #signalAll(session: Session, signal: number): void {
     const scope = this.#cgroups.scopeOf(session);
     if (scope) {
       scope.signal(signal);
-    } else if (isSameProcess(session)) {
+    } else if (isRunning(session.leader)) {
       kill(session.leader.pid, signal);
     }
   }
@@ -429,9 +417,10 @@ export class Manager {
   /** The last step: nothing runs in a session that is ending, so it is gone. */
   #finishIfEmpty(session: Session): boolean {
     if (!this.sessions.has(session.id)) return true;
+    if (!session.stopping) return false;
     const scope = this.#cgroups.scopeOf(session);
-    const empty = scope ? scope.remove() : !isSameProcess(session);
-    if (!session.stopping || !empty) return false;
+    const empty = scope ? scope.remove() : !isRunning(session.leader);
+    if (!empty) return false;
     const { user, seat } = session;
     this.#forget(session);
     this.#changes.user(user, "Sessions", "State", "Display");
@@ -473,60 +462,39 @@ export class Manager {
 
   #watchSession(session: Session): void {
     const watches = this.#watchesOf(session);
-    const leaderGone = () => {
-      if (!isSameProcess(session)) this.#end(session, "its leader is gone", false);
-    };
     const scope = this.#cgroups.scopeOf(session);
     if (scope?.exists()) {
-      const end = scope.watch(() =>
-        this.#onEvent(`a change in ${session.scope}`, () => {
-          if (scope.populated()) return;
+      watches.watchScope(scope, () =>
+        this.#onEvent(`the end of all in ${session.scope}`, () => {
           this.#end(session, "nothing runs in it any more", false);
           this.#finishIfEmpty(session);
         }),
       );
-      watches.ends.push(end);
     }
-    try {
-      if (isSameProcess(session)) {
-        const what = `the end of session ${session.id}'s leader`;
-        watches.ends.push(watchProcess(session.leader.pid, () => this.#onEvent(what, leaderGone)));
-      }
-    } catch (error) {
-      if (!hasCode(error, "ESRCH")) throw error;
-    }
+    const leaderGone = () => {
+      if (!isRunning(session.leader)) this.#end(session, "its leader is gone", false);
+    };
+    watches.watchLeader(session.leader, () =>
+      this.#onEvent(`the end of session ${session.id}'s leader`, leaderGone),
+    );
     // Also what ended while nobody was looking.
     leaderGone();
     if (session.stopping) this.#finishIfEmpty(session);
   }
 
   #watchFifo(session: Session): void {
-    if (session.stopping || !existsSync(session.fifo)) return;
-    const reader = open(session.fifo, O_RDONLY | O_NONBLOCK);
-    const drain = () => {
-      for (;;) {
-        const data = readSome(reader);
-        if (!data) return;
-        // Nobody has anything to say there; what comes is thrown away.
-        if (data.length > 0) continue;
-        this.#end(session, "its descriptor was closed", false);
-        return;
-      }
-    };
-    const end = onReadiness(reader, () =>
-      this.#onEvent(`the close of session ${session.id}'s descriptor`, drain),
+    if (!session.hasFifo || session.stopping) return;
+    this.#watchesOf(session).watchFifo(session.fifo, () =>
+      this.#onEvent(`the close of session ${session.id}'s descriptor`, () =>
+        this.#end(session, "its descriptor was closed", false),
+      ),
     );
-    this.#watchesOf(session).fifo = () => {
-      end();
-      close(reader);
-      this.#watchesOf(session).fifo = undefined;
-    };
   }
 
-  #watchesOf(session: Session): Watches {
+  #watchesOf(session: Session): SessionWatches {
     let watches = this.#watches.get(session);
     if (!watches) {
-      watches = { ends: [], fifo: undefined, killTimer: undefined };
+      watches = new SessionWatches();
       this.#watches.set(session, watches);
     }
     return watches;
@@ -587,8 +555,7 @@ export class Manager {
 
   /** Takes a session out of the books, with its files and its scope. */
   #forget(session: Session): void {
-    const watches = this.#watches.get(session);
-    if (watches) endWatches(watches);
+    this.#watches.get(session)?.end();
     this.#watches.delete(session);
     this.sessions.delete(session.id);
     session.user.sessions.delete(session);
@@ -628,18 +595,6 @@ export class Manager {
     }
     for (const [seat, names] of seats) this.#events.seatChanged(seat, names);
   }
-}
-
-function endWatches({ ends, fifo, killTimer }: Watches): void {
-  for (const end of ends) end();
-  fifo?.();
-  clearTimeout(killTimer);
-}
-
-/** Whether a session's leader still runs, and not a later process under its number. */
-function isSameProcess({ leader }: Session): boolean {
-  const status = processStatus(leader.pid);
-  return status !== undefined && status.startTime === leader.startTime && status.state !== "Z";
 }
 
 function checkSignal(signal: number): void {

@@ -138,8 +138,10 @@ export const managerInterface: Interface<Manager> = {
       "soshusub",
       CREATED_NAMES,
       async (manager, body, call): Promise<Created> => {
-        const [uid, pid, ...rest] = body;
-        refuseProperties(rest[11].length);
+        // The tuple is too long for the compiler to take apart by itself.
+        const [uid, pid, ...rest] = body as unknown as [number, number, ...Described, []];
+        const properties = rest[11];
+        refuseProperties(properties.length);
         const leader = pid === 0 ? (await call.caller()).pid : pid;
         return create(manager, toRequest(uid, rest), leader, true, call);
       },
@@ -150,31 +152,11 @@ export const managerInterface: Interface<Manager> = {
       "soshusub",
       CREATED_NAMES,
       async (manager, body, call): Promise<Created> => {
-        const [uid, pidfd, service, type, kind, desktop, seat, vtnr, tty, display] = body;
-        const [remote, remoteUser, remoteHost, flags, properties] = body.slice(10) as [
-          boolean,
-          string,
-          string,
-          bigint,
-          unknown[],
-        ];
+        const [uid, pidfd, ...rest] = body as unknown as [number, Fd, ...Described, bigint, []];
+        const [flags, properties] = [rest[11], rest[12]];
         if (flags !== 0n) throw busErrors.invalidArgs("Flags must be zero");
         refuseProperties(properties.length);
-        const request = {
-          uid,
-          service,
-          type,
-          class: kind,
-          desktop,
-          seat,
-          vtnr,
-          tty,
-          display,
-          remote,
-          remoteUser,
-          remoteHost,
-        };
-        return create(manager, request, leaderOf(pidfd), false, call);
+        return create(manager, toRequest(uid, rest), leaderOf(pidfd), false, call);
       },
     ),
     ReleaseSession: method("s", ["session_id"], "", [], async (manager, [id], call) => {

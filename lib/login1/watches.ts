@@ -1,0 +1,80 @@
+/** What the bridge watches for one session, and ends with it. */
+import { existsSync } from "node:fs";
+import {
+  type Cgroup,
+  close,
+  hasCode,
+  O_NONBLOCK,
+  O_RDONLY,
+  onReadiness,
+  open,
+  processStatus,
+  readSome,
+  watchProcess,
+} from "../linux/index.ts";
+import type { Leader } from "./session.ts";
+
+/** Whether a leader still runs, and not a later process under its number. */
+export function isRunning(leader: Leader): boolean {
+  const status = processStatus(leader.pid);
+  return status !== undefined && status.startTime === leader.startTime && status.state !== "Z";
+}
+
+/** The watches of one session. None of the callbacks may throw. */
+export class SessionWatches {
+  readonly #ends: (() => void)[] = [];
+  #endFifo: (() => void) | undefined;
+  #killTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** Calls `gone` when the leader ends; if it has ended already, nothing is watched. */
+  watchLeader(leader: Leader, gone: () => void): void {
+    if (!isRunning(leader)) return;
+    try {
+      this.#ends.push(watchProcess(leader.pid, gone));
+    } catch (error) {
+      if (!hasCode(error, "ESRCH")) throw error;
+    }
+  }
+
+  /** Calls `emptied` whenever the last process has left the scope. */
+  watchScope(scope: Cgroup, emptied: () => void): void {
+    const end = scope.watch(() => {
+      if (!scope.populated()) emptied();
+    });
+    this.#ends.push(end);
+  }
+
+  /** Calls `closed` when nobody holds the write end of the fifo at `path` any more. */
+  watchFifo(path: string, closed: () => void): void {
+    if (!existsSync(path)) return;
+    const reader = open(path, O_RDONLY | O_NONBLOCK);
+    const end = onReadiness(reader, () => {
+      // Nobody has anything to say there; what comes is thrown away.
+      let data = readSome(reader);
+      while (data && data.length > 0) data = readSome(reader);
+      if (data) closed();
+    });
+    this.#endFifo = () => {
+      end();
+      close(reader);
+    };
+  }
+
+  /** Ends the watch of the fifo, which says nothing once the session is ending. */
+  endFifo(): void {
+    this.#endFifo?.();
+    this.#endFifo = undefined;
+  }
+
+  /** Calls `kill` after so many milliseconds, unless that is to come already. */
+  killAfter(delay: number, kill: () => void): void {
+    this.#killTimer ??= setTimeout(kill, delay);
+  }
+
+  /** Ends all of them. */
+  end(): void {
+    for (const end of this.#ends.splice(0)) end();
+    this.endFifo();
+    clearTimeout(this.#killTimer);
+  }
+}
