@@ -8,6 +8,6 @@ export {
 } from "./connection.ts";
 export { Variant } from "./dbus-next.ts";
 export { BusError, busErrors } from "./errors.ts";
-export { type CallContext, type Interface, membersOf } from "./interface.ts";
+export { type CallContext, type Interface, type Members, membersOf } from "./interface.ts";
 export { escapeLabel, unescapeLabel } from "./label.ts";
 export { type Folder, ObjectTree } from "./tree.ts";

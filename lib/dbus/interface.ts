@@ -50,10 +50,13 @@ export interface SignalMember {
   signature: string;
 }
 
+/** Methods and properties by name. */
+export type Members<Target> = Record<string, MethodMember<Target> | PropertyMember<Target>>;
+
 /** One D-Bus interface of objects of the class `Target`. */
 export interface Interface<Target> {
   name: string;
-  members: Record<string, MethodMember<Target> | PropertyMember<Target>>;
+  members: Members<Target>;
   /** Apart from the rest, since a signal may have the name of a method. */
   signals?: Record<string, SignalMember>;
 }

@@ -4,25 +4,33 @@
  */
 import { busErrors, type CallContext } from "../dbus/index.ts";
 
-/**
- * Lets root through.
- *
- * @throws {BusError} AccessDenied, with what was asked for
- */
-export async function requireRoot(call: CallContext, what: string): Promise<void> {
-  const { uid } = await call.caller();
-  if (uid !== 0) throw busErrors.accessDenied(`Only root may ${what}`);
+/** logind's polkit actions; see its org.freedesktop.login1.policy. */
+export const ACTIONS = {
+  lock: "org.freedesktop.login1.lock-sessions",
+  manage: "org.freedesktop.login1.manage",
+  switchVt: "org.freedesktop.login1.chvt",
+} as const;
+
+export type Action = (typeof ACTIONS)[keyof typeof ACTIONS];
+
+/** What a caller needs to be allowed to do. */
+export interface Right {
+  /** The action that polkit is asked about; undefined where it is root's alone. */
+  action: Action | undefined;
+  /** The user whose own thing it is, and who needs nobody's word for it. */
+  owner?: number;
+  /** For the error message: "terminate this session". */
+  what: string;
 }
 
 /**
  * Lets root and the owner through.
  *
- * @param owner the uid whose thing it is
  * @throws {BusError} AccessDenied, with what was asked for
  */
-export async function requireOwner(call: CallContext, owner: number, what: string): Promise<void> {
+export async function authorize(call: CallContext, { owner, what }: Right): Promise<void> {
   const { uid } = await call.caller();
-  if (uid !== 0 && uid !== owner) {
-    throw busErrors.accessDenied(`Only root and the user ${owner} may ${what}`);
-  }
+  if (uid === 0 || uid === owner) return;
+  const who = owner === undefined ? "root" : `root and the user ${owner}`;
+  throw busErrors.accessDenied(`Only ${who} may ${what}`);
 }

@@ -9,6 +9,7 @@ import { sessionInterface } from "./dbus/session.ts";
 import { findUnit, unitInterfaces, unitManagerInterface } from "./dbus/units.ts";
 import { userInterface } from "./dbus/user.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
+import type { Login1 } from "./login1.ts";
 import { Manager } from "./manager.ts";
 import {
   BUS_NAME,
@@ -73,7 +74,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   user = userInterface(manager);
   seat = seatInterface(manager);
 
-  tree.addObject(MANAGER_PATH, [managerInterface], manager);
+  const login1: Login1 = { manager };
+  tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
     find: (name, call) => orNothing(findSession(manager, name, call)),

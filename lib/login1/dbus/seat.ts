@@ -2,7 +2,7 @@
 import { busErrors, type Interface, membersOf } from "../../dbus/index.ts";
 import { findSession } from "../find.ts";
 import type { Manager } from "../manager.ts";
-import { requireOwner, requireRoot } from "../permission.ts";
+import { ACTIONS, authorize } from "../permission.ts";
 import type { Seat } from "../seat.ts";
 
 const { method, property } = membersOf<Seat>();
@@ -13,12 +13,19 @@ export function seatInterface(manager: Manager): Interface<Seat> {
     name: "org.freedesktop.login1.Seat",
     members: {
       Terminate: method("", [], "", [], async (seat, _none, call) => {
-        await requireRoot(call, "terminate all sessions of a seat");
+        await authorize(call, {
+          action: ACTIONS.manage,
+          what: "terminate all sessions of a seat",
+        });
         manager.terminateSeat(seat);
       }),
       ActivateSession: method("s", ["session_id"], "", [], async (seat, [id], call) => {
         const session = await findSession(manager, id, call);
-        await requireOwner(call, session.user.uid, "activate this session");
+        await authorize(call, {
+          action: ACTIONS.switchVt,
+          owner: session.user.uid,
+          what: "activate this session",
+        });
         if (session.seat !== seat) {
           throw busErrors.invalidArgs(`Session ${session.id} is not on seat ${seat.id}`);
         }

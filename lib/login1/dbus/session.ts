@@ -1,7 +1,7 @@
 /** org.freedesktop.login1.Session */
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Manager } from "../manager.ts";
-import { requireOwner } from "../permission.ts";
+import { ACTIONS, authorize } from "../permission.ts";
 import type { Session } from "../session.ts";
 
 const { method, property, signal } = membersOf<Session>();
@@ -12,23 +12,43 @@ export function sessionInterface(manager: Manager): Interface<Session> {
     name: "org.freedesktop.login1.Session",
     members: {
       Terminate: method("", [], "", [], async (session, _none, call) => {
-        await requireOwner(call, session.user.uid, "terminate this session");
+        await authorize(call, {
+          action: ACTIONS.manage,
+          owner: session.user.uid,
+          what: "terminate this session",
+        });
         manager.terminateSession(session);
       }),
       Activate: method("", [], "", [], async (session, _none, call) => {
-        await requireOwner(call, session.user.uid, "activate this session");
+        await authorize(call, {
+          action: ACTIONS.switchVt,
+          owner: session.user.uid,
+          what: "activate this session",
+        });
         manager.activateSession(session);
       }),
       Lock: method("", [], "", [], async (session, _none, call) => {
-        await requireOwner(call, session.user.uid, "lock this session");
+        await authorize(call, {
+          action: ACTIONS.lock,
+          owner: session.user.uid,
+          what: "lock this session",
+        });
         manager.lockSession(session, true);
       }),
       Unlock: method("", [], "", [], async (session, _none, call) => {
-        await requireOwner(call, session.user.uid, "unlock this session");
+        await authorize(call, {
+          action: ACTIONS.lock,
+          owner: session.user.uid,
+          what: "unlock this session",
+        });
         manager.lockSession(session, false);
       }),
       SetLockedHint: method("b", ["locked"], "", [], async (session, [locked], call) => {
-        await requireOwner(call, session.user.uid, "say that this session is locked");
+        await authorize(call, {
+          action: ACTIONS.lock,
+          owner: session.user.uid,
+          what: "say that this session is locked",
+        });
         manager.setLockedHint(session, locked);
       }),
       Kill: method(
@@ -37,7 +57,11 @@ export function sessionInterface(manager: Manager): Interface<Session> {
         "",
         [],
         async (session, [whom, number], call) => {
-          await requireOwner(call, session.user.uid, "signal this session");
+          await authorize(call, {
+            action: ACTIONS.manage,
+            owner: session.user.uid,
+            what: "signal this session",
+          });
           manager.killSession(session, whom, number);
         },
       ),

@@ -1,7 +1,7 @@
 /** org.freedesktop.login1.User */
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Manager } from "../manager.ts";
-import { requireOwner } from "../permission.ts";
+import { ACTIONS, authorize } from "../permission.ts";
 import type { User } from "../user.ts";
 
 const { method, property } = membersOf<User>();
@@ -12,11 +12,19 @@ export function userInterface(manager: Manager): Interface<User> {
     name: "org.freedesktop.login1.User",
     members: {
       Terminate: method("", [], "", [], async (user, _none, call) => {
-        await requireOwner(call, user.uid, "terminate this user's sessions");
+        await authorize(call, {
+          action: ACTIONS.manage,
+          owner: user.uid,
+          what: "terminate this user's sessions",
+        });
         manager.terminateUser(user);
       }),
       Kill: method("i", ["signal_number"], "", [], async (user, [number], call) => {
-        await requireOwner(call, user.uid, "signal this user's processes");
+        await authorize(call, {
+          action: ACTIONS.manage,
+          owner: user.uid,
+          what: "signal this user's processes",
+        });
         manager.killUser(user, number);
       }),
 

@@ -1,0 +1,6 @@
+import type { Manager } from "./manager.ts";
+
+/** The parts of login1, as the D-Bus interfaces see them. */
+export interface Login1 {
+  manager: Manager;
+}
