@@ -55,6 +55,12 @@ export class SystemError extends Error {
   }
 }
 
+/** True if the call that just failed would have had to wait, or was interrupted: no error, try later. */
+export function mustWait(): boolean {
+  const number = lastErrno();
+  return number === errno.EAGAIN || number === errno.EINTR;
+}
+
 /** True if `error` is a failed system call (ours or Node's) with one of these errno names. */
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? "");

@@ -1,5 +1,5 @@
 /** Plain operations on file descriptors. */
-import { check } from "./errors.ts";
+import { check, mustWait } from "./errors.ts";
 import { cString, libc, Memory } from "./libc.ts";
 
 /** A number that the kernel gave us for an open file. Whoever holds it closes it, once. */
@@ -84,17 +84,10 @@ const scratch = new Memory(65536);
  * @throws {SystemError}
  */
 export function readSome(fd: Fd): Uint8Array | undefined {
-  const length = libc.read(fd, scratch.bytes, scratch.bytes.length);
-  if (length < 0) {
-    try {
-      check(length, "read", `descriptor ${fd}`);
-    } catch (error) {
-      const { code } = error as { code?: string };
-      if (code === "EAGAIN" || code === "EINTR") return undefined;
-      throw error;
-    }
-  }
-  return scratch.bytes.slice(0, Number(length));
+  const result = libc.read(fd, scratch.bytes, scratch.bytes.length);
+  if (result < 0 && mustWait()) return undefined;
+  const length = check(result, "read", `descriptor ${fd}`);
+  return scratch.bytes.slice(0, length);
 }
 
 /** ioctl(2) whose argument is a number. */

@@ -5,13 +5,17 @@
  *
  * - `onReadiness`: SIGIO (fcntl(2), F_SETOWN and O_ASYNC) for what the kernel
  *   can signal for: sockets, fifos, inotify. The signal does not say which
- *   descriptor it was, so every watcher drains until it would block. A signal
- *   that arrives while one is handled is delivered after it: none is lost.
+ *   descriptor it was; an epoll(7) instance does, asked once a signal, so that a
+ *   thousand quiet watches cost nothing. It is edge-triggered as the signal is:
+ *   who is told drains until it would block. A signal that arrives while one is
+ *   handled is delivered after it: none is lost.
  * - `onceReadable`: Bun.connect on a duplicate, for what has no O_ASYNC, above
  *   all a pidfd. Bun waits in epoll for it, then tries to read it as a socket,
  *   fails, and reports the close: that report is the readiness, once.
  */
+import { check } from "./errors.ts";
 import { duplicate, type Fd, setAsync } from "./fd.ts";
+import { libc, Memory } from "./libc.ts";
 
 type Drain = () => void;
 
@@ -23,9 +27,38 @@ let held: Timer | undefined;
 let handling = false;
 const LONGEST_INTERVAL = 2 ** 31 - 1;
 
-function drainAll(): void {
-  for (const [fd, drain] of [...watchers]) {
-    if (watchers.get(fd) === drain) drain();
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLLIN = 1;
+const EPOLLOUT = 4;
+const EPOLLET = 2 ** 31;
+
+/** How many descriptors one epoll_wait names; more take another. */
+const BATCH = 64;
+/** struct epoll_event is packed on x86-64: 32 bits of events, 64 of data. */
+const EVENT_SIZE = 12;
+const events = new Memory(BATCH * EVENT_SIZE);
+
+let epoll: Fd | undefined;
+
+/** Has the epoll instance look at `fd` too, or no more. */
+function control(operation: number, fd: Fd): number {
+  epoll ??= check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "readiness");
+  const event = new Memory(EVENT_SIZE);
+  event.view.setUint32(0, EPOLLIN | EPOLLOUT | EPOLLET, true);
+  event.view.setUint32(4, fd, true);
+  return libc.epoll_ctl(epoll, operation, fd, event.bytes);
+}
+
+function drainReady(): void {
+  let count = BATCH;
+  while (epoll !== undefined && count === BATCH) {
+    count = libc.epoll_wait(epoll, events.bytes, BATCH, 0);
+    for (let index = 0; index < count; index++) {
+      // Not there any more if a drain before it ended the watch.
+      watchers.get(events.view.getUint32(index * EVENT_SIZE + 4, true))?.();
+    }
   }
 }
 
@@ -39,7 +72,7 @@ function drainAll(): void {
  */
 export function onReadiness(fd: Fd, drain: Drain): () => void {
   if (!handling) {
-    process.on("SIGIO", drainAll);
+    process.on("SIGIO", drainReady);
     handling = true;
   }
   if (watchers.size === 0) held = setInterval(() => {}, LONGEST_INTERVAL);
@@ -47,9 +80,11 @@ export function onReadiness(fd: Fd, drain: Drain): () => void {
   const end = () => {
     if (watchers.get(fd) !== drain) return;
     watchers.delete(fd);
+    control(EPOLL_CTL_DEL, fd);
     if (watchers.size === 0) clearInterval(held);
   };
   try {
+    check(control(EPOLL_CTL_ADD, fd), "epoll_ctl", `descriptor ${fd}`);
     setAsync(fd);
   } catch (error) {
     end();

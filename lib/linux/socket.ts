@@ -1,5 +1,5 @@
 /** Unix sockets with what Bun's lack: datagrams, descriptors and credentials; see unix(7). */
-import { check, SystemError } from "./errors.ts";
+import { check, mustWait, SystemError } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { addressOf, lastErrno, libc, Memory } from "./libc.ts";
 
@@ -210,9 +210,8 @@ export function receive(fd: Fd, buffer: ReceiveBuffer): Received | undefined {
   header.view.setInt32(48, 0, true);
   const length = libc.recvmsg(fd, header.bytes, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (length < 0) {
-    const error = new SystemError("recvmsg", lastErrno(), `descriptor ${fd}`);
-    if (error.code === "EAGAIN" || error.code === "EINTR") return undefined;
-    throw error;
+    if (mustWait()) return undefined;
+    throw new SystemError("recvmsg", lastErrno(), `descriptor ${fd}`);
   }
   const flags = header.view.getInt32(48, true);
   const received: Received = {
@@ -273,7 +272,6 @@ export function send(fd: Fd, data: Uint8Array, fds: readonly Fd[] = []): number 
   }
   const sent = libc.sendmsg(fd, outHeader.bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent >= 0) return Number(sent);
-  const error = new SystemError("sendmsg", lastErrno(), `descriptor ${fd}`);
-  if (error.code === "EAGAIN" || error.code === "EINTR") return undefined;
-  throw error;
+  if (mustWait()) return undefined;
+  throw new SystemError("sendmsg", lastErrno(), `descriptor ${fd}`);
 }
