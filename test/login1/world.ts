@@ -65,6 +65,8 @@ export interface WorldOptions {
   bridge: string[];
   /** The host's VTs that are in it, 0 for the console; none makes a world without VTs. */
   vts: number[];
+  /** Whether it has pids of its own, counted from 1, and its own /proc. */
+  ownPids: boolean;
 }
 
 export class World {
@@ -89,6 +91,8 @@ export class World {
   static async create(options: Partial<WorldOptions> = {}): Promise<World> {
     const bridge = options.bridge ?? [process.execPath, join(REPOSITORY, "cmd/dbus-bridge.ts")];
     const vts = options.vts ?? [];
+    const ownPids = options.ownPids ?? false;
+    const pidOptions = ownPids ? ["--pid", "--fork", "--mount-proc"] : [];
     const root = cgroupRoot();
     if (!root) throw new Error("these tests need a cgroup2 mount");
     const folder = mkdtempSync(join(tmpdir(), "p7-world-"));
@@ -99,7 +103,8 @@ export class World {
     const holder = Bun.spawn(
       [
         ...["sh", "-c", `echo $$ > ${cgroupFolder}/cgroup.procs && exec "$@"`, "sh"],
-        ...["unshare", "--mount", "--cgroup", "--propagation", "private", "sh", "-c", SETUP],
+        ...["unshare", "--mount", "--cgroup", "--propagation", "private", ...pidOptions],
+        ...["sh", "-c", SETUP],
       ],
       {
         env: { ...process.env, VTS: vts.map((vt) => `tty${vt}`).join(" ") },
@@ -110,7 +115,7 @@ export class World {
     );
     const { done } = await holder.stdout.getReader().read();
     if (done) throw new Error("the namespaces could not be made");
-    const world = new World(folder, cgroup, cgroupFolder, holder, { bridge, vts });
+    const world = new World(folder, cgroup, cgroupFolder, holder, { bridge, vts, ownPids });
     await world.startBus();
     if (bridge.length > 0) await world.startBridge();
     return world;
@@ -128,13 +133,15 @@ export class World {
   /** Words that run a command inside the world. */
   inside(command: string[], options: { user?: number; cgroup?: string } = {}): string[] {
     const { user, cgroup = "" } = options;
+    const { pid } = this.holder;
+    const pids = this.options.ownPids ? [`--pid=/proc/${pid}/ns/pid_for_children`] : [];
     const as =
       user === undefined
         ? []
         : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--"];
     return [
       ...["sh", "-c", `echo $$ > ${this.cgroupFolder}${cgroup}/cgroup.procs && exec "$@"`, "sh"],
-      ...["nsenter", `--target=${this.holder.pid}`, "--mount", "--cgroup", "--wd=/", "--"],
+      ...["nsenter", `--target=${pid}`, "--mount", "--cgroup", ...pids, "--wd=/", "--"],
       ...as,
       ...command,
     ];
