@@ -9,6 +9,7 @@ import RawMessageBus from "dbus-next/lib/bus.js";
 // @ts-expect-error: the same
 import createConnection from "dbus-next/lib/connection.js";
 import type { USocket } from "usocket";
+import { marshal, type Outgoing } from "./marshal.ts";
 
 export const Variant = dbus.Variant;
 export type Variant<Value = unknown> = import("dbus-next").Variant<Value>;
@@ -30,8 +31,6 @@ export interface Incoming {
 
 /** dbus-next's own numbers; its type declarations give others. */
 export const MessageType = { METHOD_CALL: 1, METHOD_RETURN: 2, ERROR: 3, SIGNAL: 4 } as const;
-
-type Outgoing = { serial: number | null };
 
 export const Message = dbus.Message as unknown as {
   new (message: Omit<MessageLike, "type" | "flags"> & { type?: number; flags?: number }): Outgoing;
@@ -78,5 +77,13 @@ class Bus extends (RawMessageBus as unknown as RawBus) {
 /** A client of the bus at `address` that passes descriptors. */
 export function createClientFor(address: string): { bus: MessageBus; socket: RawSocket } {
   const connection = createConnection({ busAddress: address, negotiateUnixFd: true });
-  return { bus: new Bus(connection), socket: connection.stream };
+  const bus = new Bus(connection);
+  // After dbus-next has put its own function there for an open connection.
+  connection.once("connect", () => {
+    connection.message = (message: Outgoing) => {
+      if (!connection.stream.writable) throw new Error("the connection to the bus is closed");
+      connection.stream.write(marshal(message));
+    };
+  });
+  return { bus, socket: connection.stream };
 }
