@@ -128,18 +128,17 @@ export class ObjectTree {
   ): Promise<{ signature: string; body: unknown[] }> {
     if (call.interface === "org.freedesktop.DBus.Peer") return answerPeer(call);
     const found = await this.#resolve(call.path, context);
-    const children = this.#childrenOf(call.path);
-    if (!found && children.length === 0) {
+    if (!found && this.#childrenOf(call.path).length === 0) {
       throw busErrors.unknownObject(`Unknown object '${call.path}'.`);
     }
     const interfaces = found?.interfaces ?? [];
     switch (call.interface) {
-      case "org.freedesktop.DBus.Introspectable":
+      case "org.freedesktop.DBus.Introspectable": {
         expect(call, "Introspect", "");
-        return {
-          signature: "s",
-          body: [introspection(interfaces as Interface<never>[], children)],
-        };
+        const children = this.#childrenOf(call.path);
+        const document = introspection(interfaces as Interface<never>[], children);
+        return { signature: "s", body: [document] };
+      }
       case PROPERTIES:
         return this.#answerProperties(call, context, interfaces, found?.target);
     }

@@ -71,6 +71,7 @@ const NEVER: Timestamp = { realtime: 0n, monotonic: 0n };
 
 export class Session {
   readonly id: string;
+  readonly objectPath: string;
   readonly user: User;
   readonly leader: Leader;
   readonly service: string;
@@ -93,6 +94,7 @@ export class Session {
 
   constructor(facts: SessionFacts) {
     this.id = facts.id;
+    this.objectPath = `${SESSION_FOLDER}/${escapeLabel(facts.id)}`;
     this.user = facts.user;
     this.leader = facts.leader;
     this.service = facts.service;
@@ -109,10 +111,6 @@ export class Session {
     this.audit = facts.audit;
     this.since = facts.since;
     this.hasFifo = facts.hasFifo;
-  }
-
-  get objectPath(): string {
-    return `${SESSION_FOLDER}/${escapeLabel(this.id)}`;
   }
 
   get stateFile(): string {
