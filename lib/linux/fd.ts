@@ -16,7 +16,8 @@ export const O_NOCTTY = 0o400;
 
 const F_GETFL = 3;
 const F_SETFL = 4;
-const F_SETOWN = 8;
+const F_SETOWN_EX = 15;
+const F_OWNER_TID = 0;
 const F_DUPFD_CLOEXEC = 1030;
 const CLOSE_RANGE_CLOEXEC = 4;
 
@@ -43,10 +44,16 @@ export function duplicate(fd: Fd): Fd {
   return check(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3), "fcntl F_DUPFD_CLOEXEC", `descriptor ${fd}`);
 }
 
-/** Asks the kernel to send SIGIO to this process whenever `fd` turns readable or writable; see fcntl(2). */
+// The main thread has the process's number. Sent to the process as a whole, the
+// signal would wake Bun's other threads too, only to be passed on.
+const mainThread = new Memory(8);
+mainThread.view.setInt32(0, F_OWNER_TID, true);
+mainThread.view.setInt32(4, process.pid, true);
+
+/** Asks the kernel to send our main thread SIGIO whenever `fd` turns readable or writable; see fcntl(2). */
 export function setAsync(fd: Fd): void {
   const subject = `descriptor ${fd}`;
-  check(libc.fcntl(fd, F_SETOWN, process.pid), "fcntl F_SETOWN", subject);
+  check(libc.fcntl(fd, F_SETOWN_EX, mainThread.address), "fcntl F_SETOWN_EX", subject);
   const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl F_GETFL", subject);
   check(libc.fcntl(fd, F_SETFL, flags | O_ASYNC | O_NONBLOCK), "fcntl F_SETFL", subject);
 }
