@@ -9,6 +9,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { hasCode } from "./errors.ts";
 
 /**
  * Writes a file under a temporary dot name beside it, then renames it into
@@ -26,8 +27,7 @@ export function writeFileAtomically(
 ): void {
   const temporary = join(dirname(path), `.#${basename(path)}${process.pid.toString(36)}`);
   try {
-    rmSync(temporary, { force: true });
-    const fd = openSync(temporary, "wx", 0o600);
+    const fd = openNew(temporary);
     try {
       writeSync(fd, text);
       fchmodSync(fd, mode);
@@ -39,5 +39,16 @@ export function writeFileAtomically(
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
+  }
+}
+
+/** Opens a file that is not there; one that is was left by a run that was killed, and goes. */
+function openNew(path: string): number {
+  try {
+    return openSync(path, "wx", 0o600);
+  } catch (error) {
+    if (!hasCode(error, "EEXIST")) throw error;
+    rmSync(path, { force: true });
+    return openSync(path, "wx", 0o600);
   }
 }

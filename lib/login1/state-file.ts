@@ -2,7 +2,7 @@
  * The files under /run/systemd that libsystemd's sd-login reads: KEY=VALUE
  * lines as in environment files, which is what its parser takes.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { hasCode, writeFileAtomically } from "../linux/index.ts";
 
 const HEADER = "# This is private data. Do not parse.\n";
@@ -41,9 +41,25 @@ export function parseState(text: string): Map<string, string> {
   return values;
 }
 
-/** Writes a state file whole, world-readable, by rename. */
+/** The text that each file got from us last, by its path. */
+const written = new Map<string, string>();
+
+/**
+ * Writes a state file whole, world-readable, by rename. One that says the same
+ * already is left alone: of twenty sessions of a user a new one changes few, and
+ * who watches the folder is not woken for the rest.
+ */
 export function saveState(path: string, values: Record<string, Value>): void {
-  writeFileAtomically(path, formatState(values), 0o644);
+  const text = formatState(values);
+  if (written.get(path) === text && existsSync(path)) return;
+  writeFileAtomically(path, text, 0o644);
+  written.set(path, text);
+}
+
+/** Removes a state file, if it is there. */
+export function removeState(path: string): void {
+  written.delete(path);
+  rmSync(path, { force: true });
 }
 
 /** Reads a state file; undefined if there is none. */

@@ -10,7 +10,7 @@ import {
   type SessionClass,
   type SessionType,
 } from "./session.ts";
-import { loadState, saveState } from "./state-file.ts";
+import { loadState, removeState, saveState } from "./state-file.ts";
 import type { User } from "./user.ts";
 
 /** Makes the folders that sd_login_monitor_new(3) fails without. */
@@ -185,11 +185,11 @@ function listFiles(folder: string): string[] {
 
 /** Removes the files of a session. */
 export function removeSession(session: Session): void {
-  rmSync(session.stateFile, { force: true });
+  removeState(session.stateFile);
   rmSync(session.fifo, { force: true });
 }
 
 /** Removes the file of a user. */
 export function removeUser(user: User): void {
-  rmSync(user.stateFile, { force: true });
+  removeState(user.stateFile);
 }
