@@ -153,6 +153,19 @@ describe("the session that greetd started", () => {
     expect(done).toMatchObject({ code: 0, stderr: "" });
   });
 
+  test("has sound servers at their sockets, without a sound card", async () => {
+    for (const socket of ["pipewire-0", "pulse/native"]) {
+      await live.waitFor(
+        async () => existsSync(`${live.root}/run/user/1000/${socket}`),
+        `the socket ${socket}`,
+      );
+    }
+    for (const server of ["pipewire", "wireplumber", "pipewire-pulse"]) {
+      const { code } = await live.exec(["pgrep", "-u", LIVE_USER, "-x", server]);
+      expect({ server, code }).toEqual({ server, code: 0 });
+    }
+  });
+
   test("is what polkit goes by: whoever sits there may, others may not", async () => {
     const check = async (pid: number, user: string) =>
       live.exec(["pkcheck", "--action-id", TEST_ACTION, "--process", String(pid)], { user });
