@@ -1,0 +1,144 @@
+/** `bun run bench`: what our login1 costs, beside elogind; see docs/bench.md. */
+import { cpus, release } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { $ } from "zx";
+import { version } from "../lib/cli/index.ts";
+import { BuildError, ROOT } from "../scripts/build.ts";
+import { ensureHostPackages, HostError, requireRoot } from "../scripts/host.ts";
+import { buildPackage, PackageError } from "../scripts/package.ts";
+import {
+  type Counts,
+  elogindServer,
+  type Figures,
+  measure,
+  type Server,
+  stopMeasuring,
+  Tools,
+} from "./measure.ts";
+import { fetchElogind } from "./peer.ts";
+import { compare, insertFigures, type OwnFigures, own } from "./report.ts";
+
+const PAGE = join(ROOT, "docs/bench.md");
+
+const USAGE = `usage: bun run bench [--write] [--json] [--rounds=5] [--calls=2000] [--idle=5] [--no-package]
+
+  --write       put the tables into docs/bench.md
+  --json        print every measurement as JSON instead of the tables
+  --rounds      how often each server is started and measured
+  --calls       ListSessions calls in each measurement
+  --idle        seconds before memory is looked at
+  --no-package  do not build the package for its size
+`;
+
+let interrupted = false;
+
+const progress = (text: string) => process.stderr.write(`${text}\n`);
+
+/** The size of the package and of what it installs. */
+async function packageSizes(): Promise<Omit<OwnFigures, "starts">> {
+  const { packageFile } = await buildPackage({ level: "release", onStep: progress });
+  const info = (await $({ quiet: true })`bsdtar -xOf ${packageFile} .PKGINFO`).stdout;
+  return {
+    packageBytes: Bun.file(packageFile).size,
+    installedBytes: Number(/^size = (\d+)$/m.exec(info)?.[1]),
+  };
+}
+
+function machine(elogind: string): string {
+  const cores = cpus();
+  const date = new Date().toISOString().slice(0, 10);
+  return (
+    `${date}, ${cores.length} cores (${cores[0]?.model ?? "unknown"}), Linux ${release()}; ` +
+    `protocol7-core ${version} on Bun ${Bun.version}, elogind ${elogind}`
+  );
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      write: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+      package: { type: "boolean", default: true },
+      rounds: { type: "string", default: "5" },
+      calls: { type: "string", default: "2000" },
+      idle: { type: "string", default: "5" },
+    },
+    allowNegative: true,
+  });
+  if (values.help) return void process.stdout.write(USAGE);
+  const number = (name: "rounds" | "calls" | "idle") => {
+    const value = Number(values[name]);
+    if (!(value > 0)) throw new HostError(`--${name}=${values[name]}: not a number above 0`);
+    return value;
+  };
+  const calls = number("calls");
+  const counts: Counts = {
+    rounds: number("rounds"),
+    calls,
+    // With the four measurements this makes 10,000 calls of 2,000.
+    warmUp: Math.ceil(calls / 2),
+    sessions: 20,
+    idle: number("idle"),
+    starts: number("rounds") * 4,
+  };
+
+  requireRoot();
+  await ensureHostPackages(
+    ["gcc", "libc's headers", "libsystemd's headers", "dbus-daemon", "unshare", "nsenter"],
+    (packages) => progress(`installing ${packages.join(" ")}`),
+  );
+  const peer = await fetchElogind();
+  const sizes = values.package ? await packageSizes() : {};
+  const tools = await Tools.make();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, async () => {
+      interrupted = true;
+      await stopMeasuring().finally(() => tools.remove());
+      process.exit(signal === "SIGINT" ? 130 : 143);
+    });
+  }
+  const servers: Server[] = [tools.bridge, elogindServer(peer)];
+  const measured = new Map<string, Figures[]>(servers.map(({ name }) => [name, []]));
+  const starts: number[] = [];
+  try {
+    for (let round = 0; round < counts.rounds; round++) {
+      progress(`round ${round + 1} of ${counts.rounds}`);
+      // Whoever is first in one round is last in the next.
+      for (const server of round % 2 === 0 ? servers : servers.toReversed()) {
+        measured.get(server.name)?.push(await measure(tools.client, server, counts));
+      }
+      while (starts.length < (counts.starts / counts.rounds) * (round + 1)) {
+        starts.push(await tools.startInit());
+      }
+    }
+  } finally {
+    tools.remove();
+  }
+  const ownFigures = { ...sizes, starts };
+  if (values.json) {
+    const all = { counts, servers: Object.fromEntries(measured), own: ownFigures };
+    process.stdout.write(`${JSON.stringify(all)}\n`);
+    return;
+  }
+  const figures = [
+    `Measured ${machine(peer.version)}. Rounds: ${counts.rounds}; the median, and in parentheses the least and the most.`,
+    compare(measured, counts),
+    own(ownFigures),
+  ].join("\n\n");
+  process.stdout.write(`${figures}\n`);
+  if (values.write) await Bun.write(PAGE, insertFigures(await Bun.file(PAGE).text(), figures));
+}
+
+try {
+  await main();
+} catch (error) {
+  // What an interruption breaks off fails; the handler of the signal ends the process.
+  if (interrupted) await new Promise(() => {});
+  const known =
+    error instanceof HostError || error instanceof BuildError || error instanceof PackageError;
+  if (!known && !(error instanceof TypeError && "code" in error)) throw error;
+  process.stderr.write(`bench: ${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,155 @@
+/** One server in a world of its own, started and measured by client.c. */
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build, EXECUTABLES } from "../scripts/build.ts";
+import { World } from "../test/login1/world.ts";
+import type { Peer } from "./peer.ts";
+
+/** `nobody`, who is on every system. */
+const UID = 65534;
+
+/** How much is measured. */
+export interface Counts {
+  rounds: number;
+  /** ListSessions calls in each of the four measurements of them, and before the first two. */
+  calls: number;
+  warmUp: number;
+  /** How many sessions "all sessions" are. */
+  sessions: number;
+  /** How long a server is left alone before its memory is looked at, in seconds. */
+  idle: number;
+  /** How often `lainos-init --version` runs. */
+  starts: number;
+}
+
+/** What client.c prints: times in ms, rates in calls a second, costs in µs a call, memory in KiB. */
+export interface Figures {
+  start: number;
+  idleRss: number;
+  idlePss: number;
+  idleUss: number;
+  idleAnonymous: number;
+  createFirst: number;
+  create: number[];
+  oneInTurn: number;
+  oneCost: number;
+  oneInFlight: number;
+  allInTurn: number;
+  allCost: number;
+  allInFlight: number;
+  calledRss: number;
+  calledPss: number;
+  calledUss: number;
+  calledAnonymous: number;
+  calls: number;
+}
+
+/** A login1 server to measure. */
+export interface Server {
+  name: string;
+  command: string[];
+  environment: Record<string, string>;
+  /** A folder to be laid over /etc in its world. */
+  etc?: string;
+}
+
+/** What is measured with: the client, and our executables under the names that they are installed by. */
+export class Tools {
+  private constructor(private readonly folder: string) {}
+
+  /**
+   * Compiles both.
+   *
+   * @throws {Error} with the compiler's words, and BuildError
+   */
+  static async make(): Promise<Tools> {
+    const folder = mkdtempSync(join(tmpdir(), "p7-bench-"));
+    try {
+      const tools = new Tools(folder);
+      const source = join(import.meta.dir, "client.c");
+      const flags = ["-Wall", "-Wextra", "-Werror", "-O2"];
+      const compiler = Bun.spawn(["cc", ...flags, "-o", tools.client, source, "-lsystemd"], {
+        stderr: "pipe",
+      });
+      const [words, code] = await Promise.all([
+        new Response(compiler.stderr).text(),
+        compiler.exited,
+      ]);
+      if (code !== 0) throw new Error(`client.c does not compile: ${words}`);
+      const executable = await build("protocol7");
+      for (const name of [EXECUTABLES["dbus-bridge"], EXECUTABLES["lainos-init"]]) {
+        symlinkSync(executable, join(folder, name));
+      }
+      return tools;
+    } catch (error) {
+      rmSync(folder, { recursive: true });
+      throw error;
+    }
+  }
+
+  get client(): string {
+    return join(this.folder, "client");
+  }
+
+  get bridge(): Server {
+    const name = EXECUTABLES["dbus-bridge"];
+    return { name, command: [join(this.folder, name)], environment: {} };
+  }
+
+  /** How long `lainos-init --version` takes, in ms. */
+  async startInit(): Promise<number> {
+    const begin = performance.now();
+    const child = Bun.spawn([join(this.folder, EXECUTABLES["lainos-init"]), "--version"], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    if ((await child.exited) !== 0) throw new Error("lainos-init --version failed");
+    return performance.now() - begin;
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** elogind as a server to measure. */
+export function elogindServer({ executable, libraries, etc }: Peer): Server {
+  const environment = { LD_LIBRARY_PATH: libraries };
+  return { name: "elogind", command: [executable], environment, etc };
+}
+
+let world: World | undefined;
+
+/** Ends what is being measured. */
+export async function stopMeasuring(): Promise<void> {
+  const ending = world;
+  world = undefined;
+  await ending?.end();
+}
+
+/**
+ * Starts a server in a new world and measures it.
+ *
+ * @throws {Error} with what the client and the server said, if either fails
+ */
+export async function measure(client: string, server: Server, counts: Counts): Promise<Figures> {
+  // Pids of its own: elogind takes the cgroup of process 1 for the top of the tree.
+  world = await World.create({ bridge: [], ownPids: true });
+  try {
+    if (server.etc !== undefined) {
+      const layers = `lowerdir=${server.etc}:/etc`;
+      const mounted = await world.run(["mount", "-t", "overlay", "-o", layers, "overlay", "/etc"]);
+      if (mounted.code !== 0) throw new Error(`/etc of ${server.name}: ${mounted.stderr}`);
+    }
+    const environment = Object.entries(server.environment).map(([key, value]) => `${key}=${value}`);
+    const { calls, sessions, warmUp, idle } = counts;
+    const done = await world.run([
+      ...["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...environment],
+      ...[client, ...[calls, sessions, warmUp, idle, UID].map(String), "--", ...server.command],
+    ]);
+    if (done.code !== 0) throw new Error(`${server.name}: ${done.stderr}`);
+    return JSON.parse(done.stdout) as Figures;
+  } finally {
+    await stopMeasuring();
+  }
+}

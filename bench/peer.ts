@@ -1,0 +1,78 @@
+/** elogind, Debian's build of it: fetched and unpacked into our cache, never installed. */
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { $ } from "zx";
+import { cacheDir, ensureHostPackages, HostError, hostKind } from "../scripts/host.ts";
+
+const PACKAGES = ["elogind", "libelogind0"];
+
+/** An unpacked elogind. */
+export interface Peer {
+  version: string;
+  /** Where it is unpacked. */
+  folder: string;
+  executable: string;
+  /** Where its private library is. */
+  libraries: string;
+  /** Its configuration, which is /etc in the world that it runs in. */
+  etc: string;
+}
+
+const run = $({ nothrow: true, quiet: true });
+
+/**
+ * elogind as this Debian has it, from the cache or its mirror.
+ *
+ * @throws {HostError} on another system, and where it cannot be had
+ */
+export async function fetchElogind(): Promise<Peer> {
+  if ((await hostKind()) !== "debian") {
+    throw new HostError("elogind is compared as Debian builds it: run this on Debian");
+  }
+  await ensureHostPackages(["apt-get", "dpkg-deb"]);
+  const cache = join(cacheDir(), "bench");
+  const folder = join(cache, "elogind");
+  if (!existsSync(folder)) {
+    mkdirSync(cache, { recursive: true });
+    const work = mkdtempSync(join(cache, ".elogind-"));
+    try {
+      await unpack(work);
+      renameSync(join(work, "root"), folder);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  }
+  const libraries = join(folder, "lib/elogind");
+  const executable = join(libraries, "elogind");
+  const linked = await run({
+    env: { ...process.env, LD_LIBRARY_PATH: libraries },
+  })`ldd ${executable}`;
+  const lacking = /^\s*(\S+) => not found$/m.exec(linked.stdout)?.[1];
+  if (lacking !== undefined) throw new HostError(`elogind needs ${lacking}: install its package`);
+  const version = (await Bun.file(join(folder, "version")).text()).trim();
+  return { version, folder, executable, libraries, etc: join(folder, "etc") };
+}
+
+async function unpack(work: string): Promise<void> {
+  // Fetched as the user that we are: apt's own may not write there.
+  const download = () =>
+    run({ cwd: work })`apt-get -q -o APT::Sandbox::User=root download ${PACKAGES}`;
+  let downloaded = await download();
+  if (downloaded.exitCode !== 0) {
+    await run`apt-get -q update`;
+    downloaded = await download();
+  }
+  if (downloaded.exitCode !== 0) {
+    throw new HostError(
+      `elogind cannot be fetched: ${downloaded.stderr.trim().split("\n").at(-1)}`,
+    );
+  }
+  const root = join(work, "root");
+  for (const archive of new Bun.Glob("*.deb").scanSync(work)) {
+    const unpacked = await run`dpkg-deb --extract ${join(work, archive)} ${root}`;
+    if (unpacked.exitCode !== 0) throw new HostError(`${archive}: ${unpacked.stderr.trim()}`);
+    if (!archive.startsWith("elogind_")) continue;
+    const { stdout } = await run`dpkg-deb --field ${join(work, archive)} Version`;
+    await Bun.write(join(root, "version"), stdout);
+  }
+}

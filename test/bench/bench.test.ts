@@ -1,0 +1,88 @@
+/** That the figures can be taken, not what they are: how fast a machine is proves nothing. */
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { insertFigures, spread } from "../../bench/report.ts";
+import { allProcesses, commandLine } from "../../lib/linux/index.ts";
+
+// It fetches elogind and compiles the executables first.
+setDefaultTimeout(180_000);
+
+const ROOT = join(import.meta.dir, "../..");
+
+/** All that a run makes is in here, and its processes have it in their command lines. */
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "p7-bench-test-"));
+});
+
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function start(...options: string[]) {
+  const sizes = ["--rounds=1", "--calls=20", "--no-package"];
+  return Bun.spawn([process.execPath, join(ROOT, "bench/main.ts"), ...sizes, ...options], {
+    env: { ...process.env, TMPDIR: folder },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+}
+
+function expectNothingLeft(): void {
+  expect(readdirSync(folder)).toEqual([]);
+  expect(
+    allProcesses()
+      .flatMap((pid) => commandLine(pid) ?? [])
+      .join("\n"),
+  ).not.toContain(folder);
+}
+
+/** Every number in a value, however deep. */
+function numbersIn(value: unknown): number[] {
+  if (typeof value === "number") return [value];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(numbersIn) : [];
+}
+
+test("every figure is a positive number, and nothing is left behind", async () => {
+  const child = start("--json", "--idle=0.1");
+  const [out, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  expect({ status: await child.exited, errors }).toEqual({ status: 0, errors: "round 1 of 1\n" });
+  const { servers, own } = JSON.parse(out);
+  expect(Object.keys(servers)).toEqual(["lainos-dbus-bridge", "elogind"]);
+  for (const [round] of Object.values<object[]>(servers)) {
+    const numbers = numbersIn(round);
+    expect(numbers.length).toBe(17 + 19);
+    for (const number of numbers) expect(number).toBeGreaterThan(0);
+  }
+  expect(own.starts.length).toBe(4);
+  for (const taken of own.starts) expect(taken).toBeGreaterThan(0);
+  expectNothingLeft();
+});
+
+test("interrupted while it measures, it leaves nothing behind", async () => {
+  const child = start("--idle=60");
+  for await (const chunk of child.stderr) {
+    if (Buffer.from(chunk).includes("round 1")) break;
+  }
+  // Until the server runs, which then is left alone for a minute.
+  const isBridge = (pid: number) =>
+    new RegExp(`^${folder}/[^ ]*/lainos-dbus-bridge$`).test(commandLine(pid) ?? "");
+  while (!allProcesses().some(isBridge)) await Bun.sleep(20);
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  expectNothingLeft();
+});
+
+test("the median of an odd and of an even number of values", () => {
+  expect(spread([3, 1, 2])).toEqual({ median: 2, least: 1, most: 3 });
+  expect(spread([4, 1, 2, 3])).toEqual({ median: 2.5, least: 1, most: 4 });
+});
+
+test("figures go between their markers, and nowhere else", () => {
+  const page = readFileSync(join(ROOT, "docs/bench.md"), "utf8");
+  const once = insertFigures(page, "old");
+  expect(insertFigures(once, "new")).toBe(once.replace("\nold\n", "\nnew\n"));
+  expect(() => insertFigures("# No place\n", "new")).toThrow("no place for figures");
+});
