@@ -26,6 +26,8 @@ interface Outgoing {
 }
 
 const FIXED_HEADER = 16;
+/** How many bytes of small messages go out in one piece. */
+const LARGEST_PIECE = 65536;
 
 export class USocket extends EventEmitter {
   /** dbus-next sets it to what was asked for, and to false if the bus refuses. */
@@ -37,6 +39,7 @@ export class USocket extends EventEmitter {
   #incoming: Buffer = Buffer.alloc(0);
   #incomingFds: Fd[] = [];
   #outgoing: Outgoing[] = [];
+  #flushComes = false;
   #fixedHeader: Buffer = Buffer.alloc(0);
   /** The descriptors of the message that is being handled and nobody has claimed. */
   #current: Fd[] = [];
@@ -87,11 +90,15 @@ export class USocket extends EventEmitter {
       throw new Error("the connection to the bus is closed");
     }
     this.#outgoing.push(outgoing);
-    this.#flush();
+    // Not at once: answers to calls that came together go out together.
+    if (!this.#flushComes) queueMicrotask(() => this.#flush());
+    this.#flushComes = true;
     return true;
   }
 
+  /** Closes the connection. What was written before is sent, as far as the bus takes it. */
   end(): void {
+    this.#flush();
     this.#close();
   }
 
@@ -154,13 +161,29 @@ export class USocket extends EventEmitter {
     this.closeUnclaimed();
   }
 
+  /**
+   * What is to be sent next: as many messages in one piece as come without
+   * descriptors, since every sendmsg(2) wakes the bus.
+   */
+  #next(): Outgoing | undefined {
+    let length = 0;
+    let count = 0;
+    for (const { data, fds } of this.#outgoing) {
+      length += data.length;
+      if (fds.length > 0 || (count > 0 && length > LARGEST_PIECE)) break;
+      count++;
+    }
+    if (count > 1) {
+      const joined = Buffer.concat(this.#outgoing.splice(0, count).map(({ data }) => data));
+      this.#outgoing.unshift({ data: joined, fds: [] });
+    }
+    return this.#outgoing[0];
+  }
+
   #flush(): void {
+    this.#flushComes = false;
     try {
-      for (
-        let first = this.#outgoing[0];
-        first && this.#fd !== undefined;
-        first = this.#outgoing[0]
-      ) {
+      for (let first = this.#next(); first && this.#fd !== undefined; first = this.#next()) {
         const sent = send(this.#fd, first.data, first.fds);
         if (sent === undefined) return;
         for (const fd of first.fds.splice(0)) close(fd);
