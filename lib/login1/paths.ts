@@ -5,6 +5,12 @@ export const USERS = "/run/systemd/users";
 export const SEATS = "/run/systemd/seats";
 /** The other folders that sd_login_monitor_new(3) watches and libsystemd looks into. */
 export const MACHINES = "/run/systemd/machines";
+/** Inhibitors, each a file and a fifo. */
+export const INHIBITORS = "/run/systemd/inhibit";
+/** A shutdown or sleep that is under way. */
+export const OPERATION = "/run/systemd/operation";
+/** A shutdown that is to come; systemd's own clients read it. */
+export const SCHEDULED_SHUTDOWN = "/run/systemd/shutdown/scheduled";
 /** Below it each logged-in user's XDG_RUNTIME_DIR, by uid. */
 export const RUNTIME_ROOT = "/run/user";
 

@@ -3,9 +3,20 @@
  * caller that is not asked for a password: root may, and everybody over what is theirs.
  */
 import { busErrors, type CallContext } from "../dbus/index.ts";
+import { allowedByDefault } from "./policy-defaults.ts";
 
 /** logind's polkit actions; see its org.freedesktop.login1.policy. */
 export const ACTIONS = {
+  inhibitBlockIdle: "org.freedesktop.login1.inhibit-block-idle",
+  inhibitBlockShutdown: "org.freedesktop.login1.inhibit-block-shutdown",
+  inhibitBlockSleep: "org.freedesktop.login1.inhibit-block-sleep",
+  inhibitDelayShutdown: "org.freedesktop.login1.inhibit-delay-shutdown",
+  inhibitDelaySleep: "org.freedesktop.login1.inhibit-delay-sleep",
+  inhibitHibernateKey: "org.freedesktop.login1.inhibit-handle-hibernate-key",
+  inhibitLidSwitch: "org.freedesktop.login1.inhibit-handle-lid-switch",
+  inhibitPowerKey: "org.freedesktop.login1.inhibit-handle-power-key",
+  inhibitRebootKey: "org.freedesktop.login1.inhibit-handle-reboot-key",
+  inhibitSuspendKey: "org.freedesktop.login1.inhibit-handle-suspend-key",
   lock: "org.freedesktop.login1.lock-sessions",
   manage: "org.freedesktop.login1.manage",
   switchVt: "org.freedesktop.login1.chvt",
@@ -28,9 +39,10 @@ export interface Right {
  *
  * @throws {BusError} AccessDenied, with what was asked for
  */
-export async function authorize(call: CallContext, { owner, what }: Right): Promise<void> {
-  const { uid } = await call.caller();
+export async function authorize(call: CallContext, { action, owner, what }: Right): Promise<void> {
+  const { uid, pid } = await call.caller();
   if (uid === 0 || uid === owner) return;
+  if (action !== undefined && allowedByDefault(action, uid, pid)) return;
   const who = owner === undefined ? "root" : `root and the user ${owner}`;
   throw busErrors.accessDenied(`Only ${who} may ${what}`);
 }

@@ -9,6 +9,7 @@ import { sessionInterface } from "./dbus/session.ts";
 import { findUnit, unitInterfaces, unitManagerInterface } from "./dbus/units.ts";
 import { userInterface } from "./dbus/user.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
+import { Inhibitors } from "./inhibitors.ts";
 import type { Login1 } from "./login1.ts";
 import { Manager } from "./manager.ts";
 import {
@@ -74,7 +75,10 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   user = userInterface(manager);
   seat = seatInterface(manager);
 
-  const login1: Login1 = { manager };
+  const managerChanged = (names: string[]) =>
+    tree.emitChanged(MANAGER_PATH, managerInterface, login1, names);
+  const inhibitors = new Inhibitors(log, managerChanged);
+  const login1: Login1 = { manager, inhibitors };
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
@@ -103,6 +107,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   });
 
   manager.start();
+  inhibitors.start();
   try {
     await connection.requestName(BUS_NAME);
   } catch (error) {
@@ -120,6 +125,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   return {
     closed,
     stop() {
+      inhibitors.stop();
       manager.stop();
       connection.close();
     },

@@ -1,0 +1,80 @@
+/** org.freedesktop.login1.Manager: inhibitors. */
+import { busErrors, type Members, membersOf } from "../../dbus/index.ts";
+import {
+  type InhibitMode,
+  type InhibitWhat,
+  parseInhibitMode,
+  parseInhibitWhat,
+} from "../inhibitors.ts";
+import type { Login1 } from "../login1.ts";
+import { ACTIONS, type Action, authorize } from "../permission.ts";
+
+const { method, property } = membersOf<Login1>();
+
+/** The action that a caller needs for one thing; a weak block needs what a block needs. */
+function actionFor(what: InhibitWhat, mode: InhibitMode): Action {
+  const delays = mode === "delay";
+  switch (what) {
+    case "shutdown":
+      return delays ? ACTIONS.inhibitDelayShutdown : ACTIONS.inhibitBlockShutdown;
+    case "sleep":
+      return delays ? ACTIONS.inhibitDelaySleep : ACTIONS.inhibitBlockSleep;
+    case "idle":
+      return ACTIONS.inhibitBlockIdle;
+    case "handle-power-key":
+      return ACTIONS.inhibitPowerKey;
+    case "handle-suspend-key":
+      return ACTIONS.inhibitSuspendKey;
+    case "handle-hibernate-key":
+      return ACTIONS.inhibitHibernateKey;
+    case "handle-lid-switch":
+      return ACTIONS.inhibitLidSwitch;
+    case "handle-reboot-key":
+      return ACTIONS.inhibitRebootKey;
+  }
+}
+
+export const inhibitMembers: Members<Login1> = {
+  Inhibit: method(
+    "ssss",
+    ["what", "who", "why", "mode"],
+    "h",
+    ["pipe_fd"],
+    async ({ inhibitors }, [whatText, who, why, modeText], call) => {
+      const what = parseInhibitWhat(whatText);
+      const mode = parseInhibitMode(modeText);
+      if (mode === "delay" && what.some((one) => one !== "shutdown" && one !== "sleep")) {
+        throw busErrors.invalidArgs("Delay inhibitors only supported for shutdown and sleep");
+      }
+      for (const one of what) {
+        const action = actionFor(one, mode);
+        await authorize(call, { action, what: `inhibit ${one} (${mode})` });
+      }
+      return inhibitors.add(what, mode, who, why, await call.caller());
+    },
+  ),
+  ListInhibitors: method("", [], "a(ssssuu)", ["inhibitors"], ({ inhibitors }) =>
+    inhibitors
+      .list()
+      .map(
+        ({ what, who, why, mode, uid, pid }): [string, string, string, string, number, number] => [
+          what.join(":"),
+          who,
+          why,
+          mode,
+          uid,
+          pid,
+        ],
+      ),
+  ),
+  BlockInhibited: property("s", "true", ({ inhibitors }) => inhibitors.inhibited("block")),
+  BlockWeakInhibited: property("s", "true", ({ inhibitors }) => inhibitors.inhibited("block-weak")),
+  DelayInhibited: property("s", "true", ({ inhibitors }) => inhibitors.inhibited("delay")),
+  InhibitDelayMaxUSec: property(
+    "t",
+    "const",
+    ({ inhibitors }) => BigInt(inhibitors.delayMax) * 1000n,
+  ),
+  InhibitorsMax: property("t", "const", ({ inhibitors }) => BigInt(inhibitors.max)),
+  NCurrentInhibitors: property("t", "true", ({ inhibitors }) => BigInt(inhibitors.count)),
+};

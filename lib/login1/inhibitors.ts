@@ -1,0 +1,271 @@
+/**
+ * Inhibitors: programs that ask for time before, or keep the system from, going
+ * down or to sleep. Each lasts until nobody holds its descriptor any more; see
+ * systemd's "Inhibitor Locks" and org.freedesktop.login1(5).
+ */
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "../cli/index.ts";
+import { busErrors, type Caller } from "../dbus/index.ts";
+import { close, type Fd, makeFifo, O_NONBLOCK, O_WRONLY, open } from "../linux/index.ts";
+import { escapeC, unescapeC } from "./c-escape.ts";
+import { INHIBITORS } from "./paths.ts";
+import { loadState, saveState } from "./state-file.ts";
+import { SessionWatches } from "./watches.ts";
+
+/** What can be inhibited, in the order in which logind lists them. */
+export const INHIBIT_WHATS = [
+  "shutdown",
+  "sleep",
+  "idle",
+  "handle-power-key",
+  "handle-suspend-key",
+  "handle-hibernate-key",
+  "handle-lid-switch",
+  "handle-reboot-key",
+] as const;
+/** The strongest first. */
+export const INHIBIT_MODES = ["block", "block-weak", "delay"] as const;
+
+export type InhibitWhat = (typeof INHIBIT_WHATS)[number];
+export type InhibitMode = (typeof INHIBIT_MODES)[number];
+
+export interface Inhibitor {
+  readonly id: string;
+  readonly what: readonly InhibitWhat[];
+  readonly mode: InhibitMode;
+  readonly who: string;
+  readonly why: string;
+  readonly uid: number;
+  readonly pid: number;
+}
+
+/** The Manager's property that tells of the inhibitors of a mode. */
+const PROPERTIES: Readonly<Record<InhibitMode, string>> = {
+  block: "BlockInhibited",
+  "block-weak": "BlockWeakInhibited",
+  delay: "DelayInhibited",
+};
+
+/**
+ * What is to be inhibited, from its colon-separated form, each once and in logind's order.
+ *
+ * @throws {BusError} InvalidArgs
+ */
+export function parseInhibitWhat(text: string): InhibitWhat[] {
+  const words = text.split(":");
+  if (!words.every((word) => (INHIBIT_WHATS as readonly string[]).includes(word))) {
+    throw busErrors.invalidArgs(`Invalid what specification ${text}`);
+  }
+  return INHIBIT_WHATS.filter((what) => words.includes(what));
+}
+
+/** @throws {BusError} InvalidArgs */
+export function parseInhibitMode(text: string): InhibitMode {
+  const mode = INHIBIT_MODES.find((known) => known === text);
+  if (!mode) throw busErrors.invalidArgs(`Invalid mode specification ${text}`);
+  return mode;
+}
+
+export class Inhibitors {
+  /** logind.conf's InhibitorsMax. */
+  max = 8192;
+  /** logind.conf's InhibitDelayMaxSec, in milliseconds. */
+  delayMax = 5000;
+  /** Called when an inhibitor has ended, after the files and properties say so. Must not throw. */
+  onEnded: () => void = () => {};
+  readonly #all = new Map<string, Inhibitor>();
+  /** How many there are of each mode and thing, so that a thousand of them cost no more than one. */
+  readonly #held = new Map<string, number>();
+  readonly #watches = new Map<string, SessionWatches>();
+  readonly #log: Logger;
+  readonly #changed: (properties: string[]) => void;
+  #counter = 0;
+
+  /** @param changed told which of the Manager's properties have changed */
+  constructor(log: Logger, changed: (properties: string[]) => void) {
+    this.#log = log;
+    this.#changed = changed;
+  }
+
+  /** Takes up those of the last run. Those whose holders have gone meanwhile end at once. */
+  start(): void {
+    mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
+    const names = readdirSync(INHIBITORS);
+    const ids = names.filter((name) => /^\d+$/.test(name));
+    // A fifo whose file was never written: its descriptor never got to anybody.
+    const left = names.filter((name) => /^\d+\.ref$/.test(name)).map((name) => name.slice(0, -4));
+    for (const id of left.filter((name) => !ids.includes(name))) this.#removeFiles(id);
+    for (const id of ids.sort((a, b) => Number(a) - Number(b))) {
+      this.#counter = Math.max(this.#counter, Number(id));
+      try {
+        const inhibitor = load(id);
+        this.#watch(inhibitor);
+        this.#enter(inhibitor);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#log.warning(`the inhibitor in ${join(INHIBITORS, id)} is not used: ${reason}`);
+        this.#endWatch(id);
+        this.#removeFiles(id);
+      }
+    }
+  }
+
+  /** Ends the watches. The inhibitors stay, for the next run. */
+  stop(): void {
+    for (const watches of this.#watches.values()) watches.end();
+    this.#watches.clear();
+  }
+
+  /** All of them, in the order in which they came. */
+  list(): Inhibitor[] {
+    return [...this.#all.values()];
+  }
+
+  get count(): number {
+    return this.#all.size;
+  }
+
+  /** What the inhibitors of a mode inhibit, as the properties have it: `shutdown:sleep`. */
+  inhibited(mode: InhibitMode): string {
+    return INHIBIT_WHATS.filter((what) => (this.#held.get(`${mode} ${what}`) ?? 0) > 0).join(":");
+  }
+
+  /**
+   * The strongest inhibitor that blocks something.
+   *
+   * @param uid who asks: whose own weak inhibitors do not count
+   */
+  blocking(what: InhibitWhat, uid?: number): Inhibitor | undefined {
+    const blocking = this.list().filter(
+      (inhibitor) =>
+        inhibitor.what.includes(what) &&
+        (inhibitor.mode === "block" ||
+          (inhibitor.mode === "block-weak" && (uid === undefined || inhibitor.uid !== uid))),
+    );
+    return blocking.find(({ mode }) => mode === "block") ?? blocking[0];
+  }
+
+  /** An inhibitor that something has to wait for. */
+  delaying(what: InhibitWhat): Inhibitor | undefined {
+    return this.list().find(({ mode, what: whats }) => mode === "delay" && whats.includes(what));
+  }
+
+  /**
+   * Makes an inhibitor.
+   *
+   * @returns its descriptor, the caller's to close: when nobody holds it any more, the inhibitor ends
+   * @throws {BusError} LimitsExceeded
+   */
+  add(what: InhibitWhat[], mode: InhibitMode, who: string, why: string, caller: Caller): Fd {
+    if (this.#all.size >= this.max) {
+      throw busErrors.limitsExceeded(
+        `Maximum number of inhibitors (${this.max}) reached, refusing further inhibitors.`,
+      );
+    }
+    const id = String(++this.#counter);
+    const { uid, pid } = caller;
+    const inhibitor: Inhibitor = { id, what, mode, who, why, uid, pid };
+    let fd: Fd | undefined;
+    try {
+      mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
+      makeFifo(fifoOf(id), 0o600);
+      // The reader first, or opening the writer would fail; the writer before
+      // the watch looks, or it would see an end at once.
+      this.#watch(inhibitor);
+      fd = open(fifoOf(id), O_WRONLY | O_NONBLOCK);
+      save(inhibitor);
+    } catch (error) {
+      if (fd !== undefined) close(fd);
+      this.#endWatch(id);
+      this.#removeFiles(id);
+      throw error;
+    }
+    this.#enter(inhibitor);
+    this.#changed([PROPERTIES[mode], "NCurrentInhibitors"]);
+    this.#log.debug(`inhibitor ${id} of ${who} (pid ${pid}): ${mode} ${what.join(":")}`);
+    return fd;
+  }
+
+  #enter(inhibitor: Inhibitor): void {
+    this.#all.set(inhibitor.id, inhibitor);
+    this.#count(inhibitor, 1);
+  }
+
+  #count({ mode, what }: Inhibitor, change: 1 | -1): void {
+    for (const one of what) {
+      const key = `${mode} ${one}`;
+      this.#held.set(key, (this.#held.get(key) ?? 0) + change);
+    }
+  }
+
+  #watch(inhibitor: Inhibitor): void {
+    const watches = new SessionWatches();
+    this.#watches.set(inhibitor.id, watches);
+    watches.watchFifo(fifoOf(inhibitor.id), () => this.#end(inhibitor));
+  }
+
+  #end(inhibitor: Inhibitor): void {
+    const { id, mode } = inhibitor;
+    this.#endWatch(id);
+    this.#removeFiles(id);
+    if (!this.#all.delete(id)) return;
+    this.#count(inhibitor, -1);
+    this.#changed([PROPERTIES[mode], "NCurrentInhibitors"]);
+    this.#log.debug(`inhibitor ${id} of ${inhibitor.who} ended`);
+    this.onEnded();
+  }
+
+  #endWatch(id: string): void {
+    this.#watches.get(id)?.end();
+    this.#watches.delete(id);
+  }
+
+  #removeFiles(id: string): void {
+    try {
+      rmSync(fileOf(id), { force: true });
+      rmSync(fifoOf(id), { force: true });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error(`the files of inhibitor ${id} stay: ${reason}`);
+    }
+  }
+}
+
+const fileOf = (id: string) => join(INHIBITORS, id);
+const fifoOf = (id: string) => join(INHIBITORS, `${id}.ref`);
+
+function save(inhibitor: Inhibitor): void {
+  saveState(fileOf(inhibitor.id), {
+    WHAT: inhibitor.what.join(":"),
+    MODE: inhibitor.mode,
+    UID: inhibitor.uid,
+    PID: inhibitor.pid,
+    // Escaped twice, here and as a value of such a file, which is how logind has it.
+    WHO: escapeC(inhibitor.who),
+    WHY: escapeC(inhibitor.why),
+    FIFO: fifoOf(inhibitor.id),
+  });
+}
+
+function load(id: string): Inhibitor {
+  const values = loadState(fileOf(id));
+  const text = (key: string) => values?.get(key) ?? "";
+  const uid = Number(text("UID"));
+  const pid = Number(text("PID"));
+  if (text("UID") === "" || !Number.isInteger(uid) || !(pid > 0)) {
+    throw new Error("its UID or PID is missing or wrong");
+  }
+  if (text("FIFO") !== fifoOf(id) || !readdirSync(INHIBITORS).includes(`${id}.ref`)) {
+    throw new Error("its fifo is not there");
+  }
+  return {
+    id,
+    what: parseInhibitWhat(text("WHAT")),
+    mode: parseInhibitMode(text("MODE")),
+    who: unescapeC(text("WHO")),
+    why: unescapeC(text("WHY")),
+    uid,
+    pid,
+  };
+}
