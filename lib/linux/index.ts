@@ -10,4 +10,5 @@ export * from "./mount.ts";
 export * from "./process.ts";
 export * from "./readiness.ts";
 export * from "./socket.ts";
+export * from "./timer.ts";
 export * from "./users.ts";

@@ -12,5 +12,8 @@ export const login1Errors = {
     login1("NoSessionForPID")(`PID ${pid} does not belong to any known session`),
   noUserForPid: (pid: number) =>
     login1("NoUserForPID")(`PID ${pid} does not belong to any known logged in user`),
+  operationInProgress: login1("OperationInProgress"),
+  blockedByInhibitor: login1("BlockedByInhibitorLock"),
+  sleepNotSupported: login1("SleepVerbNotSupported"),
   sessionBusy: login1("SessionBusy"),
 };

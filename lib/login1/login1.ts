@@ -1,8 +1,12 @@
 import type { Inhibitors } from "./inhibitors.ts";
 import type { Manager } from "./manager.ts";
+import type { Operations } from "./operations.ts";
+import type { Power } from "./power.ts";
 
 /** The parts of login1, as the D-Bus interfaces see them. */
 export interface Login1 {
   inhibitors: Inhibitors;
   manager: Manager;
+  operations: Operations;
+  power: Power;
 }

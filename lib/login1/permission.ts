@@ -2,7 +2,7 @@
  * Who may ask for what. Without polkit in between, logind's own defaults for a
  * caller that is not asked for a password: root may, and everybody over what is theirs.
  */
-import { busErrors, type CallContext } from "../dbus/index.ts";
+import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
 import { allowedByDefault } from "./policy-defaults.ts";
 
 /** logind's polkit actions; see its org.freedesktop.login1.policy. */
@@ -17,6 +17,22 @@ export const ACTIONS = {
   inhibitPowerKey: "org.freedesktop.login1.inhibit-handle-power-key",
   inhibitRebootKey: "org.freedesktop.login1.inhibit-handle-reboot-key",
   inhibitSuspendKey: "org.freedesktop.login1.inhibit-handle-suspend-key",
+  halt: "org.freedesktop.login1.halt",
+  haltIgnoreInhibit: "org.freedesktop.login1.halt-ignore-inhibit",
+  haltMultipleSessions: "org.freedesktop.login1.halt-multiple-sessions",
+  hibernate: "org.freedesktop.login1.hibernate",
+  hibernateIgnoreInhibit: "org.freedesktop.login1.hibernate-ignore-inhibit",
+  hibernateMultipleSessions: "org.freedesktop.login1.hibernate-multiple-sessions",
+  powerOff: "org.freedesktop.login1.power-off",
+  powerOffIgnoreInhibit: "org.freedesktop.login1.power-off-ignore-inhibit",
+  powerOffMultipleSessions: "org.freedesktop.login1.power-off-multiple-sessions",
+  reboot: "org.freedesktop.login1.reboot",
+  rebootIgnoreInhibit: "org.freedesktop.login1.reboot-ignore-inhibit",
+  rebootMultipleSessions: "org.freedesktop.login1.reboot-multiple-sessions",
+  setWallMessage: "org.freedesktop.login1.set-wall-message",
+  suspend: "org.freedesktop.login1.suspend",
+  suspendIgnoreInhibit: "org.freedesktop.login1.suspend-ignore-inhibit",
+  suspendMultipleSessions: "org.freedesktop.login1.suspend-multiple-sessions",
   lock: "org.freedesktop.login1.lock-sessions",
   manage: "org.freedesktop.login1.manage",
   switchVt: "org.freedesktop.login1.chvt",
@@ -45,4 +61,18 @@ export async function authorize(call: CallContext, { action, owner, what }: Righ
   if (action !== undefined && allowedByDefault(action, uid, pid)) return;
   const who = owner === undefined ? "root" : `root and the user ${owner}`;
   throw busErrors.accessDenied(`Only ${who} may ${what}`);
+}
+
+/** Whether a caller may do something: by itself, after a password, or not at all, as the Can* methods answer. */
+export async function askFor(call: CallContext, right: Right): Promise<"yes" | "challenge" | "no"> {
+  try {
+    await authorize({ ...call, interactive: false }, right);
+    return "yes";
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    const name = error.errorName.slice("org.freedesktop.DBus.Error.".length);
+    if (name === "InteractiveAuthorizationRequired") return "challenge";
+    if (name === "AccessDenied") return "no";
+    throw error;
+  }
 }

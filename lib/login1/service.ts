@@ -1,6 +1,7 @@
 /** The bridge: a Manager, its objects on the bus, and the signals between them. */
 import type { Logger } from "../cli/index.ts";
-import { BusError, type CallContext, Connection, ObjectTree } from "../dbus/index.ts";
+import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
+import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
 import { desktopInterface } from "./dbus/desktop.ts";
 import { managerInterface } from "./dbus/manager.ts";
@@ -12,6 +13,7 @@ import { findSeat, findSession, findUser } from "./find.ts";
 import { Inhibitors } from "./inhibitors.ts";
 import type { Login1 } from "./login1.ts";
 import { Manager } from "./manager.ts";
+import { Operations } from "./operations.ts";
 import {
   BUS_NAME,
   MANAGER_PATH,
@@ -22,6 +24,7 @@ import {
   UNIT_MANAGER_PATH,
   USER_FOLDER,
 } from "./paths.ts";
+import { Power } from "./power.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -78,7 +81,18 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   const managerChanged = (names: string[]) =>
     tree.emitChanged(MANAGER_PATH, managerInterface, login1, names);
   const inhibitors = new Inhibitors(log, managerChanged);
-  const login1: Login1 = { manager, inhibitors };
+  const operations = new Operations(log, inhibitors, (way, active) => {
+    if (!isShutdown(way)) {
+      tree.emit(MANAGER_PATH, managerInterface, "PrepareForSleep", [active]);
+      return;
+    }
+    // In this order: who gets the plain one first takes it that the other does not exist.
+    const details = { type: new Variant("s", way) };
+    tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdownWithMetadata", [active, details]);
+    tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdown", [active]);
+  });
+  const power = new Power(log, operations, () => managerChanged(["ScheduledShutdown"]));
+  const login1: Login1 = { manager, inhibitors, operations, power };
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
@@ -115,6 +129,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     connection.close();
     throw error;
   }
+  operations.start();
+  power.start();
   try {
     await connection.requestName(UNIT_BUS_NAME);
   } catch (error) {
@@ -125,6 +141,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   return {
     closed,
     stop() {
+      power.stop();
+      operations.stop();
       inhibitors.stop();
       manager.stop();
       connection.close();

@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { BusError, type Connection } from "../../lib/dbus/index.ts";
+import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { escapeC, unescapeC } from "../../lib/login1/c-escape.ts";
+import { errorOf } from "./power-world.ts";
 import { callManager, createSession, World } from "./world.ts";
 
 const USER = 65534;
@@ -57,16 +58,6 @@ async function property(name: string): Promise<unknown> {
     body: [`${SENDER}.Manager`, name],
   });
   return (value as { value: unknown }).value;
-}
-
-async function errorOf(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return "none";
-  } catch (error) {
-    if (error instanceof BusError) return error.errorName.split(".").at(-1) ?? "";
-    throw error;
-  }
 }
 
 describe("an inhibitor", () => {

@@ -40,17 +40,21 @@ export const inhibitMembers: Members<Login1> = {
     ["what", "who", "why", "mode"],
     "h",
     ["pipe_fd"],
-    async ({ inhibitors }, [whatText, who, why, modeText], call) => {
+    async ({ inhibitors, operations }, [whatText, who, why, modeText], call) => {
       const what = parseInhibitWhat(whatText);
       const mode = parseInhibitMode(modeText);
       if (mode === "delay" && what.some((one) => one !== "shutdown" && one !== "sleep")) {
         throw busErrors.invalidArgs("Delay inhibitors only supported for shutdown and sleep");
       }
+      operations.checkInhibitable(what);
       for (const one of what) {
         const action = actionFor(one, mode);
         await authorize(call, { action, what: `inhibit ${one} (${mode})` });
       }
-      return inhibitors.add(what, mode, who, why, await call.caller());
+      const caller = await call.caller();
+      // Once more: it may have begun while somebody was asked.
+      operations.checkInhibitable(what);
+      return inhibitors.add(what, mode, who, why, caller);
     },
   ),
   ListInhibitors: method("", [], "a(ssssuu)", ["inhibitors"], ({ inhibitors }) =>

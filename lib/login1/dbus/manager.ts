@@ -2,6 +2,7 @@
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import { inhibitMembers } from "./manager-inhibit.ts";
+import { powerMembers } from "./manager-power.ts";
 import { managerProperties } from "./manager-properties.ts";
 import { sessionMethods } from "./manager-sessions.ts";
 
@@ -9,7 +10,7 @@ const { signal } = membersOf<Login1>();
 
 export const managerInterface: Interface<Login1> = {
   name: "org.freedesktop.login1.Manager",
-  members: { ...sessionMethods, ...inhibitMembers, ...managerProperties },
+  members: { ...sessionMethods, ...inhibitMembers, ...powerMembers, ...managerProperties },
   signals: {
     SessionNew: signal("so", ["session_id", "object_path"]),
     SessionRemoved: signal("so", ["session_id", "object_path"]),
@@ -17,5 +18,7 @@ export const managerInterface: Interface<Login1> = {
     UserRemoved: signal("uo", ["uid", "object_path"]),
     SeatNew: signal("so", ["seat_id", "object_path"]),
     SeatRemoved: signal("so", ["seat_id", "object_path"]),
+    PrepareForShutdown: signal("b", ["start"]),
+    PrepareForShutdownWithMetadata: signal("ba{sv}", ["start", "metadata"]),
   },
 };

@@ -1,0 +1,65 @@
+/** Alarms at a moment of one of the kernel's clocks, which JavaScript's timers do not know; see timerfd_create(2). */
+import { check } from "./errors.ts";
+import { close, type Fd } from "./fd.ts";
+import { libc, Memory } from "./libc.ts";
+import { onceReadable } from "./readiness.ts";
+
+const CLOCKS = {
+  /** The time of day: follows it when it is set, and does not stand still in sleep. */
+  realtime: 0,
+  /** Time since boot, sleep included, and it wakes the machine. Needs an RTC that can. */
+  wakeup: 9,
+} as const;
+
+const TFD_CLOEXEC = 0o2000000;
+const TFD_NONBLOCK = 0o4000;
+const TFD_TIMER_ABSTIME = 1;
+
+function create(clock: keyof typeof CLOCKS): Fd {
+  return check(
+    libc.timerfd_create(CLOCKS[clock], TFD_CLOEXEC | TFD_NONBLOCK),
+    "timerfd_create",
+    clock,
+  );
+}
+
+function set(fd: Fd, flags: number, microseconds: bigint, clock: string): void {
+  const value = new Memory(32);
+  // All zero would disarm it; a moment long past fires at once.
+  const nanoseconds = microseconds > 0n ? microseconds * 1000n : 1n;
+  value.view.setBigInt64(16, nanoseconds / 1_000_000_000n, true);
+  value.view.setBigInt64(24, nanoseconds % 1_000_000_000n, true);
+  check(libc.timerfd_settime(fd, flags, value.bytes, null), "timerfd_settime", clock);
+}
+
+/**
+ * Calls `fire` once, when the time of day is `moment` (microseconds since the
+ * epoch) or later, whatever the clock is set to meanwhile.
+ *
+ * @returns a function that ends the watch; not needed after `fire`
+ * @throws {SystemError}
+ */
+export function atRealtime(moment: bigint, fire: () => void): () => void {
+  const fd = create("realtime");
+  let open = true;
+  const end = () => {
+    if (!open) return;
+    open = false;
+    endWatch();
+    close(fd);
+  };
+  let endWatch = () => {};
+  try {
+    // The kernel's time_t counts seconds in 63 bits; more never comes.
+    const latest = 9_000_000_000_000_000n;
+    set(fd, TFD_TIMER_ABSTIME, moment < latest ? moment : latest, "realtime");
+    endWatch = onceReadable(fd, () => {
+      end();
+      fire();
+    });
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return end;
+}

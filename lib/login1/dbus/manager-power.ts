@@ -1,0 +1,125 @@
+/** org.freedesktop.login1.Manager: shutting down, scheduled shutdowns and wall messages. */
+import { busErrors, type CallContext, type Members, membersOf, Variant } from "../../dbus/index.ts";
+import { now } from "../../linux/index.ts";
+import { isShutdown, type Shutdown, WAYS } from "../actions.ts";
+import type { Login1 } from "../login1.ts";
+import { hasNextRoot } from "../next-root.ts";
+import { ACTIONS, authorize } from "../permission.ts";
+import { canDo, checkFlags, FLAGS, verify } from "../verify.ts";
+
+const { method, property } = membersOf<Login1>();
+
+/** USEC_INFINITY: a time that never comes. */
+const NEVER = 0xffffffffffffffffn;
+/** What shutdown(8) waits if nobody says when. */
+const MINUTE = 60_000_000n;
+
+/** The same call from somebody who is ready for a password prompt, as the older methods say by an argument. */
+export const asInteractive = (call: CallContext, interactive: boolean): CallContext => ({
+  ...call,
+  interactive: call.interactive || interactive,
+});
+
+async function shutDown(
+  login1: Login1,
+  way: Shutdown,
+  flags: bigint,
+  call: CallContext,
+): Promise<void> {
+  checkFlags(flags, way);
+  const softReboot =
+    (flags & FLAGS.softReboot) !== 0n ||
+    ((flags & FLAGS.softRebootIfNextroot) !== 0n && hasNextRoot());
+  // OpenRC cannot start user space anew under the running kernel.
+  if (softReboot) throw busErrors.notSupported("Soft reboot is not supported by OpenRC.");
+  const byKexec = (flags & FLAGS.kexec) !== 0n && login1.power.kexecLoaded;
+  const chosen = byKexec ? "kexec" : way;
+  await verify(login1, chosen, flags, call);
+  await login1.power.shutDown(chosen);
+}
+
+/** The three methods for one way of going down: plain, with flags, and the question whether. */
+function shutdownMethods(name: string, way: Shutdown): Members<Login1> {
+  return {
+    [name]: method("b", ["interactive"], "", [], (login1, [interactive], call) =>
+      shutDown(login1, way, 0n, asInteractive(call, interactive)),
+    ),
+    [`${name}WithFlags`]: method("t", ["flags"], "", [], (login1, [flags], call) =>
+      shutDown(login1, way, flags, call),
+    ),
+    [`Can${name}`]: method("", [], "s", ["result"], async (login1, _body, call) =>
+      login1.power.available ? canDo(login1, way, call) : "no",
+    ),
+  };
+}
+
+export const powerMembers: Members<Login1> = {
+  ...shutdownMethods("PowerOff", "poweroff"),
+  ...shutdownMethods("Reboot", "reboot"),
+  ...shutdownMethods("Halt", "halt"),
+  ScheduleShutdown: method("st", ["type", "usec"], "", [], async (login1, [type, usec], call) => {
+    const dry = type.startsWith("dry-");
+    const way = dry ? type.slice("dry-".length) : type;
+    if (!isShutdown(way)) throw busErrors.invalidArgs(`Unsupported shutdown type: ${way}`);
+    await verify(login1, way, 0n, call);
+    const due = usec === NEVER ? now().realtime + MINUTE : usec;
+    login1.power.schedule({ way, dry, due, uid: (await call.caller()).uid });
+  }),
+  CancelScheduledShutdown: method(
+    "",
+    [],
+    "b",
+    ["cancelled"],
+    async ({ power, operations }, _body, call) => {
+      const way = power.scheduled?.way ?? operations.announced("shutdown");
+      if (!way) return false;
+      await authorize(call, { action: WAYS[way].right, what: "cancel the shutdown" });
+      return power.cancel();
+    },
+  ),
+  SetWallMessage: method(
+    "sb",
+    ["wall_message", "enable"],
+    "",
+    [],
+    async ({ power }, [message, enable], call) => {
+      power.checkWallMessage(message);
+      if (power.wallMessage === message && power.wallEnabled === enable) return;
+      await authorize(call, { action: ACTIONS.setWallMessage, what: "set the wall message" });
+      power.setWallMessage(message);
+      power.wallEnabled = enable;
+    },
+  ),
+  EnableWallMessages: property(
+    "b",
+    "false",
+    ({ power }) => power.wallEnabled,
+    async ({ power }, enable, call) => {
+      await authorize(call, { action: undefined, what: "set EnableWallMessages" });
+      power.wallEnabled = enable;
+    },
+  ),
+  WallMessage: property(
+    "s",
+    "false",
+    ({ power }) => power.wallMessage,
+    async ({ power }, message, call) => {
+      await authorize(call, { action: undefined, what: "set WallMessage" });
+      power.setWallMessage(message);
+    },
+  ),
+  PreparingForShutdown: property(
+    "b",
+    "false",
+    ({ operations }) => operations.announced("shutdown") !== undefined,
+  ),
+  PreparingForShutdownWithMetadata: property("a{sv}", "false", ({ operations }) => {
+    const way = operations.announced("shutdown");
+    const preparing = { preparing: new Variant("b", way !== undefined) };
+    return way === undefined ? preparing : { ...preparing, type: new Variant("s", way) };
+  }),
+  ScheduledShutdown: property("(st)", "true", ({ power }): [string, bigint] => {
+    const { scheduled } = power;
+    return scheduled ? [scheduled.way, scheduled.due] : ["", NEVER];
+  }),
+};
