@@ -1,6 +1,6 @@
 /** Alarms at a moment of one of the kernel's clocks, which JavaScript's timers do not know; see timerfd_create(2). */
 import { check } from "./errors.ts";
-import { close, type Fd } from "./fd.ts";
+import { close, type Fd, readSome } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
 import { onceReadable } from "./readiness.ts";
 
@@ -62,4 +62,33 @@ export function atRealtime(moment: bigint, fire: () => void): () => void {
     throw error;
   }
   return end;
+}
+
+/** An alarm that wakes the machine from sleep. */
+export interface WakeupAlarm {
+  /** Whether its time has come, asleep or not. */
+  hasFired(): boolean;
+  /** Takes it back. */
+  end(): void;
+}
+
+/**
+ * Sets an alarm that wakes the machine, `milliseconds` from now, sleep included.
+ *
+ * @throws {SystemError} EPERM without CAP_WAKE_ALARM
+ */
+export function atWakeup(milliseconds: number): WakeupAlarm {
+  const fd = create("wakeup");
+  try {
+    set(fd, 0, BigInt(milliseconds) * 1000n, "wakeup");
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  return { hasFired: () => readSome(fd) !== undefined, end: () => close(fd) };
+}
+
+/** Whether the machine has a clock that can wake it: without an RTC the kernel gives no time for it. */
+export function canWakeUp(): boolean {
+  return libc.clock_gettime(CLOCKS.wakeup, new Memory(16).bytes) === 0;
 }

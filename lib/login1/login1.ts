@@ -2,6 +2,7 @@ import type { Inhibitors } from "./inhibitors.ts";
 import type { Manager } from "./manager.ts";
 import type { Operations } from "./operations.ts";
 import type { Power } from "./power.ts";
+import type { Sleeper } from "./sleep.ts";
 
 /** The parts of login1, as the D-Bus interfaces see them. */
 export interface Login1 {
@@ -9,4 +10,5 @@ export interface Login1 {
   manager: Manager;
   operations: Operations;
   power: Power;
+  sleeper: Sleeper;
 }

@@ -2,7 +2,7 @@
  * Who may ask for what. Without polkit in between, logind's own defaults for a
  * caller that is not asked for a password: root may, and everybody over what is theirs.
  */
-import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
+import { busErrors, type CallContext } from "../dbus/index.ts";
 import { allowedByDefault } from "./policy-defaults.ts";
 
 /** logind's polkit actions; see its org.freedesktop.login1.policy. */
@@ -12,11 +12,11 @@ export const ACTIONS = {
   inhibitBlockSleep: "org.freedesktop.login1.inhibit-block-sleep",
   inhibitDelayShutdown: "org.freedesktop.login1.inhibit-delay-shutdown",
   inhibitDelaySleep: "org.freedesktop.login1.inhibit-delay-sleep",
-  inhibitHibernateKey: "org.freedesktop.login1.inhibit-handle-hibernate-key",
-  inhibitLidSwitch: "org.freedesktop.login1.inhibit-handle-lid-switch",
-  inhibitPowerKey: "org.freedesktop.login1.inhibit-handle-power-key",
-  inhibitRebootKey: "org.freedesktop.login1.inhibit-handle-reboot-key",
-  inhibitSuspendKey: "org.freedesktop.login1.inhibit-handle-suspend-key",
+  inhibitHandleHibernateKey: "org.freedesktop.login1.inhibit-handle-hibernate-key",
+  inhibitHandleLidSwitch: "org.freedesktop.login1.inhibit-handle-lid-switch",
+  inhibitHandlePowerKey: "org.freedesktop.login1.inhibit-handle-power-key",
+  inhibitHandleRebootKey: "org.freedesktop.login1.inhibit-handle-reboot-key",
+  inhibitHandleSuspendKey: "org.freedesktop.login1.inhibit-handle-suspend-key",
   halt: "org.freedesktop.login1.halt",
   haltIgnoreInhibit: "org.freedesktop.login1.halt-ignore-inhibit",
   haltMultipleSessions: "org.freedesktop.login1.halt-multiple-sessions",
@@ -61,18 +61,4 @@ export async function authorize(call: CallContext, { action, owner, what }: Righ
   if (action !== undefined && allowedByDefault(action, uid, pid)) return;
   const who = owner === undefined ? "root" : `root and the user ${owner}`;
   throw busErrors.accessDenied(`Only ${who} may ${what}`);
-}
-
-/** Whether a caller may do something: by itself, after a password, or not at all, as the Can* methods answer. */
-export async function askFor(call: CallContext, right: Right): Promise<"yes" | "challenge" | "no"> {
-  try {
-    await authorize({ ...call, interactive: false }, right);
-    return "yes";
-  } catch (error) {
-    if (!(error instanceof BusError)) throw error;
-    const name = error.errorName.slice("org.freedesktop.DBus.Error.".length);
-    if (name === "InteractiveAuthorizationRequired") return "challenge";
-    if (name === "AccessDenied") return "no";
-    throw error;
-  }
 }

@@ -25,6 +25,7 @@ import {
   USER_FOLDER,
 } from "./paths.ts";
 import { Power } from "./power.ts";
+import { Sleeper } from "./sleep.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -92,7 +93,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdown", [active]);
   });
   const power = new Power(log, operations, () => managerChanged(["ScheduledShutdown"]));
-  const login1: Login1 = { manager, inhibitors, operations, power };
+  const sleeper = new Sleeper(log, operations);
+  const login1: Login1 = { manager, inhibitors, operations, power, sleeper };
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],

@@ -1,9 +1,10 @@
 /** Who may shut down or put to sleep, by logind's rules: others' sessions and inhibitors count. */
 import { busErrors, type CallContext } from "../dbus/index.ts";
 import { WAYS, type WayName } from "./actions.ts";
+import { askFor } from "./ask.ts";
 import { login1Errors } from "./errors.ts";
 import type { Login1 } from "./login1.ts";
-import { askFor, authorize } from "./permission.ts";
+import { authorize } from "./permission.ts";
 import type { SessionClass } from "./session.ts";
 
 /** The flags of the *WithFlags methods; see sd-login.h and org.freedesktop.login1(5). */

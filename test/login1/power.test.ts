@@ -87,6 +87,15 @@ describe("a shutdown", () => {
     expect(power.commands).toEqual(["openrc-shutdown --poweroff now"]);
   });
 
+  test("that had begun when the bridge ended is told to init again", async () => {
+    await power.world.endBridge("SIGKILL");
+    power.write("run/systemd/operation", "WAY=reboot\nSTAGE=doing\n");
+    await power.world.startBridge();
+    await done(1);
+    expect(power.commands).toEqual(["openrc-shutdown --reboot now"]);
+    expect(await power.property("PreparingForShutdown")).toBe(true);
+  });
+
   test("waits no longer than InhibitDelayMaxSec", async () => {
     const fd = await power.inhibit("shutdown", "delay");
     await power.call("PowerOff", "b", false);

@@ -22,15 +22,15 @@ function actionFor(what: InhibitWhat, mode: InhibitMode): Action {
     case "idle":
       return ACTIONS.inhibitBlockIdle;
     case "handle-power-key":
-      return ACTIONS.inhibitPowerKey;
+      return ACTIONS.inhibitHandlePowerKey;
     case "handle-suspend-key":
-      return ACTIONS.inhibitSuspendKey;
+      return ACTIONS.inhibitHandleSuspendKey;
     case "handle-hibernate-key":
-      return ACTIONS.inhibitHibernateKey;
+      return ACTIONS.inhibitHandleHibernateKey;
     case "handle-lid-switch":
-      return ACTIONS.inhibitLidSwitch;
+      return ACTIONS.inhibitHandleLidSwitch;
     case "handle-reboot-key":
-      return ACTIONS.inhibitRebootKey;
+      return ACTIONS.inhibitHandleRebootKey;
   }
 }
 

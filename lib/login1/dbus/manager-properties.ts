@@ -36,7 +36,6 @@ export const managerProperties: Members<Login1> = {
   HandleLidSwitchDocked: property("s", "const", (_login1) => "ignore"),
   IdleAction: property("s", "const", (_login1) => "ignore"),
   IdleActionUSec: property("t", "const", (_login1) => IDLE_AFTER),
-  PreparingForSleep: property("b", "false", (_login1) => false),
   Docked: property("b", "false", (_login1) => docked()),
   LidClosed: property("b", "true", (_login1) => lidClosed()),
   OnExternalPower: property("b", "false", (_login1) => onExternalPower()),

@@ -5,12 +5,19 @@ import { inhibitMembers } from "./manager-inhibit.ts";
 import { powerMembers } from "./manager-power.ts";
 import { managerProperties } from "./manager-properties.ts";
 import { sessionMethods } from "./manager-sessions.ts";
+import { sleepMembers } from "./manager-sleep.ts";
 
 const { signal } = membersOf<Login1>();
 
 export const managerInterface: Interface<Login1> = {
   name: "org.freedesktop.login1.Manager",
-  members: { ...sessionMethods, ...inhibitMembers, ...powerMembers, ...managerProperties },
+  members: {
+    ...sessionMethods,
+    ...inhibitMembers,
+    ...powerMembers,
+    ...sleepMembers,
+    ...managerProperties,
+  },
   signals: {
     SessionNew: signal("so", ["session_id", "object_path"]),
     SessionRemoved: signal("so", ["session_id", "object_path"]),
@@ -18,6 +25,7 @@ export const managerInterface: Interface<Login1> = {
     UserRemoved: signal("uo", ["uid", "object_path"]),
     SeatNew: signal("so", ["seat_id", "object_path"]),
     SeatRemoved: signal("so", ["seat_id", "object_path"]),
+    PrepareForSleep: signal("b", ["start"]),
     PrepareForShutdown: signal("b", ["start"]),
     PrepareForShutdownWithMetadata: signal("ba{sv}", ["start", "metadata"]),
   },

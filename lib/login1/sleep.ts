@@ -1,0 +1,172 @@
+/**
+ * Putting the machine to sleep. Hooks run first, in order, and are waited for;
+ * those of /etc/lainos/sleep.d can call it off, and then nobody was told of it.
+ */
+import { readdirSync, statSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "../cli/index.ts";
+import { busErrors } from "../dbus/index.ts";
+import { atWakeup, canWakeUp, hasCode } from "../linux/index.ts";
+import { isShutdown, type Sleep, type WayName } from "./actions.ts";
+import { runCommand } from "./command.ts";
+import { login1Errors } from "./errors.ts";
+import type { Operations } from "./operations.ts";
+import { POWER, type Support, sleepSupport } from "./sleep-support.ts";
+
+/** In the order in which they run. What those of others say by their exit status never counted. */
+const HOOKS = [
+  { folder: "/usr/lib/systemd/system-sleep", decides: false },
+  { folder: "/usr/lib/elogind/system-sleep", decides: false },
+  { folder: "/etc/lainos/sleep.d", decides: true },
+] as const;
+/** How long a hook may take, in milliseconds; systemd's limit. */
+const HOOK_TIMEOUT = 90_000;
+
+type Moment = "pre" | "post";
+
+/** How long suspend-then-hibernate stays suspended, in milliseconds. */
+const HIBERNATE_DELAY = 2 * 60 * 60 * 1000;
+
+export class Sleeper {
+  /** What the method Sleep tries, in this order; logind.conf's SleepOperation. */
+  operations: readonly Sleep[] = ["suspend-then-hibernate", "suspend"];
+  readonly #log: Logger;
+
+  constructor(log: Logger, operations: Operations) {
+    this.#log = log;
+    operations.performBy("sleep", {
+      before: (way) => this.#before(toSleep(way)),
+      perform: async (way) => {
+        await this.#sleep(toSleep(way));
+        return false;
+      },
+      after: (way) => this.#runHooks("post", toSleep(way)),
+    });
+  }
+
+  /** Whether and how the machine can sleep in this way now. */
+  support(way: Sleep): Support {
+    const support = sleepSupport(way);
+    if (way === "suspend-then-hibernate" && support.possible && !canWakeUp()) {
+      return { possible: false, reason: "no clock can wake this machine up to hibernate" };
+    }
+    return support;
+  }
+
+  /** The first of the ways that Sleep tries that the machine has. */
+  select(): Sleep | undefined {
+    return this.operations.find((way) => this.support(way).possible);
+  }
+
+  /**
+   * Refuses a way that the machine does not have.
+   *
+   * @throws {BusError} SleepVerbNotSupported, with the reason
+   */
+  check(way: Sleep): void {
+    const support = this.support(way);
+    if (support.possible) return;
+    throw login1Errors.sleepNotSupported(`Sleep verb '${way}' is not supported: ${support.reason}`);
+  }
+
+  async #before(way: Sleep): Promise<void> {
+    try {
+      await this.#runHooks("pre", way);
+    } catch (error) {
+      // Those that ran before it have prepared for a sleep that does not come.
+      await this.#runHooks("post", way);
+      throw error;
+    }
+  }
+
+  async #sleep(way: Sleep): Promise<void> {
+    if (way !== "suspend-then-hibernate") return this.#enter(this.#possible(way));
+    // Both must be possible before the first: nobody is there to ask after it.
+    const hibernate = this.#possible("hibernate");
+    const alarm = atWakeup(HIBERNATE_DELAY);
+    try {
+      await this.#enter(this.#possible("suspend"));
+      if (!alarm.hasFired()) return;
+    } finally {
+      alarm.end();
+    }
+    this.#log.info("the machine has been suspended for long enough: it hibernates");
+    await this.#enter(hibernate);
+  }
+
+  #possible(way: Sleep): Support & { possible: true } {
+    const support = this.support(way);
+    if (!support.possible) throw new Error(support.reason);
+    return support;
+  }
+
+  /** Comes back when the machine has woken up. */
+  async #enter({ states, modes, resume }: Support & { possible: true }): Promise<void> {
+    if (resume) {
+      // The offset first: to write the device has the kernel look for an image there.
+      if (resume.offset !== "0") await writeFile(join(POWER, "resume_offset"), resume.offset);
+      await writeFile(join(POWER, "resume"), resume.device);
+    }
+    if (modes.length > 0) await writeFirst(join(POWER, "disk"), modes);
+    await writeFirst(join(POWER, "state"), states);
+  }
+
+  /**
+   * Runs the hooks of all folders one after the other.
+   *
+   * @throws {BusError} Failed, for `pre` only, with the hook that called it off
+   */
+  async #runHooks(moment: Moment, way: Sleep): Promise<void> {
+    for (const { folder, decides } of HOOKS) {
+      for (const path of this.#executables(folder)) {
+        try {
+          await runCommand([path, moment, way], HOOK_TIMEOUT, { SYSTEMD_SLEEP_ACTION: way });
+        } catch (error) {
+          const reason = error instanceof Error ? error.message : String(error);
+          this.#log.warning(reason);
+          if (decides && moment === "pre")
+            throw busErrors.failed(`${way} was called off: ${reason}`);
+        }
+      }
+    }
+  }
+
+  /** By name, as they are to run. A folder that cannot be read is named in the log. */
+  #executables(folder: string): string[] {
+    try {
+      return readdirSync(folder)
+        .filter((name) => !name.startsWith("."))
+        .sort()
+        .map((name) => join(folder, name))
+        .filter((path) => {
+          const status = statSync(path, { throwIfNoEntry: false });
+          return status?.isFile() === true && (status.mode & 0o111) !== 0;
+        });
+    } catch (error) {
+      if (!hasCode(error, "ENOENT")) {
+        this.#log.warning(`no hook of ${folder} runs: ${(error as Error).message}`);
+      }
+      return [];
+    }
+  }
+}
+
+function toSleep(way: WayName): Sleep {
+  if (isShutdown(way)) throw new Error(`${way} is no sleep`);
+  return way;
+}
+
+/** Writes the first value that the kernel takes. */
+async function writeFirst(path: string, values: string[]): Promise<void> {
+  let refusal: unknown;
+  for (const value of values) {
+    try {
+      await writeFile(path, value);
+      return;
+    } catch (error) {
+      refusal = error;
+    }
+  }
+  throw refusal;
+}
