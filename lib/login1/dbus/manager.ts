@@ -4,6 +4,7 @@ import type { Login1 } from "../login1.ts";
 import { inhibitMembers } from "./manager-inhibit.ts";
 import { powerMembers } from "./manager-power.ts";
 import { managerProperties } from "./manager-properties.ts";
+import { rebootMembers } from "./manager-reboot.ts";
 import { sessionMethods } from "./manager-sessions.ts";
 import { sleepMembers } from "./manager-sleep.ts";
 
@@ -15,6 +16,7 @@ export const managerInterface: Interface<Login1> = {
     ...sessionMethods,
     ...inhibitMembers,
     ...powerMembers,
+    ...rebootMembers,
     ...sleepMembers,
     ...managerProperties,
   },

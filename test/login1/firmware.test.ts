@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { errorOf, PowerWorld } from "./power-world.ts";
+
+const USER = 65534;
+const FIRMWARE = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+const LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+const NO_MENU = 0xffffffffffffffffn;
+
+/** An efivarfs of our own, on a file system that knows chattr's +i as the real one does. */
+const SET_UP = "mount -t tmpfs tmpfs /sys/firmware && mkdir -p /sys/firmware/efi/efivars";
+
+let power: PowerWorld;
+beforeAll(async () => {
+  power = await PowerWorld.create(SET_UP);
+});
+afterAll(() => power.end());
+beforeEach(async () => {
+  const clear = "cd /sys/firmware/efi/efivars; chattr -i ./* 2>/dev/null; rm -f ./*";
+  await power.world.run(["sh", "-c", clear]);
+});
+
+const pathOf = (name: string, vendor: string) =>
+  `${power.world.root}/sys/firmware/efi/efivars/${name}-${vendor}`;
+
+async function variable(name: string, vendor: string, value: Uint8Array): Promise<void> {
+  writeFileSync(pathOf(name, vendor), Buffer.concat([Buffer.from([7, 0, 0, 0]), value]));
+  const locked = await power.world.run([
+    ...["chattr", "+i", `/sys/firmware/efi/efivars/${name}-${vendor}`],
+  ]);
+  expect(locked.stderr).toBe("");
+}
+const number = (value: number) => Buffer.from([value, 0, 0, 0, 0, 0, 0, 0]);
+const text = (value: string) => Buffer.from(`${value}\0`, "utf16le");
+const bytes = (name: string, vendor: string) => [...readFileSync(pathOf(name, vendor))];
+
+test("a machine without EFI has nothing to be told", async () => {
+  for (const what of ["Parameter", "ToFirmwareSetup", "ToBootLoaderMenu", "ToBootLoaderEntry"]) {
+    expect(await power.ask(`CanReboot${what}`)).toBe("na");
+  }
+  expect(await errorOf(power.call("SetRebootParameter", "s", "x"))).toBe("NotSupported");
+  expect(await errorOf(power.call("SetRebootToFirmwareSetup", "b", true))).toBe("NotSupported");
+  expect(await errorOf(power.call("SetRebootToBootLoaderMenu", "t", 0n))).toBe("NotSupported");
+  expect(await errorOf(power.call("SetRebootToBootLoaderEntry", "s", "a"))).toBe("NotSupported");
+  expect(await power.property("RebootParameter")).toBe("");
+  expect(await power.property("RebootToFirmwareSetup")).toBe(false);
+  expect(await power.property("RebootToBootLoaderMenu")).toBe(NO_MENU);
+  expect(await power.property("RebootToBootLoaderEntry")).toBe("");
+  expect(await power.property("BootLoaderEntries")).toEqual([]);
+});
+
+test("the firmware's setup is a bit among others", async () => {
+  await variable("OsIndicationsSupported", FIRMWARE, number(5));
+  await variable("OsIndications", FIRMWARE, number(4));
+  expect(await power.ask("CanRebootToFirmwareSetup")).toBe("yes");
+  await power.call("SetRebootToFirmwareSetup", "b", true);
+  expect(await power.property("RebootToFirmwareSetup")).toBe(true);
+  expect(bytes("OsIndications", FIRMWARE)).toEqual([7, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
+  await power.call("SetRebootToFirmwareSetup", "b", false);
+  expect(bytes("OsIndications", FIRMWARE)).toEqual([7, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
+  const remove = await power.world.run([
+    "sh",
+    "-c",
+    "rm /sys/firmware/efi/efivars/OsIndications-*",
+  ]);
+  expect(remove.code).not.toBe(0);
+  const byUser = ["SetRebootToFirmwareSetup", "b", "true"];
+  expect((await power.busctl(byUser, { user: USER })).code).not.toBe(0);
+  expect(await power.property("RebootToFirmwareSetup")).toBe(false);
+});
+
+test("the boot loader's menu and entry are for one boot", async () => {
+  await variable("LoaderFeatures", LOADER, number(2 | 8));
+  await variable("LoaderEntries", LOADER, text("arch.conf\0arch-lts.conf"));
+  expect(await power.ask("CanRebootToBootLoaderMenu")).toBe("yes");
+  expect(await power.ask("CanRebootToBootLoaderEntry")).toBe("yes");
+  expect(await power.property("BootLoaderEntries")).toEqual(["arch.conf", "arch-lts.conf"]);
+  await power.call("SetRebootToBootLoaderMenu", "t", 4_200_000n);
+  expect(await power.property("RebootToBootLoaderMenu")).toBe(5_000_000n);
+  const timeout = bytes("LoaderConfigTimeoutOneShot", LOADER);
+  expect(timeout).toEqual([7, 0, 0, 0, ...text("5")]);
+  await power.call("SetRebootToBootLoaderMenu", "t", NO_MENU);
+  expect(existsSync(pathOf("LoaderConfigTimeoutOneShot", LOADER))).toBe(false);
+  await power.call("SetRebootToBootLoaderEntry", "s", "arch-lts.conf");
+  expect(await power.property("RebootToBootLoaderEntry")).toBe("arch-lts.conf");
+  const set = (entry: string) => errorOf(power.call("SetRebootToBootLoaderEntry", "s", entry));
+  expect(await set("other.conf")).toBe("NotSupported");
+  expect(await set("../arch.conf")).toBe("InvalidArgs");
+  expect(await power.property("RebootToBootLoaderEntry")).toBe("arch-lts.conf");
+  expect(await set("")).toBe("none");
+  expect(await power.property("RebootToBootLoaderEntry")).toBe("");
+});
