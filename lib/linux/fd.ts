@@ -97,6 +97,15 @@ export function readSome(fd: Fd): Uint8Array | undefined {
   return scratch.bytes.slice(0, length);
 }
 
+/** Whether the other end of a pipe, fifo or socket is closed (POLLHUP in poll(2)), whatever is still to be read. */
+export function hasHungUp(fd: Fd): boolean {
+  const POLLHUP = 0x10;
+  const entry = new Memory(8);
+  entry.view.setInt32(0, fd, true);
+  check(libc.poll(entry.bytes, 1, 0), "poll", `descriptor ${fd}`);
+  return (entry.view.getInt16(6, true) & POLLHUP) !== 0;
+}
+
 /** ioctl(2) whose argument is a number. */
 export function ioctl(fd: Fd, request: number, argument: number, name: string): number {
   return check(libc.ioctl(fd, request, argument), `ioctl ${name}`, `descriptor ${fd}`);

@@ -4,12 +4,13 @@ import {
   type Cgroup,
   close,
   hasCode,
+  hasHungUp,
   O_NONBLOCK,
   O_RDONLY,
+  O_WRONLY,
   onReadiness,
   open,
   processStatus,
-  readSome,
   watchProcess,
 } from "../linux/index.ts";
 import type { Leader } from "./session.ts";
@@ -48,11 +49,12 @@ export class SessionWatches {
   watchFifo(path: string, closed: () => void): void {
     if (!existsSync(path)) return;
     const reader = open(path, O_RDONLY | O_NONBLOCK);
+    // A reader that never had a writer is not told that it has none.
+    close(open(path, O_WRONLY | O_NONBLOCK));
+    // Nobody has anything to say there. What a stranger writes is not read, so
+    // that it fills the fifo and not our time.
     const end = onReadiness(reader, () => {
-      // Nobody has anything to say there; what comes is thrown away.
-      let data = readSome(reader);
-      while (data && data.length > 0) data = readSome(reader);
-      if (data) closed();
+      if (hasHungUp(reader)) closed();
     });
     this.#endFifo = () => {
       end();

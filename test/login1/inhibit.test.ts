@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
@@ -119,6 +119,24 @@ describe("an inhibitor", () => {
     close(kept);
     await gone();
     expect(readdirSync(folder())).toEqual([]);
+  });
+
+  test("stays while its holder writes, which fills the fifo and is not read", async () => {
+    const fd = await inhibit("idle", "block");
+    const write = () => writeSync(fd, Buffer.alloc(4096));
+    let refusal: unknown;
+    for (let writes = 0; writes < 1000 && refusal === undefined; writes++) {
+      try {
+        write();
+      } catch (error) {
+        refusal = error;
+      }
+      // The bridge had its turn.
+      if (writes % 8 === 0) expect((await list()).length).toBe(1);
+    }
+    expect(refusal).toMatchObject({ code: "EAGAIN" });
+    expect((await list()).length).toBe(1);
+    close(fd);
   });
 
   test("whose file makes no sense is named in the log and passed over", async () => {

@@ -1,0 +1,15 @@
+import { expect, test } from "bun:test";
+import { atRealtime, now } from "../../lib/linux/index.ts";
+
+test("a moment that is past comes at once, one to come when it is due, and one taken back never", async () => {
+  const start = now().realtime;
+  const fired: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<bigint>();
+  const end = atRealtime(start + 20_000n, () => fired.push("taken back"));
+  atRealtime(0n, () => fired.push("past"));
+  atRealtime(0xffffffffffffffffn, () => fired.push("never"))();
+  atRealtime(start + 100_000n, () => resolve(now().realtime));
+  end();
+  expect((await promise) >= start + 100_000n).toBe(true);
+  expect(fired).toEqual(["past"]);
+});
