@@ -14,7 +14,16 @@ const EXECUTABLES = [
   "lainos-init",
   "lainos-net-init",
   "lainos-notifyd",
+  "loginctl",
+  "systemd-inhibit",
+  "systemd-notify",
 ];
+
+/**
+ * What the tests need Debian's own of, to be unmodified clients of ours: pacman leaves these out.
+ * Ours are in /usr/libexec/lainos.
+ */
+const NOT_IN_BIN = ["loginctl", "systemd-inhibit", "systemd-notify"];
 
 /** Which Debian package fills which dependency of ours; pacman knows nothing of dpkg's. */
 const FILLED_BY: Readonly<Record<string, string>> = {
@@ -52,7 +61,7 @@ export async function installPackage(
   await mkdir(join(upper(name), "var/lib/pacman"), { recursive: true });
   await writeFile(
     join(dir, "pacman.conf"),
-    `[options]\nArchitecture = x86_64\nSigLevel = Never\n[${REPOSITORY}]\nServer = file://${repository}\n`,
+    `[options]\nArchitecture = x86_64\nSigLevel = Never\nNoExtract = ${NOT_IN_BIN.map((command) => `usr/bin/${command}`).join(" ")}\n[${REPOSITORY}]\nServer = file://${repository}\n`,
   );
   const output = await withOverlay(
     name,
