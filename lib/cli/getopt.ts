@@ -20,8 +20,10 @@ export class OptionError extends Error {
   override name = "OptionError";
 }
 
-/** What a command line holds, in the order in which it is to be obeyed. */
-export type GetoptItem = { key: string; value: string | undefined } | { operand: string };
+/** What a command line holds, in the order in which it is to be obeyed; `at` is a word's index. */
+export type GetoptItem =
+  | { key: string; value: string | undefined }
+  | { operand: string; at: number };
 
 /** Where the operands are: anywhere, or first of all, so that all after the first is not ours. */
 export type Operands = "anywhere" | "end-options";
@@ -40,14 +42,15 @@ export function* getopt(
   for (let index = 0; index < args.length; index++) {
     const word = args[index] ?? "";
     if (word === "--" || (operands === "end-options" && !/^-./.test(word))) {
-      const rest = args.slice(word === "--" ? index + 1 : index);
-      for (const operand of rest) yield { operand };
+      const first = word === "--" ? index + 1 : index;
+      for (const [more, operand] of args.slice(first).entries())
+        yield { operand, at: first + more };
       return;
     }
     if (word.startsWith("--")) {
       const at = word.indexOf("=");
       const written = at < 0 ? word.slice(2) : word.slice(2, at);
-      const option = findLong(options, written);
+      const option = findLong(options, written, word);
       let value = at < 0 ? undefined : word.slice(at + 1);
       if (value !== undefined && !option.value) {
         throw new OptionError(`option '--${option.long}' doesn't allow an argument`);
@@ -76,13 +79,13 @@ export function* getopt(
         break;
       }
     } else {
-      yield { operand: word };
+      yield { operand: word, at: index };
     }
   }
 }
 
 /** The option of this name, which may be cut short as long as only one option can be meant. */
-function findLong(options: readonly GetoptOption[], written: string): GetoptOption {
+function findLong(options: readonly GetoptOption[], written: string, word: string): GetoptOption {
   const exact = options.find(({ long }) => long === written);
   if (exact) return exact;
   const possible = options.filter(({ long }) => long?.startsWith(written));
@@ -90,7 +93,7 @@ function findLong(options: readonly GetoptOption[], written: string): GetoptOpti
   if (!first) throw new OptionError(`unrecognized option '--${written}'`);
   if (possible.some(({ key }) => key !== first.key)) {
     const names = possible.map(({ long }) => `'--${long}'`).join(" ");
-    throw new OptionError(`option '--${written}' is ambiguous; possibilities: ${names}`);
+    throw new OptionError(`option '${word}' is ambiguous; possibilities: ${names}`);
   }
   return first;
 }

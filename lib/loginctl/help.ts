@@ -39,6 +39,8 @@ Without an ID, USER or NAME it is the session, user or seat of the caller.
      --version           print the version
      --no-pager          print to the terminal without a pager
      --no-legend         print neither the header nor the count
+  -H --host=HOST         not supported: run loginctl there, by ssh
+  -M --machine=NAME      not supported: run loginctl inside of the container
      --no-ask-password   fail where a password would be asked for
   -p --property=NAME     only this property; may be given several times
   -P NAME                the same, and only its value

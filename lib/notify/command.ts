@@ -101,6 +101,11 @@ function parse(args: readonly string[]): Options | "help" | "version" {
   };
   for (const item of getopt(NOTIFY_OPTIONS, args)) {
     if ("operand" in item) {
+      // What is to be executed has options of its own.
+      if (item.operand === ";" && options.flags.has("exec")) {
+        options.words.push(...args.slice(item.at));
+        break;
+      }
       options.words.push(item.operand);
       continue;
     }
