@@ -4,7 +4,7 @@ import { CommandError } from "./errors.ts";
 import { parseSignal, SIGNALS } from "./signals.ts";
 import type { JsonMode } from "./table.ts";
 
-/** Completion for the shells comes from this table too: see `completion.ts`. */
+/** Completion for the shells comes from this table too: scripts/completions.ts. */
 export const OPTIONS: readonly GetoptOption[] = [
   { key: "help", long: "help", short: "h" },
   { key: "version", long: "version" },

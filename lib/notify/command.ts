@@ -34,25 +34,25 @@ export const NOTIFY_OPTIONS: readonly GetoptOption[] = [
   { key: "fdname", long: "fdname", value: "required" },
 ];
 
-const HELP = `systemd-notify [OPTIONS...] [NAME=VALUE...]
+export const NOTIFY_HELP = `systemd-notify [OPTIONS...] [NAME=VALUE...]
 systemd-notify [OPTIONS...] --exec [NAME=VALUE...] ; COMMAND [ARGUMENT...]
 
 Tells the service manager, at $NOTIFY_SOCKET, how a service is.
 
-  -h --help        print this
-     --version     print the version
-     --ready       it has started, or has read its configuration again
-     --reloading   it reads its configuration again
-     --stopping    it is about to end
-     --pid[=PID]   its main process: a number, auto, parent or self
-     --uid=USER    say it in the name of this user
-     --status=TEXT what it is doing, for people
-     --booted      say nothing, and exit with 0 if systemd's /run/systemd/system
-                   is there
-     --no-block    do not wait until it has been handled
-     --exec        execute the command after the ; in place of this one
-     --fd=FD       hand over this descriptor to be kept
-     --fdname=NAME what the descriptors are to be kept as
+  -h --help         print this
+     --version      print the version
+     --ready        it has started, or has read its configuration again
+     --reloading    it reads its configuration again
+     --stopping     it is about to end
+     --pid[=PID]    its main process: a number, auto, parent or self
+     --uid=USER     say it in the name of this user
+     --status=TEXT  what it is doing, for people
+     --booted       say nothing, and exit with 0 if systemd's /run/systemd/system
+                    is there
+     --no-block     do not wait until it has been handled
+     --exec         execute the command after the ; in place of this one
+     --fd=FD        hand over this descriptor to be kept
+     --fdname=NAME  what the descriptors are to be kept as
 `;
 
 /** What ends the command early, in one line for standard error. */
@@ -193,7 +193,7 @@ function parseDescriptor(text: string, taken: readonly Fd[]): Fd {
 function run(args: readonly string[]): number {
   const options = parse(args);
   if (options === "help" || options === "version") {
-    process.stdout.write(options === "help" ? HELP : `systemd-notify ${version}\n`);
+    process.stdout.write(options === "help" ? NOTIFY_HELP : `systemd-notify ${version}\n`);
     return 0;
   }
   const { flags, pid, status, fds, fdname } = options;
@@ -214,7 +214,7 @@ function run(args: readonly string[]): number {
   if (flags.has("booted")) return isBooted() ? 0 : 1;
   if (assignments.length === 0) {
     if (command) throw new NotifyError("No notify message specified while --exec, refusing.");
-    process.stdout.write(HELP);
+    process.stdout.write(NOTIFY_HELP);
     return 1;
   }
   tell(options, assignments);
