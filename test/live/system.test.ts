@@ -142,6 +142,19 @@ describe("the package", () => {
     }
   }, 60_000);
 
+  test("has commands that say what systemd's say, which Debian's at their place are", async () => {
+    expect(await must(live, ["loginctl", "--version"])).toStartWith("systemd ");
+    for (const [name, ...words] of [
+      ["loginctl"],
+      ["loginctl", "list-users"],
+      ["loginctl", "seat-status", "seat0"],
+      ["loginctl", "show-session"],
+    ] as const) {
+      const own = await must(live, [`/usr/libexec/lainos/${name}`, ...words], LIVE_USER);
+      expect(own).toBe(await must(live, [name, ...words], LIVE_USER));
+    }
+  }, 60_000);
+
   test("has executables that read no .env, bunfig or package of the folder they are run in", async () => {
     const trap = [
       "mkdir -p /tmp/trap && cd /tmp/trap",
