@@ -1,5 +1,5 @@
 /**
- * All six executables in one file: the command is the name it was called by. The package links this
+ * All executables in one file: the command is the name it was called by. The package links this
  * one file under every name, because each standalone executable carries the whole of Bun with it.
  *
  * The modules are imported only when asked for: what a command does not use is not even parsed.
@@ -16,6 +16,13 @@ const COMMANDS = {
   "lainos-audio-init": () => import("./audio-init.ts"),
 };
 
+/** Those that stand in for systemd's: their command lines and exit statuses are not ours to choose. */
+const FOREIGN = {
+  loginctl: () => import("./loginctl.ts"),
+  "systemd-inhibit": () => import("./systemd-inhibit.ts"),
+  "systemd-notify": () => import("./systemd-notify.ts"),
+};
+
 // argv[0] as the caller wrote it. process.execPath would name any of the links, since they are the
 // same file, and process.argv[0] is always "bun".
 const name = basename(process.argv0);
@@ -23,9 +30,11 @@ const name = basename(process.argv0);
 if (Object.hasOwn(COMMANDS, name)) {
   const { command } = await COMMANDS[name as keyof typeof COMMANDS]();
   await run(command);
+} else if (Object.hasOwn(FOREIGN, name)) {
+  const { main } = await FOREIGN[name as keyof typeof FOREIGN]();
+  process.exitCode = await main(process.argv.slice(2));
 } else {
-  process.stderr.write(
-    `${name}: no such command: call this file by one of the names ${Object.keys(COMMANDS).join(", ")}\n`,
-  );
+  const names = [...Object.keys(COMMANDS), ...Object.keys(FOREIGN)].join(", ");
+  process.stderr.write(`${name}: no such command: call this file by one of the names ${names}\n`);
   process.exitCode = 2;
 }

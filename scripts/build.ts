@@ -18,11 +18,14 @@ export const EXECUTABLES = {
   "lainos-init": "lainos-init",
   "net-init": "lainos-net-init",
   "audio-init": "lainos-audio-init",
+  loginctl: "loginctl",
+  "systemd-inhibit": "systemd-inhibit",
+  "systemd-notify": "systemd-notify",
 } as const;
 
 export type CommandName = keyof typeof EXECUTABLES;
 
-/** The six commands, without the multi-call executable that holds them all. */
+/** The commands, without the multi-call executable that holds them all. */
 export const STANDALONE = (Object.keys(EXECUTABLES) as CommandName[]).filter(
   (name) => name !== "protocol7",
 );

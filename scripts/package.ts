@@ -37,7 +37,7 @@ export type Layout = "multicall" | "standalone";
 export interface PackageOptions {
   /** How hard zstd tries: "fast" takes seconds, "release" about a minute for a fifth less. */
   readonly level?: Level;
-  /** One executable under six names, or six executables. */
+  /** One executable under all names, or one for each. */
   readonly layout?: Layout;
   /** Is told each step as it begins, in a few words. */
   readonly onStep?: (step: string) => void;

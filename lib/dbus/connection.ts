@@ -37,6 +37,8 @@ export interface Request {
   body?: unknown[];
   /** In milliseconds. */
   timeout?: number;
+  /** Lets the receiver ask the user for a password before it answers. */
+  interactive?: boolean;
 }
 
 /** A method call that arrived. */
@@ -154,7 +156,7 @@ export class Connection {
       member: request.member,
       signature: request.signature ?? "",
       body: request.body ?? [],
-      flags: NO_AUTO_START,
+      flags: NO_AUTO_START | (request.interactive ? ALLOW_INTERACTIVE_AUTHORIZATION : 0),
     });
     const serial = this.#bus.newSerial();
     message.serial = serial;

@@ -39,6 +39,7 @@ const library = dlopen("libc.so.6", {
   kill: { args: [T.i32, T.i32], returns: T.i32 },
   lchown: { args: [T.ptr, T.u32, T.u32], returns: T.i32 },
   listen: { args: [T.i32, T.i32], returns: T.i32 },
+  localtime_r: { args: [T.ptr, T.ptr], returns: T.ptr },
   mkfifo: { args: [T.ptr, T.u32], returns: T.i32 },
   mount: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
   open: { args: [T.ptr, T.i32, T.u32], returns: T.i32 },

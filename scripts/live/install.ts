@@ -14,7 +14,16 @@ const EXECUTABLES = [
   "lainos-init",
   "lainos-net-init",
   "lainos-notifyd",
+  "loginctl",
+  "systemd-inhibit",
+  "systemd-notify",
 ];
+
+/**
+ * What the tests need Debian's own of, to be unmodified clients of ours: pacman leaves these out
+ * (NoExtract), and takes them for no conflict (--overwrite). Ours are in /usr/libexec/lainos.
+ */
+const DEBIANS = ["loginctl", "systemd-inhibit", "systemd-notify"].map((name) => `usr/bin/${name}`);
 
 /** Which Debian package fills which dependency of ours; pacman knows nothing of dpkg's. */
 const FILLED_BY: Readonly<Record<string, string>> = {
@@ -52,7 +61,7 @@ export async function installPackage(
   await mkdir(join(upper(name), "var/lib/pacman"), { recursive: true });
   await writeFile(
     join(dir, "pacman.conf"),
-    `[options]\nArchitecture = x86_64\nSigLevel = Never\n[${REPOSITORY}]\nServer = file://${repository}\n`,
+    `[options]\nArchitecture = x86_64\nSigLevel = Never\nNoExtract = ${DEBIANS.join(" ")}\n[${REPOSITORY}]\nServer = file://${repository}\n`,
   );
   const output = await withOverlay(
     name,
@@ -63,6 +72,7 @@ export async function installPackage(
       ...["--cachedir", join(dir, "pacman-cache"), "--hookdir", join(root, "etc/pacman.d/hooks")],
       ...["--logfile", join(root, "var/log/pacman.log"), "--gpgdir", join(dir, "gnupg")],
       ...["--config", join(dir, "pacman.conf"), "--noconfirm", "--noprogressbar"],
+      ...["--overwrite", DEBIANS.join(",")],
       ...(await assumedInstalled(packageFile, rootfs)),
       ...["-Sy", "protocol7-core"],
     ],

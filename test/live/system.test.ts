@@ -11,6 +11,9 @@ const EXECUTABLES = [
   "lainos-init",
   "lainos-net-init",
   "lainos-notifyd",
+  "loginctl",
+  "systemd-inhibit",
+  "systemd-notify",
 ];
 
 let live: Live;
@@ -112,7 +115,7 @@ describe("sd_notify", () => {
 });
 
 describe("the package", () => {
-  test("is installed whole, as one file under six names, in less than 125 MB", async () => {
+  test("is installed whole, as one file under all names, in less than 125 MB", async () => {
     const folder = `${live.root}/usr/libexec/lainos`;
     const inodes = new Set(EXECUTABLES.map((name) => statSync(`${folder}/${name}`).ino));
     expect(inodes.size).toBe(1);
@@ -133,8 +136,22 @@ describe("the package", () => {
       expect(help.code).toBe(0);
       expect(help.stdout).toContain(name);
       const wrong = await run("--unheard-of");
-      expect({ name, code: wrong.code }).toEqual({ name, code: 2 });
+      const code = name.startsWith("lainos-") ? 2 : 1;
+      expect({ name, code: wrong.code }).toEqual({ name, code });
       expect(wrong.stderr).toMatch(new RegExp(`^${name}: .*--unheard-of.*\\n$`));
+    }
+  }, 60_000);
+
+  test("has commands that say what systemd's say, which Debian's at their place are", async () => {
+    expect(await must(live, ["loginctl", "--version"])).toStartWith("systemd ");
+    for (const [name, ...words] of [
+      ["loginctl"],
+      ["loginctl", "list-users"],
+      ["loginctl", "seat-status", "seat0"],
+      ["loginctl", "show-session"],
+    ] as const) {
+      const own = await must(live, [`/usr/libexec/lainos/${name}`, ...words], LIVE_USER);
+      expect(own).toBe(await must(live, [name, ...words], LIVE_USER));
     }
   }, 60_000);
 

@@ -6,9 +6,13 @@ import { dirname } from "node:path";
 import { buildPackage } from "../../scripts/package.ts";
 
 const MINUTE = 60_000;
-const NAMES = ["audio-init", "dbus-bridge", "ghost-units", "init", "net-init", "notifyd"].map(
-  (name) => `usr/libexec/lainos/lainos-${name}`,
-);
+const COMMANDS = ["loginctl", "systemd-inhibit", "systemd-notify"];
+const NAMES = [
+  ...["audio-init", "dbus-bridge", "ghost-units", "init", "net-init", "notifyd"].map(
+    (name) => `usr/libexec/lainos/lainos-${name}`,
+  ),
+  ...COMMANDS.map((name) => `usr/libexec/lainos/${name}`),
+];
 
 let packageFile: string;
 
@@ -38,12 +42,21 @@ describe("protocol7-core", () => {
     expect(info).toMatch(/^license = GPL-3\.0-only$/m);
   });
 
-  test("holds one executable, and five links to it", async () => {
+  test("holds one executable, and a hard link to it for every other name", async () => {
     const lines = (await bsdtar("-tvf", packageFile)).split("\n");
-    const rows = lines.filter((line) => NAMES.some((name) => line.includes(name)));
+    const rows = lines.filter((line) => NAMES.some((name) => line.includes(` ${name}`)));
     expect(rows).toHaveLength(NAMES.length);
     expect(rows.filter((line) => line.includes(" link to "))).toHaveLength(NAMES.length - 1);
     expect(rows.every((line) => /^[-h]rwxr-xr-x/.test(line))).toBe(true);
+  });
+
+  test("has systemd's commands in /usr/bin, which find their name by the link", async () => {
+    const lines = (await bsdtar("-tvf", packageFile)).split("\n");
+    for (const name of COMMANDS) {
+      expect(lines.filter((line) => line.includes(` usr/bin/${name} `))).toEqual([
+        expect.stringMatching(new RegExp(`^l.* usr/bin/${name} -> \\.\\./libexec/lainos/${name}$`)),
+      ]);
+    }
   });
 
   test("has nothing that is setuid or writable by others", async () => {

@@ -1,0 +1,12 @@
+# Made by scripts/completions.ts from the command's own tables; change those.
+complete -c systemd-inhibit -f -a '(__fish_complete_subcommand)'
+complete -c systemd-inhibit -s h -l help -d 'print this'
+complete -c systemd-inhibit -l version -d 'print the version'
+complete -c systemd-inhibit -l no-pager -d 'print to the terminal without a pager'
+complete -c systemd-inhibit -l no-legend -d 'print neither the header nor the count'
+complete -c systemd-inhibit -l no-ask-password -d 'fail where a password would be asked for'
+complete -c systemd-inhibit -l what -x -a 'shutdown sleep idle handle-power-key handle-suspend-key handle-hibernate-key handle-reboot-key handle-lid-switch' -d 'what is inhibited, joined by colons: shutdown, sleep, idle'
+complete -c systemd-inhibit -l who -x -d 'who inhibits it; the command if not given'
+complete -c systemd-inhibit -l why -x -d 'why'
+complete -c systemd-inhibit -l mode -x -a 'block block-weak delay' -d 'block (the default), block-weak or delay; with --list only'
+complete -c systemd-inhibit -l list -d 'list the inhibitors; what is done without a command'

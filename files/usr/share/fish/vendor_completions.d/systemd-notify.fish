@@ -1,0 +1,15 @@
+# Made by scripts/completions.ts from the command's own tables; change those.
+complete -c systemd-notify -f
+complete -c systemd-notify -s h -l help -d 'print this'
+complete -c systemd-notify -l version -d 'print the version'
+complete -c systemd-notify -l ready -d 'it has started, or has read its configuration again'
+complete -c systemd-notify -l reloading -d 'it reads its configuration again'
+complete -c systemd-notify -l stopping -d 'it is about to end'
+complete -c systemd-notify -l pid -a 'auto parent self' -d 'its main process: a number, auto, parent or self'
+complete -c systemd-notify -l uid -x -a '(getent passwd | cut -d: -f1)' -d 'say it in the name of this user'
+complete -c systemd-notify -l status -x -d 'what it is doing, for people'
+complete -c systemd-notify -l booted -d 'say nothing, and exit with 0 if systemd\'s /run/systemd/system'
+complete -c systemd-notify -l no-block -d 'do not wait until it has been handled'
+complete -c systemd-notify -l exec -d 'execute the command after the ; in place of this one'
+complete -c systemd-notify -l fd -x -d 'hand over this descriptor to be kept'
+complete -c systemd-notify -l fdname -x -d 'what the descriptors are to be kept as'

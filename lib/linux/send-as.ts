@@ -1,0 +1,91 @@
+/** One datagram in somebody's name, and the wait for an answer that is no message; see unix(7). */
+import { check, SystemError } from "./errors.ts";
+import { close, type Fd } from "./fd.ts";
+import { addressOf, lastErrno, libc, Memory } from "./libc.ts";
+import { type Credentials, connectDatagram } from "./socket.ts";
+
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const SCM_CREDENTIALS = 2;
+const MSG_NOSIGNAL = 0x4000;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
+const POLLIN = 1;
+const CMSG_HEADER = 16;
+const align = (length: number) => (length + 7) & ~7;
+
+/**
+ * Sends one datagram to the socket at `path` ("@name" for an abstract one), and waits while the
+ * receiver's queue is full.
+ *
+ * @param fds descriptors to pass; they stay the caller's
+ * @param credentials whose word it shall be; the kernel lets only root say what is not so, and
+ *   fills in our own if this is left out
+ * @throws {SystemError} EPERM for credentials that we may not use; ENOENT, ECONNREFUSED, EPROTOTYPE
+ *   or EACCES where nobody of that kind listens
+ */
+export function sendDatagram(
+  path: string,
+  data: Uint8Array,
+  fds: readonly Fd[] = [],
+  credentials?: Credentials,
+): void {
+  const control = new Memory(
+    Math.max(8, fds.length > 0 ? CMSG_HEADER + align(fds.length * 4) : 0) + CMSG_HEADER + 16,
+  );
+  let used = 0;
+  const header = (type: number, length: number) => {
+    control.setWord(used, CMSG_HEADER + length);
+    control.view.setInt32(used + 8, SOL_SOCKET, true);
+    control.view.setInt32(used + 12, type, true);
+    const at = used + CMSG_HEADER;
+    used += CMSG_HEADER + align(length);
+    return at;
+  };
+  if (fds.length > 0) {
+    const at = header(SCM_RIGHTS, fds.length * 4);
+    for (const [index, fd] of fds.entries()) control.view.setInt32(at + index * 4, fd, true);
+  }
+  if (credentials) {
+    const at = header(SCM_CREDENTIALS, 12);
+    control.view.setInt32(at, credentials.pid, true);
+    control.view.setUint32(at + 4, credentials.uid, true);
+    control.view.setUint32(at + 8, credentials.gid, true);
+  }
+  const vector = new Memory(16);
+  vector.setWord(0, data.length > 0 ? addressOf(data) : 0);
+  vector.setWord(8, data.length);
+  const message = new Memory(56);
+  message.setWord(16, vector.address);
+  message.setWord(24, 1);
+  message.setWord(32, used > 0 ? control.address : 0);
+  message.setWord(40, used);
+  const socket = connectDatagram(path);
+  try {
+    const flags = check(libc.fcntl(socket, F_GETFL, 0), "fcntl F_GETFL", path);
+    check(libc.fcntl(socket, F_SETFL, flags & ~O_NONBLOCK), "fcntl F_SETFL", path);
+    check(libc.sendmsg(socket, message.bytes, MSG_NOSIGNAL), "sendmsg", path);
+  } finally {
+    close(socket);
+  }
+}
+
+/**
+ * Waits until the other end of a pipe or socket is closed (or has something to read). It stops the
+ * whole process, so it is for commands that have nothing else to do.
+ *
+ * @param timeout in milliseconds, counted anew after a signal
+ * @returns false if the time is up
+ */
+export function waitForHangUp(fd: Fd, timeout: number): boolean {
+  const entry = new Memory(8);
+  entry.view.setInt32(0, fd, true);
+  entry.view.setInt16(4, POLLIN, true);
+  for (;;) {
+    const ready = libc.poll(entry.bytes, 1, timeout);
+    if (ready >= 0) return ready > 0;
+    const error = new SystemError("poll", lastErrno(), `descriptor ${fd}`);
+    if (error.code !== "EINTR") throw error;
+  }
+}

@@ -1,0 +1,154 @@
+/** systemd-inhibit: a command that runs with an inhibitor held; see systemd-inhibit(1). */
+import { type GetoptOption, getopt, restoreOpenFilesLimit, version } from "../cli/index.ts";
+import { close, processStatus, userById } from "../linux/index.ts";
+import { startAgent } from "./agent.ts";
+import { Login1Client } from "./client.ts";
+import { CommandError, saying } from "./errors.ts";
+import { INHIBIT_HELP } from "./help.ts";
+import { reporting } from "./main.ts";
+import { Output } from "./output.ts";
+import { cell } from "./table.ts";
+import { printList } from "./table-output.ts";
+
+export const INHIBIT_OPTIONS: readonly GetoptOption[] = [
+  { key: "help", long: "help", short: "h" },
+  { key: "version", long: "version" },
+  { key: "no-pager", long: "no-pager" },
+  { key: "no-legend", long: "no-legend" },
+  { key: "no-ask-password", long: "no-ask-password" },
+  { key: "what", long: "what", value: "required" },
+  { key: "who", long: "who", value: "required" },
+  { key: "why", long: "why", value: "required" },
+  { key: "mode", long: "mode", value: "required" },
+  { key: "list", long: "list" },
+];
+
+/**
+ * Runs the command.
+ *
+ * @returns the exit status: the command's own, and 1 for whatever goes wrong here
+ */
+export function systemdInhibit(args: readonly string[]): Promise<number> {
+  return reporting("systemd-inhibit", () => run(args));
+}
+
+interface Lock {
+  what: string;
+  who: string | undefined;
+  why: string;
+  mode: string | undefined;
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const lock: Lock = {
+    what: "idle:sleep:shutdown",
+    who: undefined,
+    why: "Unknown reason",
+    mode: undefined,
+  };
+  const flags = new Set<string>();
+  const command: string[] = [];
+  for (const item of getopt(INHIBIT_OPTIONS, args, "end-options")) {
+    if ("operand" in item) {
+      command.push(item.operand);
+    } else if (item.key === "help") {
+      process.stdout.write(INHIBIT_HELP);
+      return 0;
+    } else if (item.key === "version") {
+      process.stdout.write(`systemd-inhibit ${version}\n`);
+      return 0;
+    } else if (item.value !== undefined) {
+      lock[item.key as keyof Lock] = item.value;
+    } else {
+      flags.add(item.key);
+    }
+  }
+  if (flags.has("list") || command.length === 0) {
+    const output = new Output(!flags.has("no-pager"));
+    await list(output, lock.mode, !flags.has("no-legend"));
+    await output.flush();
+    return 0;
+  }
+  return hold(lock, command, !flags.has("no-ask-password"));
+}
+
+type Inhibitor = [what: string, who: string, why: string, mode: string, uid: number, pid: number];
+
+const compare = <Value>(a: Value, b: Value) => (a < b ? -1 : a > b ? 1 : 0);
+
+async function list(output: Output, mode: string | undefined, legend: boolean): Promise<void> {
+  const client = await Login1Client.open(false);
+  try {
+    const listed = client.manager("ListInhibitors");
+    const [all] = await saying("Could not get active inhibitors", listed);
+    const rows = (all as Inhibitor[])
+      .filter((inhibitor) => mode === undefined || inhibitor[3] === mode)
+      .sort(
+        (a, b) =>
+          compare(a[4], b[4]) || compare(a[1], b[1]) || compare(a[0], b[0]) || compare(a[2], b[2]),
+      )
+      .map(([what, who, why, kind, uid, pid]) => [
+        ...[cell(who), cell(uid), cell(userById(uid)?.name ?? uid), cell(pid)],
+        ...[cell(processStatus(pid)?.command ?? "n/a"), cell(what), cell(why), cell(kind)],
+      ]);
+    const columns = ["who", "uid", "user", "pid", "comm", "what", "why", "mode"];
+    printList(output, { columns, numeric: 0, rows }, "inhibitors", { legend, json: undefined });
+  } finally {
+    client.close();
+  }
+}
+
+/** Takes the inhibitor, runs the command to its end, and lets go. */
+async function hold(lock: Lock, command: string[], askPassword: boolean): Promise<number> {
+  const [name = ""] = command;
+  const client = await Login1Client.open(askPassword);
+  try {
+    const { what, who = command.join(" "), why, mode = "block" } = lock;
+    const endAgent = askPassword ? await startAgent() : async () => {};
+    let fd: number;
+    try {
+      const taken = client.manager("Inhibit", "ssss", [what, who, why, mode]);
+      [fd] = (await saying("Failed to inhibit", taken)) as [number];
+    } finally {
+      await endAgent();
+    }
+    // The kernel closes it too, with the inhibitor, if this process is killed.
+    try {
+      return await runCommand(name, command);
+    } finally {
+      close(fd);
+    }
+  } finally {
+    client.close();
+  }
+}
+
+/**
+ * Runs a command that ends when this process does, since it counts on an inhibitor that nobody
+ * would hold any more. setpriv(1) sets that; see PR_SET_PDEATHSIG in prctl(2).
+ */
+async function runCommand(name: string, command: string[]): Promise<number> {
+  if (!Bun.which(name)) {
+    process.stderr.write(`Failed to execute ${name}: No such file or directory\n`);
+    return 1;
+  }
+  restoreOpenFilesLimit();
+  // Ctrl-C goes to the command as well, which decides what to make of it.
+  const ignore = () => {};
+  process.on("SIGINT", ignore);
+  try {
+    const child = Bun.spawn(["setpriv", "--pdeathsig", "TERM", "--", ...command], {
+      stdio: ["inherit", "inherit", "inherit"],
+    });
+    const code = await child.exited;
+    if (child.signalCode !== null) {
+      throw new CommandError(
+        `${name} terminated by signal ${String(child.signalCode).replace(/^SIG/, "")}.`,
+      );
+    }
+    if (code !== 0) process.stderr.write(`${name} failed with exit status ${code}.\n`);
+    return code;
+  } finally {
+    process.off("SIGINT", ignore);
+  }
+}

@@ -1,0 +1,55 @@
+/** loginctl: its whole run, from the command line to the exit status. */
+import { OptionError, version } from "../cli/index.ts";
+import { Login1Client } from "./client.ts";
+import { CommandError } from "./errors.ts";
+import { LOGINCTL_HELP } from "./help.ts";
+import { parseOptions } from "./options.ts";
+import { Output } from "./output.ts";
+import { VERBS } from "./verbs.ts";
+
+/**
+ * Runs the command.
+ *
+ * @returns the exit status: 1 for whatever goes wrong, also a wrong command line, as systemd's
+ */
+export function loginctl(args: readonly string[]): Promise<number> {
+  return reporting("loginctl", () => run(args));
+}
+
+/** Writes what ended a command early in one line; everything else is a fault of ours and thrown. */
+export async function reporting(name: string, work: () => Promise<number>): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof OptionError) process.stderr.write(`${name}: ${error.message}\n`);
+    else if (error instanceof CommandError) process.stderr.write(`${error.message}\n`);
+    else throw error;
+    return 1;
+  }
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const request = parseOptions(args);
+  if (request.kind === "print") {
+    const { what } = request;
+    if (what === "help") process.stdout.write(LOGINCTL_HELP);
+    else if (what === "version") process.stdout.write(`loginctl ${version}\n`);
+    else process.stdout.write(`${what.join("\n")}\n`);
+    return 0;
+  }
+  const { options } = request;
+  const verb = Object.hasOwn(VERBS, request.verb) ? VERBS[request.verb] : undefined;
+  if (!verb) throw new CommandError(`Unknown command verb ${request.verb}.`);
+  if (request.args.length < verb.least) throw new CommandError("Too few arguments.");
+  if (request.args.length > verb.most) throw new CommandError("Too many arguments.");
+  const output = new Output(options.pager);
+  const client = await Login1Client.open(options.askPassword);
+  try {
+    await verb.run({ client, output, options }, request.args);
+  } finally {
+    client.close();
+    // What was found before something failed is worth seeing too.
+    await output.flush();
+  }
+  return 0;
+}

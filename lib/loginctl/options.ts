@@ -1,0 +1,180 @@
+/** loginctl's options; see loginctl(1). */
+import { type GetoptOption, getopt } from "../cli/index.ts";
+import { CommandError } from "./errors.ts";
+import { parseSignal, SIGNALS } from "./signals.ts";
+import type { JsonMode } from "./table.ts";
+
+/** Completion for the shells comes from this table too: scripts/completions.ts. */
+export const OPTIONS: readonly GetoptOption[] = [
+  { key: "help", long: "help", short: "h" },
+  { key: "version", long: "version" },
+  { key: "property", long: "property", short: "p", value: "required" },
+  { key: "value-of", short: "P", value: "required" },
+  { key: "all", long: "all", short: "a" },
+  { key: "value", long: "value" },
+  { key: "full", long: "full", short: "l" },
+  { key: "no-pager", long: "no-pager" },
+  { key: "no-legend", long: "no-legend" },
+  { key: "kill-whom", long: "kill-whom", value: "required" },
+  { key: "kill-whom", long: "kill-who", value: "required" },
+  { key: "signal", long: "signal", short: "s", value: "required" },
+  { key: "host", long: "host", short: "H", value: "required" },
+  { key: "machine", long: "machine", short: "M", value: "required" },
+  { key: "no-ask-password", long: "no-ask-password" },
+  { key: "lines", long: "lines", short: "n", value: "required" },
+  { key: "output", long: "output", short: "o", value: "required" },
+  { key: "json", long: "json", value: "required" },
+  { key: "json-here", short: "j" },
+];
+
+/** The journal's output modes, in the order in which systemd names them. */
+export const OUTPUT_MODES = [
+  ...["short", "short-full", "short-iso", "short-iso-precise", "short-precise"],
+  ...["short-monotonic", "short-delta", "short-unix", "verbose", "export"],
+  ...["json", "json-pretty", "json-sse", "json-seq", "cat", "with-unit"],
+];
+
+export const JSON_MODES = ["pretty", "short", "off"];
+
+export interface Options {
+  properties: string[] | undefined;
+  all: boolean;
+  valueOnly: boolean;
+  full: boolean;
+  pager: boolean;
+  legend: boolean;
+  whom: string;
+  signal: number;
+  askPassword: boolean;
+  /** By --output: the list that systemd 252 makes into JSON. */
+  oldJson: JsonMode | undefined;
+  /** By --json and -j: the list of newer ones. */
+  json: JsonMode | undefined;
+}
+
+/** What the command line asks for: a verb with its arguments, or a text to print and no more. */
+export type Request =
+  | { kind: "print"; what: "help" | "version" | readonly string[] }
+  | { kind: "verb"; verb: string; args: string[]; options: Options };
+
+const JSON_OUTPUT: Readonly<Record<string, JsonMode>> = {
+  json: "short",
+  "json-pretty": "pretty",
+  "json-sse": "sse",
+  "json-seq": "seq",
+};
+
+/**
+ * Reads the command line, in the order in which it is written.
+ *
+ * @throws {OptionError} if an option is none of ours
+ * @throws {CommandError} if a value is wrong
+ */
+export function parseOptions(args: readonly string[]): Request {
+  const words: string[] = [];
+  const options: Options = {
+    properties: undefined,
+    all: false,
+    valueOnly: false,
+    full: false,
+    pager: true,
+    legend: true,
+    whom: "all",
+    signal: 15,
+    askPassword: true,
+    oldJson: undefined,
+    json: undefined,
+  };
+  for (const item of getopt(OPTIONS, args)) {
+    if ("operand" in item) {
+      words.push(item.operand);
+      continue;
+    }
+    const value = item.value ?? "";
+    switch (item.key) {
+      case "help":
+      case "version":
+        return { kind: "print", what: item.key };
+      case "property":
+      case "value-of":
+        options.properties = [...(options.properties ?? []), value];
+        // Who asks for one by name sees it even if it is empty.
+        options.all = true;
+        if (item.key === "value-of") options.valueOnly = true;
+        break;
+      case "all":
+        options.all = true;
+        break;
+      case "value":
+        options.valueOnly = true;
+        break;
+      case "full":
+        options.full = true;
+        break;
+      case "no-pager":
+        options.pager = false;
+        break;
+      case "no-legend":
+        options.legend = false;
+        break;
+      case "no-ask-password":
+        options.askPassword = false;
+        break;
+      case "kill-whom":
+        options.whom = value;
+        break;
+      case "signal": {
+        if (value === "help") return { kind: "print", what: ["0", ...SIGNALS.values()] };
+        if (value === "list") return { kind: "print", what: signalTable() };
+        const signal = parseSignal(value);
+        if (signal === undefined) {
+          throw new CommandError(`Failed to parse signal string "${value}".`);
+        }
+        options.signal = signal;
+        break;
+      }
+      case "lines":
+        // There is no journal, so nothing is done with it; a wrong one is wrong even so.
+        if (!/^\+?\d+$/.test(value) || Number(value) > 0xffffffff) {
+          throw new CommandError(`Failed to parse lines '${value}'`);
+        }
+        break;
+      case "output":
+        if (value === "help") return { kind: "print", what: OUTPUT_MODES };
+        if (!OUTPUT_MODES.includes(value)) throw new CommandError(`Unknown output '${value}'.`);
+        options.oldJson = JSON_OUTPUT[value];
+        if (options.oldJson) options.legend = false;
+        break;
+      case "json":
+        if (value === "help") return { kind: "print", what: JSON_MODES };
+        if (!JSON_MODES.includes(value)) {
+          throw new CommandError(
+            `Unknown JSON output mode '${value}': it is ${JSON_MODES.join(", ")}`,
+          );
+        }
+        options.json = value === "off" ? undefined : (value as JsonMode);
+        break;
+      case "json-here":
+        options.json = process.stdout.isTTY ? "pretty" : "short";
+        break;
+      case "host":
+        throw new CommandError(
+          `--host=${value}: other hosts are not asked from here: run ssh ${value} loginctl`,
+        );
+      case "machine":
+        // The name that systemd has for the machine itself.
+        if (value === ".host") break;
+        throw new CommandError(
+          `--machine=${value}: there is no machine manager, so no container can be asked: run loginctl inside of it`,
+        );
+    }
+  }
+  const [verb = "list-sessions", ...rest] = words;
+  if (verb === "help") return { kind: "print", what: "help" };
+  return { kind: "verb", verb, args: rest, options };
+}
+
+const signalTable = () => [
+  "SIGNAL NAME",
+  ...[...SIGNALS].map(([number, name]) => `${String(number).padEnd(6)} SIG${name}`),
+];

@@ -1,0 +1,139 @@
+/** What a command prints: gathered, and handed to a pager where a person reads it. */
+import { readFileSync } from "node:fs";
+import { CommandError } from "./errors.ts";
+
+const GREY = "\x1b[38;5;245m";
+const UNDERLINED = "\x1b[4m";
+const PLAIN = "\x1b[0m";
+
+/** yes, on, 1 and so on, as systemd reads a boolean; undefined for what is none. */
+function parseBoolean(text: string | undefined): boolean | undefined {
+  if (/^(1|yes|y|true|t|on)$/i.test(text ?? "")) return true;
+  if (/^(0|no|n|false|f|off)$/i.test(text ?? "")) return false;
+  return undefined;
+}
+
+/** Does our user differ from the one who logged in here (sudo, su)? Then a pager is a way to root. */
+function isElevated(): boolean {
+  const owner = /\/user-(\d+)\.slice/.exec(readFileSync("/proc/self/cgroup", "utf8"))?.[1];
+  return Number(owner ?? -1) !== process.geteuid?.();
+}
+
+export class Output {
+  readonly #parts: string[] = [];
+  readonly #terminal = process.stdout.isTTY === true;
+  /** Whether what is written goes through a pager, which scrolls and needs no shortening. */
+  readonly #paged: boolean;
+  readonly #coloured: boolean;
+
+  /** @param pager false for --no-pager */
+  constructor(pager: boolean) {
+    const { TERM, NO_COLOR, SYSTEMD_COLORS } = process.env;
+    const dumb = TERM === undefined || TERM === "dumb";
+    this.#paged = pager && this.#terminal && !dumb && pagers().length > 0;
+    const chosen =
+      SYSTEMD_COLORS === undefined || SYSTEMD_COLORS === "" ? undefined : SYSTEMD_COLORS;
+    this.#coloured =
+      chosen === undefined
+        ? this.#terminal && !dumb && !NO_COLOR
+        : (parseBoolean(chosen) ?? /^(auto-)?(16|256|24bit)$/.test(chosen));
+  }
+
+  /** How wide a line may be, in characters; undefined where it may have any width. */
+  get width(): number | undefined {
+    if (!this.#terminal || this.#paged) return undefined;
+    const chosen = Number(process.env.COLUMNS);
+    return chosen > 0 ? chosen : process.stdout.columns || 80;
+  }
+
+  line(text = ""): void {
+    this.#parts.push(`${text}\n`);
+  }
+
+  write(text: string): void {
+    this.#parts.push(text);
+  }
+
+  /** The text in grey, for what is there but not the point. */
+  grey = (text: string) => (this.#coloured ? `${GREY}${text}${PLAIN}` : text);
+  underlined = (text: string) => (this.#coloured ? `${UNDERLINED}${text}${PLAIN}` : text);
+
+  /**
+   * Writes out what was gathered, and waits until the pager, if any, is left.
+   * A reader that went away (`| head`) is no error.
+   */
+  async flush(): Promise<void> {
+    const text = this.#parts.splice(0).join("");
+    if (text === "") return;
+    if (this.#paged) {
+      for (const command of pagers()) if (await page(command, text)) return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.once("error", reject);
+      process.stdout.write(text, () => resolve());
+    }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw new CommandError(`Failed to write: ${error.message}`);
+    });
+  }
+}
+
+/**
+ * The pagers to try, by $SYSTEMD_PAGER, $PAGER and $SYSTEMD_PAGERSECURE. With rights that the
+ * person at the terminal does not have, only less is used, which can be told to run nothing.
+ */
+function pagers(): string[][] {
+  const { SYSTEMD_PAGER, PAGER, SYSTEMD_PAGERSECURE } = process.env;
+  const secure = parseBoolean(SYSTEMD_PAGERSECURE);
+  const chosen = SYSTEMD_PAGER ?? PAGER;
+  if (chosen !== undefined) {
+    const words = chosen.split(/\s+/).filter((word) => word !== "");
+    // An empty one, and cat, mean that no pager is wanted, whoever says so.
+    if (words.length === 0 || (words.length === 1 && words[0] === "cat")) return [];
+    if (secure !== undefined || !isElevated()) return [words];
+  }
+  return (secure ?? isElevated()) ? [["less"]] : [["less"], ["more"]];
+}
+
+/** Shows the text by a pager; false if there is no such program. */
+async function page(command: string[], text: string): Promise<boolean> {
+  const program = Bun.which(command[0] ?? "");
+  if (!program) return false;
+  const { SYSTEMD_LESS, SYSTEMD_LESSCHARSET, SYSTEMD_PAGERSECURE } = process.env;
+  const secure = parseBoolean(SYSTEMD_PAGERSECURE) ?? isElevated();
+  const child = Bun.spawn([program, ...command.slice(1)], {
+    env: {
+      ...process.env,
+      LESS: SYSTEMD_LESS ?? "FRSXMK",
+      LESSCHARSET: SYSTEMD_LESSCHARSET ?? "utf-8",
+      ...(secure ? { LESSSECURE: "1" } : {}),
+    },
+    stdin: "pipe",
+    stdout: "inherit",
+    stderr: "inherit",
+  });
+  // Ctrl-C is for the pager, which may only stop a search by it.
+  const ignore = () => {};
+  process.on("SIGINT", ignore);
+  try {
+    child.stdin.write(text);
+    await child.stdin.end();
+  } catch (error) {
+    // It was left before it had read everything.
+    if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
+  } finally {
+    await child.exited;
+    process.off("SIGINT", ignore);
+  }
+  return true;
+}
+
+/** The text cut to a width, with an ellipsis for what `percent` of it is in front of. */
+export function shorten(text: string, width: number | undefined, percent: number): string {
+  const characters = [...text];
+  if (width === undefined || characters.length <= width) return text;
+  const room = Math.max(width, 10) - 1;
+  if (characters.length <= room + 1) return text;
+  const front = Math.floor((room * percent) / 100);
+  const back = room - front;
+  return `${characters.slice(0, front).join("")}…${back > 0 ? characters.slice(-back).join("") : ""}`;
+}

@@ -1,0 +1,77 @@
+/** Tables for people, and the same rows as JSON for programs. */
+
+/** A cell: what is shown and what JSON has may differ. */
+export interface Cell {
+  text: string;
+  json: unknown;
+}
+
+/** A cell that is the same to both. */
+export const cell = (value: string | number): Cell => ({ text: String(value), json: value });
+export const yesNo = (value: boolean): Cell => ({ text: value ? "yes" : "no", json: value });
+
+export interface Table {
+  /** Names of the columns, in lower case as JSON has them. */
+  columns: string[];
+  /** How many columns from the left hold numbers, and are aligned to the right. */
+  numeric: number;
+  rows: Cell[][];
+}
+
+/** The width of a text in a terminal; wide characters count twice. */
+const widthOf = (text: string) => Bun.stringWidth(text);
+
+/**
+ * Lines of a table, the header among them if wanted. Columns are as wide as their widest cell, and
+ * a space apart; nothing follows the last one.
+ */
+export function tableLines(table: Table, header: boolean): string[] {
+  const titles = table.columns.map((name) => name.toUpperCase());
+  const lines = [...(header ? [titles] : []), ...table.rows.map((row) => row.map((c) => c.text))];
+  const widths = titles.map((_, at) => Math.max(...lines.map((line) => widthOf(line[at] ?? ""))));
+  return lines.map((line) =>
+    line
+      .map((text, at) => {
+        const space = " ".repeat((widths[at] ?? 0) - widthOf(text));
+        if (at < table.numeric) return space + text;
+        return at === line.length - 1 ? text : text + space;
+      })
+      .join(" "),
+  );
+}
+
+/** The rows as objects, for JSON. */
+export const tableObjects = (table: Table) =>
+  table.rows.map((row) =>
+    Object.fromEntries(table.columns.map((name, at) => [name, row[at]?.json])),
+  );
+
+/** How JSON is written; `seq` is RFC 7464, `sse` a server-sent event. */
+export type JsonMode = "short" | "pretty" | "seq" | "sse";
+
+/** The text of a value as JSON, with its last newline. */
+export function formatJson(value: unknown, mode: JsonMode): string {
+  switch (mode) {
+    case "pretty":
+      return `${pretty(value, "")}\n`;
+    case "short":
+      return `${JSON.stringify(value)}\n`;
+    case "seq":
+      return `\x1e${JSON.stringify(value)}\n`;
+    case "sse":
+      return `data: ${JSON.stringify(value)}\n\n`;
+  }
+}
+
+/** Indented by tabs, with a space on both sides of the colon, as systemd's commands have it. */
+function pretty(value: unknown, indent: string): string {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  const inner = `${indent}\t`;
+  const list = Array.isArray(value);
+  const items = list
+    ? value.map((item) => pretty(item, inner))
+    : Object.entries(value).map(([key, item]) => `${JSON.stringify(key)} : ${pretty(item, inner)}`);
+  const [open, end] = list ? ["[", "]"] : ["{", "}"];
+  if (items.length === 0) return `${open}${end}`;
+  return `${open}\n${items.map((item) => inner + item).join(",\n")}\n${indent}${end}`;
+}

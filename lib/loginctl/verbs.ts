@@ -1,0 +1,326 @@
+/** loginctl's verbs; see loginctl(1). */
+import { BusError } from "../dbus/index.ts";
+import { now, userById, userByName } from "../linux/index.ts";
+import { startAgent } from "./agent.ts";
+import { type Login1Client, ROOT } from "./client.ts";
+import { CommandError, reasonOf, saying } from "./errors.ts";
+import type { Options } from "./options.ts";
+import type { Output } from "./output.ts";
+import { propertyLines } from "./properties.ts";
+import { seatStatus, sessionStatus, userStatus } from "./status.ts";
+import { type Cell, cell, type Table, yesNo } from "./table.ts";
+import { printList } from "./table-output.ts";
+import { formatRelative } from "./time.ts";
+
+/** What a verb works with. */
+export interface VerbContext {
+  client: Login1Client;
+  output: Output;
+  options: Options;
+}
+
+type Run = (context: VerbContext, args: string[]) => Promise<void>;
+
+export interface Verb {
+  /** What its arguments are: of these the shells complete. */
+  takes: "session" | "user" | "seat" | "nothing" | "seat and devices";
+  least: number;
+  most: number;
+  run: Run;
+}
+
+const MANY = Number.POSITIVE_INFINITY;
+
+/**
+ * How a list is written: as text and by --output as systemd 252 does, by --json as newer ones do.
+ * docs/commands.md says why.
+ */
+const listOptions = ({ options }: VerbContext) => ({
+  legend: options.legend,
+  json: options.json ?? options.oldJson,
+  full: options.full,
+});
+
+const cellOrNull = (text: string): Cell => ({ text, json: text === "" ? null : text });
+
+const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+
+/** As ListSessionsEx gives a session. */
+type ListedSession = [
+  id: string,
+  uid: number,
+  user: string,
+  seat: string,
+  leader: number,
+  kind: string,
+  tty: string,
+  idle: boolean,
+  since: bigint,
+  path: string,
+];
+
+async function listSessions(context: VerbContext): Promise<void> {
+  const { client, output, options } = context;
+  const [all] = await saying("Failed to list sessions", client.manager("ListSessionsEx"));
+  const sessions = (all as ListedSession[]).sort(([a], [b]) => byText(a, b));
+  const table: Table = options.json
+    ? {
+        columns: ["session", "uid", "user", "seat", "leader", "class", "tty", "idle", "since"],
+        numeric: 2,
+        rows: sessions.map(([id, uid, user, seat, leader, kind, tty, idle, since]) => [
+          ...[cell(id), cell(uid), cell(user), cellOrNull(seat), cell(leader), cell(kind)],
+          ...[cellOrNull(tty), yesNo(idle)],
+          idle
+            ? { text: formatRelative(since, now().monotonic), json: Number(since) }
+            : cellOrNull(""),
+        ]),
+      }
+    : {
+        columns: ["session", "uid", "user", "seat", "tty"],
+        numeric: 2,
+        rows: sessions.map(([id, uid, user, seat, , , tty]) => [
+          ...[cell(id), cell(uid), cell(user), cell(seat), cell(tty)],
+        ]),
+      };
+  printList(output, table, "sessions", listOptions(context));
+}
+
+async function listUsers(context: VerbContext): Promise<void> {
+  const { client, output, options } = context;
+  const [all] = await saying("Failed to list users", client.manager("ListUsers"));
+  const users = (all as [number, string, string][]).sort(([a], [b]) => a - b);
+  const rows: Cell[][] = [];
+  for (const [uid, name, path] of users) {
+    try {
+      const { Linger, State } = await client.properties(path);
+      const row = [cell(uid), cell(name), yesNo(Linger?.value === true)];
+      rows.push(options.json ? [...row, cell(String(State?.value))] : row);
+    } catch (error) {
+      // Who logged out since the list was made is not listed.
+      if (error instanceof BusError && error.errorName.endsWith(".UnknownObject")) continue;
+      process.stderr.write(`Failed to get properties of user ${name}: ${reasonOf(error)}\n`);
+    }
+  }
+  const columns = ["uid", "user", "linger", ...(options.json ? ["state"] : [])];
+  printList(output, { columns, numeric: 1, rows }, "users", listOptions(context));
+}
+
+async function listSeats(context: VerbContext): Promise<void> {
+  const { client, output } = context;
+  const [all] = await saying("Failed to list seats", client.manager("ListSeats"));
+  const names = (all as [string, string][]).map(([name]) => name).sort(byText);
+  const table = { columns: ["seat"], numeric: 0, rows: names.map((name) => [cell(name)]) };
+  printList(output, table, "seats", listOptions(context));
+}
+
+/**
+ * The uid of a user that is named by name or number, who must be one that the system knows.
+ *
+ * @throws {CommandError} with the text for ESRCH, which is what systemd's command says
+ */
+function uidOf(user: string): number {
+  const found = /^\d{1,10}$/.test(user) ? userById(Number(user)) : userByName(user);
+  if (!found) throw new CommandError(`Failed to look up user ${user}: No such process`);
+  return found.uid;
+}
+
+interface Shown {
+  /** Finds the object of an argument. */
+  path(client: Login1Client, argument: string): Promise<string>;
+  /** What is meant without one. */
+  own: string;
+  status: typeof sessionStatus;
+}
+
+const pathFrom =
+  (what: string, member: string) =>
+  async (client: Login1Client, id: string): Promise<string> => {
+    const [path] = await saying(what, client.manager(member, "s", [id]));
+    return String(path);
+  };
+
+const SESSION: Shown = {
+  path: pathFrom("Failed to get session path", "GetSession"),
+  own: `${ROOT}/session/auto`,
+  status: sessionStatus,
+};
+const USER: Shown = {
+  path: async (client, user) => {
+    const found = client.manager("GetUser", "u", [uidOf(user)]);
+    return String((await saying("Failed to get user", found))[0]);
+  },
+  own: `${ROOT}/user/self`,
+  status: userStatus,
+};
+const SEAT: Shown = {
+  path: pathFrom("Failed to get seat", "GetSeat"),
+  own: `${ROOT}/seat/auto`,
+  status: seatStatus,
+};
+
+/** Shows each object, an empty line between two. */
+async function showEach(
+  { client, output }: VerbContext,
+  { path }: Shown,
+  args: readonly string[],
+  show: (path: string) => Promise<void>,
+): Promise<void> {
+  for (const [at, argument] of args.entries()) {
+    const found = await path(client, argument);
+    if (at > 0) output.line();
+    await show(found);
+  }
+}
+
+const statusVerb =
+  (shown: Shown): Run =>
+  async (context, args) => {
+    const status = (path: string) => shown.status({ ...context, full: context.options.full }, path);
+    if (args.length === 0) return status(shown.own);
+    await showEach(context, shown, args, status);
+  };
+
+const showVerb =
+  (shown: Shown): Run =>
+  async (context, args) => {
+    const { client, output, options } = context;
+    const show = async (path: string) => {
+      const properties = await saying("Could not get properties", client.properties(path));
+      const { properties: names, all: empty, valueOnly } = options;
+      for (const line of propertyLines(properties, { names, empty, valueOnly })) output.line(line);
+    };
+    // Without an argument it is the manager that is shown.
+    if (args.length === 0) return show(ROOT);
+    await showEach(context, shown, args, show);
+  };
+
+/** Runs a verb that changes something, with somebody there to ask for the password. */
+async function withAgent({ options }: VerbContext, work: () => Promise<void>): Promise<void> {
+  if (!options.askPassword) return work();
+  const endAgent = await startAgent();
+  try {
+    await work();
+  } finally {
+    await endAgent();
+  }
+}
+
+/** A verb that calls one method of the manager for each argument. */
+const callEach =
+  (
+    what: string,
+    member: string,
+    signature: string,
+    body: (argument: string, options: Options) => unknown[],
+  ): Run =>
+  (context, args) =>
+    withAgent(context, async () => {
+      for (const argument of args) {
+        const words = body(argument, context.options);
+        await saying(what, context.client.manager(member, signature, words));
+      }
+    });
+
+/** A verb on sessions that means the caller's own without an argument. */
+const sessionVerb =
+  (member: string): Run =>
+  (context, args) =>
+    withAgent(context, async () => {
+      const { client } = context;
+      const calls =
+        args.length === 0
+          ? [() => client.on(SESSION.own, "org.freedesktop.login1.Session", member)]
+          : args.map((id) => () => client.manager(`${member}Session`, "s", [id]));
+      for (const call of calls) await saying("Failed to issue method call", call());
+    });
+
+/** A verb that calls one method without arguments. */
+const callOnce =
+  (what: string, member: string, signature = "", body: unknown[] = []): Run =>
+  (context) =>
+    withAgent(context, async () => {
+      await saying(what, context.client.manager(member, signature, body));
+    });
+
+/** The caller's own uid, as SetUserLinger takes it. */
+const MYSELF = 0xffffffff;
+
+const linger =
+  (on: boolean): Run =>
+  (context, args) =>
+    withAgent(context, async () => {
+      const uids = args.length === 0 ? [MYSELF] : args.map(uidOf);
+      for (const uid of uids) {
+        const call = context.client.manager("SetUserLinger", "ubb", [uid, on, true]);
+        await saying("Could not enable linger", call);
+      }
+    });
+
+const attach: Run = (context, [seat = "", ...devices]) =>
+  withAgent(context, async () => {
+    for (const device of devices) {
+      const call = context.client.manager("AttachDevice", "ssb", [seat, device, true]);
+      await saying("Could not attach device", call);
+    }
+  });
+
+const verb = (takes: Verb["takes"], least: number, most: number, run: Run): Verb => ({
+  takes,
+  least,
+  most,
+  run,
+});
+
+/** All verbs, in the order of loginctl(1). */
+export const VERBS: Readonly<Record<string, Verb>> = {
+  "list-sessions": verb("nothing", 0, 0, listSessions),
+  "session-status": verb("session", 0, MANY, statusVerb(SESSION)),
+  "show-session": verb("session", 0, MANY, showVerb(SESSION)),
+  activate: verb("session", 0, 1, sessionVerb("Activate")),
+  "lock-session": verb("session", 0, MANY, sessionVerb("Lock")),
+  "unlock-session": verb("session", 0, MANY, sessionVerb("Unlock")),
+  "lock-sessions": verb("nothing", 0, 0, callOnce("Could not lock sessions", "LockSessions")),
+  "unlock-sessions": verb("nothing", 0, 0, callOnce("Could not lock sessions", "UnlockSessions")),
+  "terminate-session": verb("session", 1, MANY, sessionVerb("Terminate")),
+  "kill-session": verb(
+    "session",
+    1,
+    MANY,
+    callEach("Could not kill session", "KillSession", "ssi", (id, { whom, signal }) => [
+      ...[id, whom, signal],
+    ]),
+  ),
+  "list-users": verb("nothing", 0, 0, listUsers),
+  "user-status": verb("user", 0, MANY, statusVerb(USER)),
+  "show-user": verb("user", 0, MANY, showVerb(USER)),
+  "enable-linger": verb("user", 0, MANY, linger(true)),
+  "disable-linger": verb("user", 0, MANY, linger(false)),
+  "terminate-user": verb(
+    "user",
+    1,
+    MANY,
+    callEach("Could not terminate user", "TerminateUser", "u", (user) => [uidOf(user)]),
+  ),
+  "kill-user": verb(
+    "user",
+    1,
+    MANY,
+    callEach("Could not kill user", "KillUser", "ui", (user, { signal }) => [uidOf(user), signal]),
+  ),
+  "list-seats": verb("nothing", 0, 0, listSeats),
+  "seat-status": verb("seat", 0, MANY, statusVerb(SEAT)),
+  "show-seat": verb("seat", 0, MANY, showVerb(SEAT)),
+  attach: verb("seat and devices", 2, MANY, attach),
+  "flush-devices": verb(
+    "nothing",
+    0,
+    0,
+    callOnce("Could not flush devices", "FlushDevices", "b", [true]),
+  ),
+  "terminate-seat": verb(
+    "seat",
+    1,
+    MANY,
+    callEach("Could not terminate seat", "TerminateSeat", "s", (name) => [name]),
+  ),
+};

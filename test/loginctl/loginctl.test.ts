@@ -1,0 +1,470 @@
+/** loginctl beside systemd's: the same words, the same bytes out, the same exit status. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { BusError, type Connection } from "../../lib/dbus/index.ts";
+import { VERBS } from "../../lib/loginctl/verbs.ts";
+import { createSession, World } from "../login1/world.ts";
+import { ours, steady, theirs } from "./both.ts";
+import { StandIn } from "./stand-in.ts";
+
+// Each test runs many short commands, which takes its time on a busy machine.
+setDefaultTimeout(60_000);
+
+const NOBODY = 65534;
+const DAEMON = 1;
+
+let world: World;
+let bus: Connection;
+/** A graphical session of nobody on seat0, with processes in cgroups of its own. */
+let first: string;
+/** A remote one of daemon on a terminal. */
+let second: string;
+
+beforeAll(async () => {
+  world = await World.create();
+  bus = await world.connect();
+  const [one, two] = [await world.leader(), await world.leader()];
+  first = (
+    await createSession(bus, {
+      ...{ uid: NOBODY, leader: one.pid, seat: "seat0", service: "greetd", desktop: "sway" },
+    })
+  ).id;
+  second = (
+    await createSession(bus, {
+      ...{ uid: DAEMON, leader: two.pid, type: "tty", tty: "pts/3", service: "sshd" },
+      ...{ remote: true, remoteHost: "example.org", remoteUser: "bob" },
+    })
+  ).id;
+  await fillScope();
+  fillUdev();
+});
+afterAll(async () => {
+  bus?.close();
+  await world?.end();
+});
+
+/** Processes in cgroups within the first session's scope, one with a long command line. */
+async function fillScope(): Promise<void> {
+  const scope = `/user.slice/user-${NOBODY}.slice/session-${first}.scope`;
+  for (const [cgroup, word] of [
+    ["", "x".repeat(200)],
+    ["/app.slice/b.scope", "y"],
+    ["/aa", "z"],
+  ]) {
+    mkdirSync(`${world.root}/sys/fs/cgroup${scope}${cgroup}`, { recursive: true });
+    const child = Bun.spawn(
+      world.inside(["sh", "-c", "echo up; exec sleep infinity", word ?? ""], {
+        cgroup: `${scope}${cgroup}`,
+      }),
+      { stdin: "ignore", stdout: "pipe", stderr: "inherit" },
+    );
+    await child.stdout.getReader().read();
+  }
+}
+
+/** udev's database as it is where udev runs, with devices that every kernel has. */
+function fillUdev(): void {
+  const folder = `${world.root}/run/udev`;
+  for (const name of ["tags/seat", "tags/master-of-seat", "tags/seat1", "data"]) {
+    mkdirSync(`${folder}/${name}`, { recursive: true });
+  }
+  const device = (id: string, tags: string[], more = "") => {
+    for (const tag of tags) writeFileSync(`${folder}/tags/${tag}/${id}`, "");
+    const lines = tags.flatMap((tag) => [`G:${tag}`, `Q:${tag}`]).join("\n");
+    writeFileSync(`${folder}/data/${id}`, `I:1\n${more}${lines}\nV:1\n`);
+  };
+  device("c1:3", ["seat", "master-of-seat"]);
+  device("c1:5", ["seat"], "E:ID_SEAT=seat0\n");
+  device("c1:7", ["seat", "seat1"], "E:ID_SEAT=seat1\n");
+  device("c5:0", ["seat"]);
+  device("n1", ["seat"]);
+  device("+cpu:cpu0", ["seat"]);
+  device("+cpu:cpu9999", ["seat"]);
+}
+
+/** What both commands make of the same words, in the world. */
+async function both(words: string[], options: { user?: number; cgroup?: string } = {}) {
+  const own = await world.run([...ours("loginctl"), ...words], options);
+  const systemds = await world.run([...theirs("loginctl"), ...words], options);
+  return { own: steady(own), systemds: steady(systemds) };
+}
+
+/** Expects the same outcome, and returns it. */
+async function same(words: string[], options: { user?: number; cgroup?: string } = {}) {
+  const { own, systemds } = await both(words, options);
+  expect({ words, ...own }).toEqual({ words, ...systemds });
+  return own;
+}
+
+describe("what is listed and shown", () => {
+  test("lists have the same columns, order, legend and JSON", async () => {
+    const listed = await same([]);
+    expect(listed.stdout).toContain("2 sessions listed.");
+    for (const verb of ["list-sessions", "list-users", "list-seats"]) {
+      await same([verb]);
+      await same([verb, "--no-legend"]);
+      for (const mode of ["json", "json-pretty", "json-seq", "json-sse", "cat"]) {
+        await same([verb, "-o", mode]);
+      }
+    }
+  });
+
+  test("properties of sessions, users, seats and the manager are the same lines", async () => {
+    const shown = await same(["show-session", first, second]);
+    expect(shown.stdout).toContain("Service=greetd");
+    for (const words of [
+      ...[["show-session"], ["show-session", "-a"], ["show-session", "-a", second]],
+      ...[["show-session", first, "-p", "Id", "--property=Seat", "-pUser", "--value"]],
+      ...[
+        ["show-session", first, "-P", "Timestamp"],
+        ["show-session", first, "-p", ""],
+      ],
+      ...[
+        ["show-session", first, second, "-P", "Display"],
+        ["--value", "show-session", first],
+      ],
+      ...[["show-user", "nobody", "1"], ["show-user", "-a", "nobody"], ["show-user"]],
+      ...[["show-user", "nobody", "-p", "Sessions", "--value"]],
+      ...[["show-seat", "seat0"], ["show-seat", "-a", "seat0"], ["show-seat"]],
+      ...[
+        ["show-seat", "seat0", "-p", "NoSuch"],
+        ["-a", "-P", "ScheduledShutdown", "show-seat"],
+      ],
+    ]) {
+      expect((await same(words)).code).toBe(0);
+    }
+  });
+
+  test("status has the processes by cgroup, and the seat its devices by udev's database", async () => {
+    const session = await same(["session-status", first, second]);
+    expect(session.stdout).toMatch(/app\.slice\n.*└─b\.scope\n.*sleep infinity/);
+    expect((await same(["user-status", "nobody", "daemon"])).stdout).toContain("Sessions: *");
+    const seat = await same(["seat-status", "seat0"]);
+    expect(seat.stdout).toContain("[MASTER] mem:null");
+    for (const verb of ["session-status", "user-status", "seat-status"]) await same([verb]);
+  });
+
+  test("a session is found without being named, from inside of it", async () => {
+    const cgroup = `/user.slice/user-${NOBODY}.slice/session-${first}.scope`;
+    const { own, systemds } = await both(["session-status", "self"], { cgroup });
+    // The command is among the session's processes, and that is where the two differ.
+    const others = ({ stdout }: { stdout: string }) =>
+      stdout.split("\n").filter((line) => !line.endsWith("session-status self"));
+    expect(others(own)).toEqual(others(systemds));
+    expect(own.stdout).toContain(`${first} - `);
+    expect((await same(["show-session", "auto", "-P", "Id"], { cgroup })).stdout).toBe(
+      `${first}\n`,
+    );
+    await same(["activate"], { cgroup });
+    await same(["show-session", "self"]);
+  });
+
+  test("JSON of newer versions has more of each", async () => {
+    const run = async (...words: string[]) =>
+      JSON.parse((await world.run([...ours("loginctl"), ...words])).stdout) as unknown;
+    const leader = Number((await same(["show-session", first, "-P", "Leader"])).stdout);
+    expect(await run("list-sessions", "--json=short")).toEqual([
+      {
+        ...{ session: first, uid: NOBODY, user: "nobody", seat: "seat0", leader, class: "user" },
+        ...{ tty: null, idle: false, since: null },
+      },
+      {
+        ...{ session: second, uid: DAEMON, user: "daemon", seat: null },
+        ...{ leader: expect.any(Number), class: "user", tty: "pts/3", idle: false, since: null },
+      },
+    ]);
+    expect(await run("list-users", "-j")).toEqual([
+      { uid: DAEMON, user: "daemon", linger: false, state: "active" },
+      { uid: NOBODY, user: "nobody", linger: false, state: "active" },
+    ]);
+    expect(await run("list-seats", "--json", "pretty")).toEqual([{ seat: "seat0" }]);
+    const off = await world.run([...ours("loginctl"), "--json=off"]);
+    expect(off.stdout).toBe((await same([])).stdout);
+  });
+});
+
+describe("what is refused", () => {
+  test("wrong words give the same line and exit status 1", async () => {
+    for (const words of [
+      ...[["bogus"], ["--bogus"], ["-x"], ["-p"], ["--property"], ["list-sess"]],
+      ...[["--no"], ["--no-legend=1"], ["--kill-who=x", "y"], ["activate", "a", "b"]],
+      ...[["-o", "bla"], ["--output="], ["-n", "x"], ["-n", "-1"], ["-nlist-users"]],
+      ...[
+        ["-s", "BLA"],
+        ["-s", "0"],
+        ["-s", "RTMIN+65"],
+        ["-s", ""],
+        ["-s", "-1"],
+        ["-s", "65"],
+      ],
+      ...[
+        ["list-users", "x"],
+        ["lock-sessions", "x"],
+        ["attach", "seat0"],
+        ["flush-devices", "x"],
+      ],
+      ...Object.entries(VERBS).flatMap(([name, { least }]) => (least > 0 ? [[name]] : [])),
+    ]) {
+      const { code, stdout } = await same(words);
+      expect({ words, code, stdout }).toEqual({ words, code: 1, stdout: "" });
+    }
+  });
+
+  test("what login1 does not know or allow is said in the same words", async () => {
+    for (const words of [
+      ...[
+        ["show-session", "nope"],
+        ["session-status", "nope"],
+        ["show-seat", "nope"],
+      ],
+      ...[
+        ["show-user", "nosuch"],
+        ["show-user", "4242424"],
+        ["user-status", "0"],
+      ],
+      ...[
+        ["kill-session", "nope"],
+        ["terminate-seat", "nope"],
+        ["activate", "nope"],
+      ],
+      ...[
+        ["kill-session", first, "--kill-whom=foo"],
+        ["kill-user", "nosuch"],
+      ],
+      ...[
+        ["terminate-user", "0"],
+        ["disable-linger", "nosuch"],
+        ["lock-session", "nope"],
+      ],
+    ]) {
+      expect((await same(words)).code).toBe(1);
+    }
+    // It shows what it can before it fails.
+    expect((await same(["show-session", first, "--", "-x"])).stdout).toContain("Id=");
+    for (const words of [
+      ...[["kill-session", first], ["terminate-session", first], ["lock-sessions"]],
+      ...[
+        ["terminate-user", "nobody"],
+        ["terminate-seat", "seat0"],
+        ["activate", first],
+      ],
+    ]) {
+      expect((await same(words, { user: 2 })).stderr).toContain("Access denied");
+    }
+  });
+
+  test("another host or a container is refused in one line", async () => {
+    for (const [words, mend] of [
+      [["-H", "example.org"], "ssh example.org loginctl"],
+      [["--machine=box"], "inside of it"],
+    ] as const) {
+      const done = await world.run([...ours("loginctl"), ...words]);
+      expect({ code: done.code, stdout: done.stdout }).toEqual({ code: 1, stdout: "" });
+      expect(done.stderr).toContain(mend);
+      expect(done.stderr.split("\n")).toHaveLength(2);
+    }
+    await same(["-M", ".host"]);
+  });
+
+  test("without login1 or a bus it fails with the reason", async () => {
+    const standIn = await StandIn.start();
+    try {
+      standIn.answers.set("ListSessions", () => new BusError("org.example.No", "not now"));
+      standIn.answers.set("ListSessionsEx", () => new BusError("org.example.No", "not now"));
+      const own = await standIn.run(...ours("loginctl"));
+      expect(own).toEqual(await standIn.run(...theirs("loginctl")));
+      expect(own).toEqual({ code: 1, stdout: "", stderr: "Failed to list sessions: not now\n" });
+    } finally {
+      await standIn.stop();
+    }
+    const alone = Bun.spawnSync(ours("loginctl"), {
+      env: { ...process.env, DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/nonexistent/bus" },
+    });
+    expect(alone.exitCode).toBe(1);
+    expect(alone.stderr.toString()).toMatch(/^Failed to connect to bus: .*\/nonexistent\/bus.*\n$/);
+  });
+});
+
+describe("options", () => {
+  test("help, lists of words and the version come before all else", async () => {
+    for (const words of [
+      ["-s", "list"],
+      ["-s", "help"],
+      ["-o", "help"],
+      ["-shelp", "--bogus"],
+    ]) {
+      expect((await same(words)).code).toBe(0);
+    }
+    const help = await world.run([...ours("loginctl"), "--help", "--bogus"]);
+    expect(help.code).toBe(0);
+    for (const name of Object.keys(VERBS)) expect(help.stdout).toContain(`  ${name}`);
+    expect((await world.run([...ours("loginctl"), "help"])).stdout).toBe(help.stdout);
+    const theirHelp = (await world.run([...theirs("loginctl"), "--help"])).stdout;
+    for (const [option] of theirHelp.matchAll(/(?<=\s)--?[a-zA-Z][a-z-]*/g)) {
+      expect(help.stdout).toContain(option);
+    }
+    for (const [, name = ""] of theirHelp.matchAll(/^ {2}([a-z][a-z-]+)/gm)) {
+      expect(Object.keys(VERBS)).toContain(name);
+    }
+    expect((await world.run([...ours("loginctl"), "--version", "-x"])).stdout).toMatch(
+      /^loginctl \d+\.\d+\.\d+\n$/,
+    );
+  });
+
+  test("they may stand anywhere, be cut short, and be given in one word", async () => {
+    for (const words of [
+      ...[["--no-leg"], ["list-users", "--no-l"], ["-lan5", "list-seats"], ["-oshort"]],
+      ...[
+        ["show-session", first, "--prop", "Id", "--val"],
+        ["show-session", "--", first],
+      ],
+      ...[
+        ["-aP", "Id", "show-session", first],
+        ["--lines=7", "--full", "list-seats"],
+      ],
+    ]) {
+      expect((await same(words)).code).toBe(0);
+    }
+  });
+});
+
+describe("verbs that change something", () => {
+  let standIn: StandIn;
+  beforeAll(async () => {
+    standIn = await StandIn.start();
+  });
+  afterAll(() => standIn.stop());
+
+  test("call the same methods with the same arguments", async () => {
+    for (const words of [
+      ...[["activate"], ["activate", "1"], ["lock-session"], ["lock-session", "1", "c2"]],
+      ...[["unlock-session"], ["unlock-session", "1"], ["lock-sessions"], ["unlock-sessions"]],
+      ...[
+        ["terminate-session", "1", "2"],
+        ["kill-session", "1", "2"],
+      ],
+      ...[
+        ["kill-session", "1", "--kill-whom=leader", "-s", "HUP"],
+        ["kill-session", "1", "-s9"],
+      ],
+      ...[["kill-session", "1", "--kill-who", "all", "--signal", "SIGRTMIN+3"]],
+      ...[
+        ["kill-session", "1", "-s", "RTMAX-1"],
+        ["kill-session", "1", "-s", "RTMIN"],
+      ],
+      ...[["enable-linger"], ["enable-linger", "nobody", "1"], ["disable-linger"]],
+      ...[
+        ["disable-linger", "daemon"],
+        ["terminate-user", "nobody", "1"],
+      ],
+      ...[
+        ["kill-user", "nobody", "-s", "USR1"],
+        ["attach", "seat1", "/sys/a", "/sys/b"],
+      ],
+      ...[["flush-devices"], ["terminate-seat", "seat0", "seat1"]],
+      ...[
+        ["--no-ask-password", "lock-sessions"],
+        ["--no-ask-password", "activate", "1"],
+      ],
+    ]) {
+      const own = await standIn.run(...ours("loginctl"), ...words);
+      const called = [...standIn.calls];
+      const systemds = await standIn.run(...theirs("loginctl"), ...words);
+      expect({ words, ...own, called }).toEqual({ words, ...systemds, called: standIn.calls });
+      expect(called.length).toBeGreaterThan(0);
+    }
+  });
+
+  test("say in the same words what could not be done, and stop there", async () => {
+    const failing = [
+      ...["ActivateSession", "LockSession", "LockSessions", "TerminateSession", "KillSession"],
+      ...["SetUserLinger", "TerminateUser", "KillUser", "AttachDevice", "FlushDevices"],
+      ...["TerminateSeat", "UnlockSessions", "Lock"],
+    ];
+    for (const member of failing) {
+      standIn.answers.set(member, () => new BusError("org.example.No", `no ${member}`));
+    }
+    try {
+      for (const words of [
+        ...[["activate", "1"], ["lock-session", "1", "2"], ["lock-sessions"], ["lock-session"]],
+        ...[["unlock-sessions"], ["terminate-session", "1"], ["kill-session", "1", "2"]],
+        ...[
+          ["enable-linger", "1"],
+          ["disable-linger", "1"],
+          ["terminate-user", "1"],
+        ],
+        ...[["kill-user", "1"], ["attach", "a", "b"], ["flush-devices"], ["terminate-seat", "s"]],
+      ]) {
+        const own = await standIn.run(...ours("loginctl"), ...words);
+        expect(standIn.calls).toHaveLength(1);
+        const systemds = await standIn.run(...theirs("loginctl"), ...words);
+        expect({ words, ...own }).toEqual({ words, ...systemds });
+        expect(own.code).toBe(1);
+      }
+    } finally {
+      for (const member of failing) standIn.answers.delete(member);
+    }
+  });
+
+  test("have their effect: a signal reaches the session's leader", async () => {
+    const leader = await world.leader();
+    const made = await createSession(bus, { uid: DAEMON, leader: leader.pid });
+    const words = ["kill-session", "--kill-whom=leader", "-s", "USR1", made.id];
+    const done = await world.run([...ours("loginctl"), ...words]);
+    expect(done).toEqual({ code: 0, stdout: "", stderr: "" });
+    await leader.exited;
+    expect(leader.signalCode).toBe("SIGUSR1");
+  });
+});
+
+describe("on a terminal", () => {
+  /** Runs loginctl on a pseudo-terminal, by script(1). */
+  async function onTerminal(words: string[], environment: string) {
+    const command = [...ours("loginctl"), ...words].join(" ");
+    const done = await world.run(["script", "-qec", `${environment} ${command}`, "/dev/null"]);
+    return done.stdout.replaceAll("\r\n", "\n");
+  }
+  const plain = "TERM=xterm SYSTEMD_COLORS=0";
+
+  test("the pager is $SYSTEMD_PAGER, then $PAGER, and none if empty, cat or unwanted", async () => {
+    const { stdout } = await same([]);
+    const marked = (mark: string) => stdout.replace(/^/gm, mark).slice(0, -mark.length);
+    const secure = "SYSTEMD_PAGERSECURE=0";
+    const sed = (mark: string) => `"sed s/^/${mark}/"`;
+    const one = `${plain} ${secure} SYSTEMD_PAGER=${sed("A:")} PAGER=${sed("B:")}`;
+    expect(await onTerminal([], one)).toBe(marked("A:"));
+    const two = `${plain} ${secure} -u SYSTEMD_PAGER PAGER=${sed("B:")}`;
+    expect(
+      await onTerminal([], `env -u SYSTEMD_PAGER ${two.replace("-u SYSTEMD_PAGER ", "")}`),
+    ).toBe(marked("B:"));
+    expect(await onTerminal(["--no-pager"], one)).toBe(stdout);
+    for (const none of ["", "cat"]) {
+      expect(await onTerminal([], `${plain} ${secure} SYSTEMD_PAGER="${none}"`)).toBe(stdout);
+    }
+    expect(await onTerminal([], `TERM=dumb ${secure} SYSTEMD_PAGER=${sed("A:")}`)).toBe(stdout);
+  });
+
+  test("with rights that the login does not have only less is used, and told to run nothing", async () => {
+    // This process is root outside of any session: who is at the terminal is unknown.
+    const less = `${world.root}/run/bin/less`;
+    mkdirSync(`${world.root}/run/bin`, { recursive: true });
+    writeFileSync(less, '#!/bin/sh\necho "less $LESSSECURE $LESS $LESSCHARSET"\ncat\n', {
+      mode: 0o755,
+    });
+    const environment = `${plain} PATH=/run/bin:$PATH SYSTEMD_PAGER="sed s/^/A:/"`;
+    const { stdout } = await same([]);
+    expect(await onTerminal([], environment)).toBe(`less 1 FRSXMK utf-8\n${stdout}`);
+  });
+
+  test("lines are cut to its width without a pager, and not with -l", async () => {
+    const narrow = `${plain} COLUMNS=50`;
+    const words = ["--no-pager", "session-status", first];
+    const cut = (await onTerminal(words, narrow)).split("\n").filter((line) => line.includes("…"));
+    const command = `${narrow} loginctl ${words.join(" ")}`;
+    const systemds = (await world.run(["script", "-qec", command, "/dev/null"])).stdout;
+    expect(systemds.replaceAll("\r\n", "\n").split("\n")).toEqual(expect.arrayContaining(cut));
+    expect(await onTerminal([...words, "-l"], narrow)).not.toContain("…");
+    const list = await onTerminal(["--no-pager", "--no-legend"], `${plain} COLUMNS=12`);
+    for (const line of list.trimEnd().split("\n")) expect([...line].length).toBeLessThanOrEqual(12);
+  });
+});
