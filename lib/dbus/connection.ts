@@ -37,6 +37,8 @@ export interface Request {
   body?: unknown[];
   /** In milliseconds. */
   timeout?: number;
+  /** Whether the bus may start the service, where it knows how; it may not by default. */
+  autoStart?: boolean;
 }
 
 /** A method call that arrived. */
@@ -154,7 +156,7 @@ export class Connection {
       member: request.member,
       signature: request.signature ?? "",
       body: request.body ?? [],
-      flags: NO_AUTO_START,
+      flags: request.autoStart ? 0 : NO_AUTO_START,
     });
     const serial = this.#bus.newSerial();
     message.serial = serial;

@@ -302,6 +302,7 @@ export class Manager {
    * @throws {BusError} InvalidArgs
    */
   killSession(session: Session, who: string, signal: number): void {
+    this.session(session.id);
     checkSignal(signal);
     if (who !== "" && who !== "all" && who !== "leader") {
       throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
@@ -328,6 +329,7 @@ export class Manager {
 
   /** Asks a session's screen locker to lock or unlock. */
   lockSession(session: Session, lock: boolean): void {
+    this.session(session.id);
     this.#events.sessionLock(session, lock);
   }
 
@@ -367,7 +369,7 @@ export class Manager {
    * @throws {BusError} NotSupported if it has no seat or no VT to switch to
    */
   activateSession(session: Session): void {
-    const { seat } = session;
+    const { seat } = this.session(session.id);
     if (!seat) throw busErrors.notSupported(`Session ${session.id} is not on a seat`);
     if (seat.active === session) return;
     if (!seat.hasVts) {

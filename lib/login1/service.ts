@@ -21,6 +21,8 @@ import {
   UNIT_MANAGER_PATH,
   USER_FOLDER,
 } from "./paths.ts";
+import { usePolkit } from "./permission.ts";
+import { Polkit } from "./polkit.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -74,6 +76,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   user = userInterface(manager);
   seat = seatInterface(manager);
 
+  usePolkit(new Polkit(connection, log), manager);
   const login1: Login1 = { manager };
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
