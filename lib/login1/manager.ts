@@ -22,6 +22,7 @@ import {
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
 import { Changes, type ManagerEvents } from "./changes.ts";
+import type { Settings } from "./config.ts";
 import { type CreateRequest, checkDesktop, placeSession } from "./create.ts";
 import { login1Errors } from "./errors.ts";
 import { createRuntimeDir, removeRuntimeDir } from "./runtime-dir.ts";
@@ -42,8 +43,6 @@ import { User } from "./user.ts";
 import { activeVt, switchVt, watchActiveVt } from "./vt.ts";
 import { isRunning, SessionWatches } from "./watches.ts";
 
-/** logind's default for SessionsMax. */
-export const SESSIONS_MAX = 8192;
 /** How long the processes of a terminated session have between SIGTERM and SIGKILL, in milliseconds. */
 const KILL_DELAY = 10_000;
 
@@ -62,12 +61,14 @@ export class Manager {
   readonly #changes = new Changes();
   readonly #log: Logger;
   readonly #events: ManagerEvents;
+  readonly #settings: Settings;
   #counter = 0;
   #endVtWatch: (() => void) | undefined;
 
-  constructor(log: Logger, events: ManagerEvents) {
+  constructor(log: Logger, events: ManagerEvents, settings: Settings) {
     this.#log = log;
     this.#events = events;
+    this.#settings = settings;
   }
 
   /**
@@ -201,9 +202,10 @@ export class Manager {
     if (there && there.class !== "greeter") {
       throw login1Errors.sessionBusy(`VT ${place.vtnr} is occupied by session ${there.id} already`);
     }
-    if (this.sessions.size >= SESSIONS_MAX) {
+    const { config } = this.#settings;
+    if (this.sessions.size >= config.SessionsMax) {
       throw busErrors.limitsExceeded(
-        `There are ${SESSIONS_MAX} sessions, which is the most allowed`,
+        `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`,
       );
     }
     const known = this.users.get(account.uid);
@@ -213,10 +215,10 @@ export class Manager {
         account.uid,
         account.gid,
         account.name,
-        createRuntimeDir(account.uid, account.gid),
+        createRuntimeDir(account.uid, account.gid, config),
         now(),
       );
-    if (known) createRuntimeDir(known.uid, known.gid);
+    if (known) createRuntimeDir(known.uid, known.gid, config);
     const audit = auditSession(leaderPid);
     const session = new Session({
       id: this.#newId(audit),

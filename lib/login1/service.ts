@@ -2,6 +2,7 @@
 import type { Logger } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree } from "../dbus/index.ts";
 import type { ManagerEvents } from "./changes.ts";
+import { Settings } from "./config.ts";
 import { desktopInterface } from "./dbus/desktop.ts";
 import { managerInterface } from "./dbus/manager.ts";
 import { seatInterface } from "./dbus/seat.ts";
@@ -31,6 +32,8 @@ const CONNECT_TIMEOUT = 10_000;
 export interface Bridge {
   /** Resolves when the bus goes away. */
   closed: Promise<void>;
+  /** Reads the configuration again. */
+  reload(): void;
   /** Gives the name back. The sessions and their files stay, for the next run. */
   stop(): void;
 }
@@ -71,13 +74,14 @@ export async function startBridge(log: Logger): Promise<Bridge> {
       tree.emit(MANAGER_PATH, managerInterface, "SeatNew", [id, objectPath]),
     seatChanged: (target, names) => tree.emitChanged(target.objectPath, seat, target, names),
   };
-  const manager = new Manager(log, events);
+  const settings = new Settings(log);
+  const manager = new Manager(log, events, settings);
   session = sessionInterface(manager);
   user = userInterface(manager);
   seat = seatInterface(manager);
 
   usePolkit(new Polkit(connection, log), manager);
-  const login1: Login1 = { manager };
+  const login1: Login1 = { manager, settings };
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
@@ -122,6 +126,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   }
   return {
     closed,
+    reload: () => settings.reload(),
     stop() {
       manager.stop();
       connection.close();

@@ -1,6 +1,7 @@
 /** org.freedesktop.login1.Manager, put together from its parts. */
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
+import { configMembers } from "./manager-config.ts";
 import { managerProperties } from "./manager-properties.ts";
 import { sessionMethods } from "./manager-sessions.ts";
 
@@ -8,7 +9,7 @@ const { signal } = membersOf<Login1>();
 
 export const managerInterface: Interface<Login1> = {
   name: "org.freedesktop.login1.Manager",
-  members: { ...sessionMethods, ...managerProperties },
+  members: { ...sessionMethods, ...managerProperties, ...configMembers },
   signals: {
     SessionNew: signal("so", ["session_id", "object_path"]),
     SessionRemoved: signal("so", ["session_id", "object_path"]),
