@@ -50,6 +50,12 @@ ln -s /proc/self/fd /run/newdev/fd
 mount --move /run/newdev /dev
 rmdir /run/newdev
 mkdir -p /run/dbus /run/systemd/system /run/user
+state=/var/lib/systemd
+[ -d $state ] || state=/var/lib
+mount -t tmpfs -o mode=755 tmpfs $state
+mkdir /dev/mqueue
+mount -t mqueue mqueue /dev/mqueue
+chmod 1777 /dev/shm
 cat > /run/bus.conf
 echo ready
 exec sleep infinity

@@ -2,6 +2,7 @@
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import { configMembers } from "./manager-config.ts";
+import { lingerMembers } from "./manager-linger.ts";
 import { managerProperties } from "./manager-properties.ts";
 import { sessionMethods } from "./manager-sessions.ts";
 
@@ -9,7 +10,7 @@ const { signal } = membersOf<Login1>();
 
 export const managerInterface: Interface<Login1> = {
   name: "org.freedesktop.login1.Manager",
-  members: { ...sessionMethods, ...managerProperties, ...configMembers },
+  members: { ...sessionMethods, ...managerProperties, ...configMembers, ...lingerMembers },
   signals: {
     SessionNew: signal("so", ["session_id", "object_path"]),
     SessionRemoved: signal("so", ["session_id", "object_path"]),
