@@ -254,16 +254,18 @@ describe("with polkit", () => {
     });
     const agent = await world.connect();
     const asked: unknown[] = [];
+    let answers = true;
+    const refusal = new BusError("org.freedesktop.PolicyKit1.Error.Cancelled", "no");
     agent.onCall((request) => {
-      asked.push(request.body[0]);
-      agent.fail(request, new BusError("org.freedesktop.PolicyKit1.Error.Cancelled", "no"));
+      if (request.member === "CancelAuthentication") asked.push("taken back");
+      else asked.push(request.body[0]);
+      if (answers) agent.fail(request, refusal);
     });
     /** Calls as the user in the foreground, whose password prompt the agent is. */
-    const lock = async (interactive: string) => {
+    const start = async (interactive: string, ...member: string[]) => {
       const words = [
         ...["busctl", `--allow-interactive-authorization=${interactive}`, "call"],
-        ...["org.freedesktop.login1", MANAGER, "org.freedesktop.login1.Manager"],
-        ...["LockSession", "s", owned.id],
+        ...["org.freedesktop.login1", MANAGER, "org.freedesktop.login1.Manager", ...member],
       ];
       const wait = ["sh", "-c", 'echo up; read -r _; exec "$@"', "sh", ...words];
       const cgroup = `/user.slice/user-${ACTIVE}.slice/session-${own.id}.scope`;
@@ -288,12 +290,28 @@ describe("with polkit", () => {
       });
       child.stdin.write("go\n");
       child.stdin.end();
-      return new Response(child.stderr).text();
+      return child;
     };
-    expect(await lock("no")).toContain("Interactive authentication is required to lock");
+    const errors = async (...words: [string, ...string[]]) =>
+      new Response((await start(...words)).stderr).text();
+    const lock = ["LockSession", "s", owned.id];
+    expect(await errors("no", ...lock)).toContain("Interactive authentication is required to lock");
     expect(asked).toEqual([]);
-    expect(await lock("yes")).toContain("Access denied");
-    expect(asked).toEqual([ACTIONS.lock]);
+    expect(await errors("yes", ...lock)).toContain("Access denied");
+    expect(asked.splice(0)).toEqual([ACTIONS.lock]);
+    // Some methods have an argument of their own for it, from before there was the flag.
+    const linger = ["SetUserLinger", "ubb", String(OWNER), "true"];
+    expect(await errors("no", ...linger, "false")).toContain("Interactive authentication");
+    expect(asked).toEqual([]);
+    expect(await errors("no", ...linger, "true")).toContain("Access denied");
+    expect(asked.splice(0)).toEqual([ACTIONS.setUserLinger]);
+    // Nobody is left to type a password for a caller who has gone.
+    answers = false;
+    const leaves = await start("yes", ...lock);
+    await world.until("the prompt", () => asked.length === 1);
+    leaves.kill("SIGKILL");
+    await leaves.exited;
+    await world.until("the prompt is taken back", () => asked.at(-1) === "taken back");
     agent.close();
     for (const { fd } of [owned, own]) close(fd);
   });
