@@ -9,6 +9,8 @@ import {
   run,
 } from "../lib/cli/index.ts";
 
+import type { Bridge } from "../lib/login1/index.ts";
+
 const NAME = "lainos-dbus-bridge";
 
 export const command = defineCommand({
@@ -29,7 +31,10 @@ export const command = defineCommand({
     }
     const { startBridge } = await import("../lib/login1/index.ts");
     const log = createLogger(NAME, args.verbose);
-    const bridge = await startBridge(log);
+    let bridge: Bridge | undefined;
+    // From the start, since an unhandled SIGHUP ends a process.
+    process.on("SIGHUP", () => bridge?.reload());
+    bridge = await startBridge(log);
     const stopped = new Promise<void>((resolve) => {
       for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => resolve());
     });

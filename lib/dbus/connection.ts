@@ -39,6 +39,8 @@ export interface Request {
   timeout?: number;
   /** Lets the receiver ask the user for a password before it answers. */
   interactive?: boolean;
+  /** Whether the bus may start the service, where it knows how; it may not by default. */
+  autoStart?: boolean;
 }
 
 /** A method call that arrived. */
@@ -156,7 +158,9 @@ export class Connection {
       member: request.member,
       signature: request.signature ?? "",
       body: request.body ?? [],
-      flags: NO_AUTO_START | (request.interactive ? ALLOW_INTERACTIVE_AUTHORIZATION : 0),
+      flags:
+        (request.autoStart ? 0 : NO_AUTO_START) |
+        (request.interactive ? ALLOW_INTERACTIVE_AUTHORIZATION : 0),
     });
     const serial = this.#bus.newSerial();
     message.serial = serial;

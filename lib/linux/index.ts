@@ -6,6 +6,7 @@ export { errno, hasCode, SystemError } from "./errors.ts";
 export * from "./fd.ts";
 export * from "./files.ts";
 export * from "./inotify.ts";
+export * from "./ipc.ts";
 export * from "./local-time.ts";
 export * from "./lock.ts";
 export * from "./mount.ts";

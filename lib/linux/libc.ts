@@ -5,7 +5,7 @@
  * One dlopen, made when this module is first loaded, on the main thread: Bun
  * calls its FFI experimental and has crashed on concurrent dlopen from workers.
  *
- * fcntl, ioctl, prctl and open are variadic in C. The x86-64 calling convention
+ * fcntl, ioctl, prctl, open and semctl are variadic in C. The x86-64 calling convention
  * passes integer and pointer arguments of a variadic function as those of any
  * other, so a fixed prototype is right here; a port to another architecture has
  * to look at this first.
@@ -42,14 +42,17 @@ const library = dlopen("libc.so.6", {
   localtime_r: { args: [T.ptr, T.ptr], returns: T.ptr },
   mkfifo: { args: [T.ptr, T.u32], returns: T.i32 },
   mount: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
+  msgctl: { args: [T.i32, T.i32, T.ptr], returns: T.i32 },
   open: { args: [T.ptr, T.i32, T.u32], returns: T.i32 },
   poll: { args: [T.ptr, T.u64, T.i32], returns: T.i32 },
   prctl: { args: [T.i32, T.u64, T.u64, T.u64, T.u64], returns: T.i32 },
   prlimit: { args: [T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
   read: { args: [T.i32, T.ptr, T.u64], returns: T.i64 },
   recvmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64 },
+  semctl: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
   sendmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64 },
   setsockopt: { args: [T.i32, T.i32, T.i32, T.ptr, T.u32], returns: T.i32 },
+  shmctl: { args: [T.i32, T.i32, T.ptr], returns: T.i32 },
   signal: { args: [T.i32, T.ptr], returns: T.ptr },
   socket: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
   socketpair: { args: [T.i32, T.i32, T.i32, T.ptr], returns: T.i32 },

@@ -9,6 +9,7 @@ import type { Logger } from "../cli/index.ts";
 import { busErrors, type Caller } from "../dbus/index.ts";
 import { close, type Fd, makeFifo, O_NONBLOCK, O_WRONLY, open } from "../linux/index.ts";
 import { escapeC, unescapeC } from "./c-escape.ts";
+import type { Settings } from "./config.ts";
 import { INHIBITORS } from "./paths.ts";
 import { loadState, saveState } from "./state-file.ts";
 import { SessionWatches } from "./watches.ts";
@@ -68,10 +69,6 @@ export function parseInhibitMode(text: string): InhibitMode {
 }
 
 export class Inhibitors {
-  /** logind.conf's InhibitorsMax. */
-  max = 8192;
-  /** logind.conf's InhibitDelayMaxSec, in milliseconds. */
-  delayMax = 5000;
   /** Called when an inhibitor has ended, after the files and properties say so. Must not throw. */
   onEnded: () => void = () => {};
   readonly #all = new Map<string, Inhibitor>();
@@ -79,13 +76,25 @@ export class Inhibitors {
   readonly #held = new Map<string, number>();
   readonly #watches = new Map<string, SessionWatches>();
   readonly #log: Logger;
+  readonly #settings: Settings;
   readonly #changed: (properties: string[]) => void;
   #counter = 0;
 
   /** @param changed told which of the Manager's properties have changed */
-  constructor(log: Logger, changed: (properties: string[]) => void) {
+  constructor(log: Logger, settings: Settings, changed: (properties: string[]) => void) {
+    this.#settings = settings;
     this.#log = log;
     this.#changed = changed;
+  }
+
+  /** logind.conf's InhibitorsMax. */
+  get max(): number {
+    return Number(this.#settings.config.InhibitorsMax);
+  }
+
+  /** logind.conf's InhibitDelayMaxSec, in milliseconds. */
+  get delayMax(): number {
+    return Number(this.#settings.config.InhibitDelayMaxSec / 1000n);
   }
 
   /** Takes up those of the last run. Those whose holders have gone meanwhile end at once. */

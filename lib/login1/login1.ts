@@ -1,3 +1,4 @@
+import type { Settings } from "./config.ts";
 import type { Inhibitors } from "./inhibitors.ts";
 import type { Manager } from "./manager.ts";
 import type { Operations } from "./operations.ts";
@@ -11,4 +12,5 @@ export interface Login1 {
   operations: Operations;
   power: Power;
   sleeper: Sleeper;
+  settings: Settings;
 }

@@ -19,11 +19,15 @@ import {
   open,
   processStatus,
   userById,
+  userByName,
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
 import { Changes, type ManagerEvents } from "./changes.ts";
+import { killsProcessesOf, type Settings } from "./config.ts";
 import { type CreateRequest, checkDesktop, placeSession } from "./create.ts";
 import { login1Errors } from "./errors.ts";
+import { removeIpc } from "./ipc.ts";
+import { lingeringNames, lingers, setLingers } from "./linger.ts";
 import { createRuntimeDir, removeRuntimeDir } from "./runtime-dir.ts";
 import { Seat } from "./seat.ts";
 import { combineIdle, type Idle, Session } from "./session.ts";
@@ -42,10 +46,12 @@ import { User } from "./user.ts";
 import { activeVt, switchVt, watchActiveVt } from "./vt.ts";
 import { isRunning, SessionWatches } from "./watches.ts";
 
-/** logind's default for SessionsMax. */
-export const SESSIONS_MAX = 8192;
 /** How long the processes of a terminated session have between SIGTERM and SIGKILL, in milliseconds. */
 const KILL_DELAY = 10_000;
+/** How long the leader of a released session has to leave before KillUserProcesses ends it too, as with logind. */
+const RELEASE_DELAY = 20_000;
+/** setTimeout takes no more. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 const SIGHUP = 1;
 const SIGKILL = 9;
@@ -62,12 +68,15 @@ export class Manager {
   readonly #changes = new Changes();
   readonly #log: Logger;
   readonly #events: ManagerEvents;
+  readonly #settings: Settings;
+  readonly #userTimers = new Map<User, ReturnType<typeof setTimeout>>();
   #counter = 0;
   #endVtWatch: (() => void) | undefined;
 
-  constructor(log: Logger, events: ManagerEvents) {
+  constructor(log: Logger, events: ManagerEvents, settings: Settings) {
     this.#log = log;
     this.#events = events;
+    this.#settings = settings;
   }
 
   /**
@@ -85,8 +94,10 @@ export class Manager {
       this.#log.warning(`${path} is not used: ${reason}`);
     const seat0 = new Seat("seat0");
     this.seats.set(seat0.id, seat0);
-    for (const { uid, gid, name, runtimePath, since } of loadUsers(onBad)) {
-      this.users.set(uid, new User(uid, gid, name, runtimePath, since));
+    for (const { uid, gid, name, runtimePath, since, lastSessionEnd } of loadUsers(onBad)) {
+      const user = new User(uid, gid, name, runtimePath, since);
+      user.lastSessionEnd = lastSessionEnd;
+      this.users.set(uid, user);
     }
     const userOf = (uid: number) => this.users.get(uid);
     for (const session of loadSessions(userOf, (id) => this.seats.get(id), onBad)) {
@@ -104,6 +115,7 @@ export class Manager {
       this.#watchSession(session);
     }
     for (const user of [...this.users.values()]) this.#removeUserIfUnused(user);
+    this.#startLingering();
     this.#flush();
     const { size } = this.sessions;
     if (size > 0) this.#log.info(`${size} session${size === 1 ? "" : "s"} found from before`);
@@ -113,6 +125,7 @@ export class Manager {
   stop(): void {
     this.#endVtWatch?.();
     for (const watches of this.#watches.values()) watches.end();
+    for (const timer of this.#userTimers.values()) clearTimeout(timer);
     this.#watches.clear();
   }
 
@@ -201,9 +214,10 @@ export class Manager {
     if (there && there.class !== "greeter") {
       throw login1Errors.sessionBusy(`VT ${place.vtnr} is occupied by session ${there.id} already`);
     }
-    if (this.sessions.size >= SESSIONS_MAX) {
+    const { config } = this.#settings;
+    if (this.sessions.size >= config.SessionsMax) {
       throw busErrors.limitsExceeded(
-        `There are ${SESSIONS_MAX} sessions, which is the most allowed`,
+        `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`,
       );
     }
     const known = this.users.get(account.uid);
@@ -213,10 +227,10 @@ export class Manager {
         account.uid,
         account.gid,
         account.name,
-        createRuntimeDir(account.uid, account.gid),
+        createRuntimeDir(account.uid, account.gid, config),
         now(),
       );
-    if (known) createRuntimeDir(known.uid, known.gid);
+    if (known) createRuntimeDir(known.uid, known.gid, config);
     const audit = auditSession(leaderPid);
     const session = new Session({
       id: this.#newId(audit),
@@ -275,9 +289,14 @@ export class Manager {
     return fd;
   }
 
-  /** Ends a session as its leader asks: what still runs in it may run out (KillUserProcesses=no). */
+  /**
+   * Ends a session as its leader asks: what still runs in it may run out, or is
+   * ended when the leader has left (KillUserProcesses).
+   */
   releaseSession(session: Session): void {
-    this.#end(session, "it was released", false);
+    const leaderStays = isRunning(session.leader);
+    this.#end(session, "it was released", !leaderStays && this.#shallKill(session));
+    this.#awaitLeader(session);
   }
 
   /** Ends a session and all that runs in it: SIGTERM and SIGHUP, then SIGKILL. */
@@ -302,6 +321,7 @@ export class Manager {
    * @throws {BusError} InvalidArgs
    */
   killSession(session: Session, who: string, signal: number): void {
+    this.session(session.id);
     checkSignal(signal);
     if (who !== "" && who !== "all" && who !== "leader") {
       throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
@@ -328,6 +348,7 @@ export class Manager {
 
   /** Asks a session's screen locker to lock or unlock. */
   lockSession(session: Session, lock: boolean): void {
+    this.session(session.id);
     this.#events.sessionLock(session, lock);
   }
 
@@ -367,7 +388,7 @@ export class Manager {
    * @throws {BusError} NotSupported if it has no seat or no VT to switch to
    */
   activateSession(session: Session): void {
-    const { seat } = session;
+    const { seat } = this.session(session.id);
     if (!seat) throw busErrors.notSupported(`Session ${session.id} is not on a seat`);
     if (seat.active === session) return;
     if (!seat.hasVts) {
@@ -395,9 +416,25 @@ export class Manager {
     if (!this.#finishIfEmpty(session)) this.#flush();
   }
 
+  #shallKill(session: Session): boolean {
+    return killsProcessesOf(this.#settings.config, session.user.name);
+  }
+
+  /** A leader closes its session from inside: it may finish that before the rest is ended. */
+  #awaitLeader(session: Session): void {
+    if (!this.sessions.has(session.id) || !this.#shallKill(session)) return;
+    this.#watches
+      .get(session)
+      ?.after(RELEASE_DELAY, "terminate", () =>
+        this.#onEvent(`the release of session ${session.id}`, () =>
+          this.#end(session, "its leader did not leave", true),
+        ),
+      );
+  }
+
   #terminate(session: Session): void {
     for (const signal of [SIGTERM, SIGCONT, SIGHUP]) this.#signalAll(session, signal);
-    this.#watches.get(session)?.killAfter(KILL_DELAY, () =>
+    this.#watches.get(session)?.after(KILL_DELAY, "kill", () =>
       this.#onEvent("SIGTERM was not enough", () => {
         this.#log.warning(`session ${session.id} did not end on SIGTERM: it gets SIGKILL`);
         this.#signalAll(session, SIGKILL);
@@ -423,6 +460,7 @@ export class Manager {
     if (!empty) return false;
     const { user, seat } = session;
     this.#forget(session);
+    if (user.sessions.size === 0) user.lastSessionEnd = now().monotonic;
     this.#changes.user(user, "Sessions", "State", "Display");
     if (seat) this.#changes.seat(seat, "Sessions");
     this.#saveChanged();
@@ -433,15 +471,86 @@ export class Manager {
     return true;
   }
 
+  /**
+   * Lets a user go who has no session any more, unless they linger or
+   * UserStopDelaySec keeps them a while.
+   */
   #removeUserIfUnused(user: User): void {
-    if (user.sessions.size > 0 || this.users.get(user.uid) !== user) return;
+    if (user.sessions.size > 0 || user.lingers || this.users.get(user.uid) !== user) return;
+    const { UserStopDelaySec, RemoveIPC } = this.#settings.config;
+    const since = now().monotonic - (user.lastSessionEnd ?? 0n);
+    if (user.lastSessionEnd !== undefined && since < UserStopDelaySec) {
+      this.#keepUser(user, UserStopDelaySec - since);
+      return;
+    }
     this.users.delete(user.uid);
     this.#changes.users.delete(user);
     removeUser(user);
     this.#cgroups.sliceOf(user)?.remove();
-    void removeRuntimeDir(user.uid)
-      .catch((error: Error) => this.#log.error(`${user.runtimePath} stays: ${error.message}`))
-      .then(() => this.#events.userRemoved(user));
+    const report = (what: string) => (error: Error) => this.#log.error(`${what}: ${error.message}`);
+    void Promise.all([
+      removeRuntimeDir(user.uid).catch(report(`${user.runtimePath} stays`)),
+      RemoveIPC && removeIpc(user.uid).catch(report(`IPC objects of ${user.name} stay`)),
+    ]).then(() => this.#events.userRemoved(user));
+  }
+
+  #keepUser(user: User, microseconds: bigint): void {
+    clearTimeout(this.#userTimers.get(user));
+    const forever = microseconds > BigInt(Number.MAX_SAFE_INTEGER);
+    const delay = Math.min(Math.ceil(Number(microseconds) / 1000), LONGEST_TIMER);
+    if (forever) return;
+    const timer = setTimeout(() => {
+      this.#userTimers.delete(user);
+      this.#onEvent(`the delay after ${user.name}'s last session`, () =>
+        this.#removeUserIfUnused(user),
+      );
+    }, delay);
+    this.#userTimers.set(user, timer);
+  }
+
+  // Lingering
+
+  /**
+   * Says whether a user is kept, with object and runtime directory, while not logged in.
+   *
+   * @throws {Error} if the file or the runtime directory cannot be made; nothing is left of it
+   */
+  setLinger(account: { uid: number; gid: number; name: string }, enable: boolean): void {
+    const before = lingers(account.name);
+    setLingers(account.name, enable);
+    const known = this.users.get(account.uid);
+    if (enable && !known) {
+      try {
+        this.#addLingering(account);
+      } catch (error) {
+        if (!before) setLingers(account.name, false);
+        throw error;
+      }
+    }
+    const user = this.users.get(account.uid);
+    if (!user || before === enable) return;
+    if (known) this.#changes.user(user, "Linger", "State");
+    this.#flush();
+    this.#removeUserIfUnused(user);
+  }
+
+  #addLingering({ uid, gid, name }: { uid: number; gid: number; name: string }): void {
+    const user = new User(uid, gid, name, createRuntimeDir(uid, gid, this.#settings.config), now());
+    this.users.set(uid, user);
+    this.#changes.user(user);
+    this.#saveChanged();
+    this.#events.userNew(user);
+  }
+
+  /** Keeps everybody whom a file says to, which is all that a boot leaves of lingering. */
+  #startLingering(): void {
+    for (const name of lingeringNames()) {
+      this.#onEvent(`finding that ${name} lingers`, () => {
+        const account = userByName(name);
+        if (!account) this.#log.warning(`${name} is to linger, but there is no such user`);
+        else if (!this.users.has(account.uid)) this.#addLingering(account);
+      });
+    }
   }
 
   // Watching
@@ -472,21 +581,22 @@ export class Manager {
       );
     }
     const leaderGone = () => {
-      if (!isRunning(session.leader)) this.#end(session, "its leader is gone", false);
+      if (isRunning(session.leader)) return;
+      this.#end(session, "its leader is gone", this.#shallKill(session));
     };
     watches.watchLeader(session.leader, () =>
       this.#onEvent(`the end of session ${session.id}'s leader`, leaderGone),
     );
     // Also what ended while nobody was looking.
     leaderGone();
-    if (session.stopping) this.#finishIfEmpty(session);
+    if (session.stopping && !this.#finishIfEmpty(session)) this.#awaitLeader(session);
   }
 
   #watchFifo(session: Session): void {
     if (!session.hasFifo || session.stopping) return;
     this.#watchesOf(session).watchFifo(session.fifo, () =>
       this.#onEvent(`the close of session ${session.id}'s descriptor`, () =>
-        this.#end(session, "its descriptor was closed", false),
+        this.#end(session, "its descriptor was closed", this.#shallKill(session)),
       ),
     );
   }
@@ -548,6 +658,7 @@ export class Manager {
   #addSession(session: Session): void {
     this.sessions.set(session.id, session);
     session.user.sessions.add(session);
+    clearTimeout(this.#userTimers.get(session.user));
     session.seat?.sessions.add(session);
     const number = Number(/^c(\d+)$/.exec(session.id)?.[1] ?? 0);
     this.#counter = Math.max(this.#counter, number);

@@ -1,43 +1,52 @@
 /**
- * Who may ask for what. Without polkit in between, logind's own defaults for a
- * caller that is not asked for a password: root may, and everybody over what is theirs.
+ * Who may ask for what, by logind's rules: root may; so may a user over what is
+ * their own; of everybody else polkit is asked, and where there is no polkit
+ * logind's own defaults decide (`policy.ts`).
  */
-import { busErrors, type CallContext } from "../dbus/index.ts";
-import { allowedByDefault } from "./policy-defaults.ts";
+import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
+import { localityOf } from "./locality.ts";
+import type { Manager } from "./manager.ts";
+import { allowedByDefault } from "./policy.ts";
+import type { Polkit } from "./polkit.ts";
 
-/** logind's polkit actions; see its org.freedesktop.login1.policy. */
+/** logind's polkit actions; see org.freedesktop.login1.policy, which the package installs. */
 export const ACTIONS = {
-  inhibitBlockIdle: "org.freedesktop.login1.inhibit-block-idle",
   inhibitBlockShutdown: "org.freedesktop.login1.inhibit-block-shutdown",
-  inhibitBlockSleep: "org.freedesktop.login1.inhibit-block-sleep",
   inhibitDelayShutdown: "org.freedesktop.login1.inhibit-delay-shutdown",
+  inhibitBlockSleep: "org.freedesktop.login1.inhibit-block-sleep",
   inhibitDelaySleep: "org.freedesktop.login1.inhibit-delay-sleep",
+  inhibitBlockIdle: "org.freedesktop.login1.inhibit-block-idle",
+  inhibitHandlePowerKey: "org.freedesktop.login1.inhibit-handle-power-key",
+  inhibitHandleSuspendKey: "org.freedesktop.login1.inhibit-handle-suspend-key",
   inhibitHandleHibernateKey: "org.freedesktop.login1.inhibit-handle-hibernate-key",
   inhibitHandleLidSwitch: "org.freedesktop.login1.inhibit-handle-lid-switch",
-  inhibitHandlePowerKey: "org.freedesktop.login1.inhibit-handle-power-key",
   inhibitHandleRebootKey: "org.freedesktop.login1.inhibit-handle-reboot-key",
-  inhibitHandleSuspendKey: "org.freedesktop.login1.inhibit-handle-suspend-key",
-  halt: "org.freedesktop.login1.halt",
-  haltIgnoreInhibit: "org.freedesktop.login1.halt-ignore-inhibit",
-  haltMultipleSessions: "org.freedesktop.login1.halt-multiple-sessions",
-  hibernate: "org.freedesktop.login1.hibernate",
-  hibernateIgnoreInhibit: "org.freedesktop.login1.hibernate-ignore-inhibit",
-  hibernateMultipleSessions: "org.freedesktop.login1.hibernate-multiple-sessions",
+  setSelfLinger: "org.freedesktop.login1.set-self-linger",
+  setUserLinger: "org.freedesktop.login1.set-user-linger",
+  attachDevice: "org.freedesktop.login1.attach-device",
+  flushDevices: "org.freedesktop.login1.flush-devices",
   powerOff: "org.freedesktop.login1.power-off",
-  powerOffIgnoreInhibit: "org.freedesktop.login1.power-off-ignore-inhibit",
   powerOffMultipleSessions: "org.freedesktop.login1.power-off-multiple-sessions",
+  powerOffIgnoreInhibit: "org.freedesktop.login1.power-off-ignore-inhibit",
   reboot: "org.freedesktop.login1.reboot",
-  rebootIgnoreInhibit: "org.freedesktop.login1.reboot-ignore-inhibit",
   rebootMultipleSessions: "org.freedesktop.login1.reboot-multiple-sessions",
-  setRebootToBootLoaderEntry: "org.freedesktop.login1.set-reboot-to-boot-loader-entry",
-  setRebootToBootLoaderMenu: "org.freedesktop.login1.set-reboot-to-boot-loader-menu",
-  setRebootToFirmwareSetup: "org.freedesktop.login1.set-reboot-to-firmware-setup",
-  setWallMessage: "org.freedesktop.login1.set-wall-message",
+  rebootIgnoreInhibit: "org.freedesktop.login1.reboot-ignore-inhibit",
+  halt: "org.freedesktop.login1.halt",
+  haltMultipleSessions: "org.freedesktop.login1.halt-multiple-sessions",
+  haltIgnoreInhibit: "org.freedesktop.login1.halt-ignore-inhibit",
   suspend: "org.freedesktop.login1.suspend",
-  suspendIgnoreInhibit: "org.freedesktop.login1.suspend-ignore-inhibit",
   suspendMultipleSessions: "org.freedesktop.login1.suspend-multiple-sessions",
-  lock: "org.freedesktop.login1.lock-sessions",
+  suspendIgnoreInhibit: "org.freedesktop.login1.suspend-ignore-inhibit",
+  hibernate: "org.freedesktop.login1.hibernate",
+  hibernateMultipleSessions: "org.freedesktop.login1.hibernate-multiple-sessions",
+  hibernateIgnoreInhibit: "org.freedesktop.login1.hibernate-ignore-inhibit",
   manage: "org.freedesktop.login1.manage",
+  lock: "org.freedesktop.login1.lock-sessions",
+  setRebootParameter: "org.freedesktop.login1.set-reboot-parameter",
+  setRebootToFirmwareSetup: "org.freedesktop.login1.set-reboot-to-firmware-setup",
+  setRebootToBootLoaderMenu: "org.freedesktop.login1.set-reboot-to-boot-loader-menu",
+  setRebootToBootLoaderEntry: "org.freedesktop.login1.set-reboot-to-boot-loader-entry",
+  setWallMessage: "org.freedesktop.login1.set-wall-message",
   switchVt: "org.freedesktop.login1.chvt",
 } as const;
 
@@ -47,21 +56,65 @@ export type Action = (typeof ACTIONS)[keyof typeof ACTIONS];
 export interface Right {
   /** The action that polkit is asked about; undefined where it is root's alone. */
   action: Action | undefined;
-  /** The user whose own thing it is, and who needs nobody's word for it. */
+  /**
+   * The user whose own thing it is, and who needs nobody's word for it. For the
+   * VT in the foreground logind knows no owner, and neither does `authorize`.
+   */
   owner?: number;
   /** For the error message: "terminate this session". */
   what: string;
+  /** The call's own argument by which it may ask for a password, where it has one. */
+  interactive?: boolean;
+}
+
+/** Whom `authorize` asks. */
+interface Judges {
+  polkit: Polkit;
+  manager: Manager;
+}
+
+let judges: Judges | undefined;
+
+/** Names those whom `authorize` asks about callers that are neither root nor the owner; done once at the start. */
+export function usePolkit(polkit: Polkit, manager: Manager): void {
+  judges = { polkit, manager };
 }
 
 /**
- * Lets root and the owner through.
+ * Lets through who may: root, the owner, and whom polkit lets.
  *
- * @throws {BusError} AccessDenied, with what was asked for
+ * Time passes while polkit (and perhaps a person with a password) decides: what
+ * the caller meant may be gone by then, so look again before acting on it.
+ *
+ * @throws {BusError} AccessDenied, with what was asked for;
+ *   InteractiveAuthorizationRequired where a password would do and the caller did
+ *   not say that it may be asked for
  */
-export async function authorize(call: CallContext, { action, owner, what }: Right): Promise<void> {
+export async function authorize(call: CallContext, right: Right): Promise<void> {
+  const { action, what } = right;
+  const owner = action === ACTIONS.switchVt ? undefined : right.owner;
   const { uid, pid } = await call.caller();
   if (uid === 0 || uid === owner) return;
-  if (action !== undefined && allowedByDefault(action, uid, pid)) return;
   const who = owner === undefined ? "root" : `root and the user ${owner}`;
-  throw busErrors.accessDenied(`Only ${who} may ${what}`);
+  const denied = busErrors.accessDenied(`Only ${who} may ${what}`);
+  if (action === undefined || !judges) throw denied;
+  const { polkit, manager } = judges;
+  const interactive = call.interactive || right.interactive === true;
+  switch (await polkit.check(call.sender, action, interactive)) {
+    case "yes":
+      return;
+    case "no":
+      throw busErrors.accessDenied(`polkit does not let you ${what} (${action})`);
+    case "challenge":
+      throw new BusError(
+        "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+        `Interactive authentication is required to ${what}`,
+      );
+    case "late":
+      throw busErrors.accessDenied(`polkit did not say in time whether you may ${what}`);
+    case "failed":
+      throw busErrors.accessDenied(`polkit could not be asked whether you may ${what}`);
+    case "absent":
+      if (!allowedByDefault(action, localityOf(manager, pid))) throw denied;
+  }
 }

@@ -1,14 +1,10 @@
 /** XDG_RUNTIME_DIR: a tmpfs of the user's own, as user-runtime-dir@.service of systemd mounts it. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, rmdirSync } from "node:fs";
-import { totalmem } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
 import { hasCode, isMountPoint, MS_NODEV, MS_NOSUID, mount, unmount } from "../linux/index.ts";
+import { type Config, runtimeDirectoryInodes } from "./config.ts";
 import { RUNTIME_ROOT } from "./paths.ts";
-
-/** logind.conf's defaults: a tenth of the memory, and an inode for each 4 KiB of it. */
-export const runtimeDirectorySize = BigInt(Math.floor(totalmem() / 10 / 4096) * 4096);
-export const runtimeDirectoryInodes = runtimeDirectorySize / 4096n;
 
 /** The runtime directory of a user, whether it exists or not. */
 export function runtimePath(uid: number): string {
@@ -17,6 +13,7 @@ export function runtimePath(uid: number): string {
 
 /**
  * Makes a user's runtime directory, 0700 and the user's, on a tmpfs of its own.
+ * Its size and inodes are limited as logind.conf says.
  * One that is there already is kept with what is in it, with mode and owner put right.
  *
  * Where this process may not mount (a container without CAP_SYS_ADMIN), a plain
@@ -24,7 +21,7 @@ export function runtimePath(uid: number): string {
  *
  * @throws {Error} if something else is in its place, or it cannot be made
  */
-export function createRuntimeDir(uid: number, gid: number): string {
+export function createRuntimeDir(uid: number, gid: number, config: Config): string {
   const path = runtimePath(uid);
   mkdirSync(RUNTIME_ROOT, { recursive: true, mode: 0o755 });
   chmodSync(RUNTIME_ROOT, 0o755);
@@ -41,8 +38,8 @@ export function createRuntimeDir(uid: number, gid: number): string {
       "mode=0700",
       `uid=${uid}`,
       `gid=${gid}`,
-      `size=${runtimeDirectorySize}`,
-      `nr_inodes=${runtimeDirectoryInodes}`,
+      `size=${config.RuntimeDirectorySize}`,
+      `nr_inodes=${runtimeDirectoryInodes(config)}`,
     ];
     try {
       mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options.join(","));

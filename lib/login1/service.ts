@@ -3,6 +3,7 @@ import type { Logger } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
 import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
+import { Settings } from "./config.ts";
 import { desktopInterface } from "./dbus/desktop.ts";
 import { managerInterface } from "./dbus/manager.ts";
 import { seatInterface } from "./dbus/seat.ts";
@@ -24,6 +25,8 @@ import {
   UNIT_MANAGER_PATH,
   USER_FOLDER,
 } from "./paths.ts";
+import { usePolkit } from "./permission.ts";
+import { Polkit } from "./polkit.ts";
 import { Power } from "./power.ts";
 import { Sleeper } from "./sleep.ts";
 
@@ -34,6 +37,8 @@ const CONNECT_TIMEOUT = 10_000;
 export interface Bridge {
   /** Resolves when the bus goes away. */
   closed: Promise<void>;
+  /** Reads the configuration again. */
+  reload(): void;
   /** Gives the name back. The sessions and their files stay, for the next run. */
   stop(): void;
 }
@@ -74,14 +79,15 @@ export async function startBridge(log: Logger): Promise<Bridge> {
       tree.emit(MANAGER_PATH, managerInterface, "SeatNew", [id, objectPath]),
     seatChanged: (target, names) => tree.emitChanged(target.objectPath, seat, target, names),
   };
-  const manager = new Manager(log, events);
+  const settings = new Settings(log);
+  const manager = new Manager(log, events, settings);
   session = sessionInterface(manager);
   user = userInterface(manager);
   seat = seatInterface(manager);
 
   const managerChanged = (names: string[]) =>
     tree.emitChanged(MANAGER_PATH, managerInterface, login1, names);
-  const inhibitors = new Inhibitors(log, managerChanged);
+  const inhibitors = new Inhibitors(log, settings, managerChanged);
   const operations = new Operations(log, inhibitors, (way, active) => {
     if (!isShutdown(way)) {
       tree.emit(MANAGER_PATH, managerInterface, "PrepareForSleep", [active]);
@@ -94,7 +100,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   });
   const power = new Power(log, operations, () => managerChanged(["ScheduledShutdown"]));
   const sleeper = new Sleeper(log, operations);
-  const login1: Login1 = { manager, inhibitors, operations, power, sleeper };
+  usePolkit(new Polkit(connection, log), manager);
+  const login1: Login1 = { manager, settings, inhibitors, operations, power, sleeper };
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
@@ -142,6 +149,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   }
   return {
     closed,
+    reload: () => settings.reload(),
     stop() {
       power.stop();
       operations.stop();

@@ -57,20 +57,16 @@ export function saveUser(user: User): void {
   const ids = (list: Session[]) => list.map((session) => session.id).join(" ");
   const seats = (list: Session[]) =>
     [...new Set(list.flatMap((session) => session.seat?.id ?? []))].join(" ");
-  const latest = sessions
-    .map((session) => session.since.realtime)
-    .sort()
-    .at(-1);
   saveState(user.stateFile, {
     NAME: user.name,
     STATE: user.state,
-    STOPPING: open.length === 0,
+    STOPPING: user.state === "closing",
     GID: user.gid,
     RUNTIME: user.runtimePath,
     DISPLAY: user.display?.id,
     REALTIME: user.since.realtime,
     MONOTONIC: user.since.monotonic,
-    LAST_SESSION_TIMESTAMP: latest,
+    LAST_SESSION_TIMESTAMP: user.lastSessionEnd,
     SESSIONS: ids(sessions),
     SEATS: seats(sessions),
     ACTIVE_SESSIONS: ids(active),
@@ -107,6 +103,7 @@ export interface SavedUser {
   name: string;
   runtimePath: string;
   since: { realtime: bigint; monotonic: bigint };
+  lastSessionEnd: bigint | undefined;
 }
 
 /** Every user that a file is there for; a file that makes no sense goes to `onBad` and is passed over. */
@@ -121,7 +118,9 @@ export function loadUsers(onBad: (path: string, reason: string) => void): SavedU
       onBad(path, "it lacks NAME, GID or RUNTIME");
       return [];
     }
-    return [{ uid, gid, name, runtimePath, since: timestamps(values) }];
+    const end = /^\d+$/.exec(values.get("LAST_SESSION_TIMESTAMP") ?? "")?.[0];
+    const lastSessionEnd = end === undefined ? undefined : BigInt(end);
+    return [{ uid, gid, name, runtimePath, since: timestamps(values), lastSessionEnd }];
   });
 }
 

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { escapeLabel } from "../dbus/index.ts";
 import type { Timestamp } from "../linux/index.ts";
+import { lingers } from "./linger.ts";
 import { USER_FOLDER, USERS } from "./paths.ts";
 import { combineIdle, type Idle, type Session } from "./session.ts";
 
@@ -9,6 +10,8 @@ export type UserState = "offline" | "lingering" | "online" | "active" | "closing
 
 export class User {
   readonly sessions = new Set<Session>();
+  /** When the last session ended, in microseconds since boot; undefined before that. */
+  lastSessionEnd: bigint | undefined;
 
   constructor(
     readonly uid: number,
@@ -31,7 +34,13 @@ export class User {
     return `user-${this.uid}.slice`;
   }
 
+  /** Whether the user is kept while not logged in. */
+  get lingers(): boolean {
+    return lingers(this.name);
+  }
+
   get state(): UserState {
+    if (this.sessions.size === 0 && this.lingers) return "lingering";
     const open = [...this.sessions].filter((session) => !session.stopping);
     if (open.length === 0) return "closing";
     return open.some((session) => session.active) ? "active" : "online";

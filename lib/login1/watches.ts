@@ -25,7 +25,7 @@ export function isRunning(leader: Leader): boolean {
 export class SessionWatches {
   readonly #ends: (() => void)[] = [];
   #endFifo: (() => void) | undefined;
-  #killTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
 
   /** Calls `gone` when the leader ends; if it has ended already, nothing is watched. */
   watchLeader(leader: Leader, gone: () => void): void {
@@ -68,15 +68,15 @@ export class SessionWatches {
     this.#endFifo = undefined;
   }
 
-  /** Calls `kill` after so many milliseconds, unless that is to come already. */
-  killAfter(delay: number, kill: () => void): void {
-    this.#killTimer ??= setTimeout(kill, delay);
+  /** Takes a step towards the session's end after so many milliseconds, unless that is to come already. */
+  after(delay: number, step: "terminate" | "kill", act: () => void): void {
+    if (!this.#timers.has(step)) this.#timers.set(step, setTimeout(act, delay));
   }
 
   /** Ends all of them. */
   end(): void {
     for (const end of this.#ends.splice(0)) end();
     this.endFifo();
-    clearTimeout(this.#killTimer);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
   }
 }

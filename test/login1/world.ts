@@ -1,6 +1,6 @@
 /**
- * A small world of a test's own: a mount namespace with its own /run and /dev, a
- * cgroup namespace with its own tree, a real dbus-daemon with the policy that
+ * A small world of a test's own: a mount namespace with its own /run and /dev, an
+ * IPC namespace, a cgroup namespace with its own tree, a real dbus-daemon with the policy that
  * the package ships, and the bridge. Everything in it is in one cgroup, by which
  * it is ended whole.
  */
@@ -32,6 +32,7 @@ const BUS_CONFIG = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Co
     <allow send_destination="org.freedesktop.DBus"/>
   </policy>
   <include>${REPOSITORY}/files/usr/share/dbus-1/system.d/org.freedesktop.login1.conf</include>
+  <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
 </busconfig>
 `;
 
@@ -49,6 +50,12 @@ ln -s /proc/self/fd /run/newdev/fd
 mount --move /run/newdev /dev
 rmdir /run/newdev
 mkdir -p /run/dbus /run/systemd/system /run/user
+state=/var/lib/systemd
+[ -d $state ] || state=/var/lib
+mount -t tmpfs -o mode=755 tmpfs $state
+mkdir /dev/mqueue
+mount -t mqueue mqueue /dev/mqueue
+chmod 1777 /dev/shm
 cat > /run/bus.conf
 echo ready
 exec sleep infinity
@@ -103,7 +110,7 @@ export class World {
     const holder = Bun.spawn(
       [
         ...["sh", "-c", `echo $$ > ${cgroupFolder}/cgroup.procs && exec "$@"`, "sh"],
-        ...["unshare", "--mount", "--cgroup", "--propagation", "private", ...pidOptions],
+        ...["unshare", "--mount", "--cgroup", "--ipc", "--propagation", "private", ...pidOptions],
         ...["sh", "-c", SETUP],
       ],
       {
@@ -141,7 +148,7 @@ export class World {
         : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--"];
     return [
       ...["sh", "-c", `echo $$ > ${this.cgroupFolder}${cgroup}/cgroup.procs && exec "$@"`, "sh"],
-      ...["nsenter", `--target=${pid}`, "--mount", "--cgroup", ...pids, "--wd=/", "--"],
+      ...["nsenter", `--target=${pid}`, "--mount", "--cgroup", "--ipc", ...pids, "--wd=/", "--"],
       ...as,
       ...command,
     ];

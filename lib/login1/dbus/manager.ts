@@ -1,7 +1,9 @@
 /** org.freedesktop.login1.Manager, put together from its parts. */
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
+import { configMembers } from "./manager-config.ts";
 import { inhibitMembers } from "./manager-inhibit.ts";
+import { lingerMembers } from "./manager-linger.ts";
 import { powerMembers } from "./manager-power.ts";
 import { managerProperties } from "./manager-properties.ts";
 import { rebootMembers } from "./manager-reboot.ts";
@@ -19,6 +21,8 @@ export const managerInterface: Interface<Login1> = {
     ...rebootMembers,
     ...sleepMembers,
     ...managerProperties,
+    ...configMembers,
+    ...lingerMembers,
   },
   signals: {
     SessionNew: signal("so", ["session_id", "object_path"]),

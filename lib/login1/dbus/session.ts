@@ -45,7 +45,7 @@ export function sessionInterface(manager: Manager): Interface<Session> {
       }),
       SetLockedHint: method("b", ["locked"], "", [], async (session, [locked], call) => {
         await authorize(call, {
-          action: ACTIONS.lock,
+          action: undefined,
           owner: session.user.uid,
           what: "say that this session is locked",
         });

@@ -48,7 +48,7 @@ export function userInterface(manager: Manager): Interface<User> {
       IdleHint: property("b", "true", (user) => user.idle.hint),
       IdleSinceHint: property("t", "true", (user) => user.idle.since.realtime),
       IdleSinceHintMonotonic: property("t", "true", (user) => user.idle.since.monotonic),
-      Linger: property("b", "true", (_user) => false),
+      Linger: property("b", "true", (user) => user.lingers),
     },
   };
 }

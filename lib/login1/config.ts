@@ -1,0 +1,245 @@
+/** logind.conf(5) for the bridge: /etc/lainos/logind.conf and its drop-ins. */
+import { totalmem } from "node:os";
+import type { Logger } from "../cli/index.ts";
+import { configFiles, loadConfig } from "./config-file.ts";
+import {
+  NEVER,
+  readBoolean,
+  readNumber,
+  readSize,
+  readSizeOf,
+  readTime,
+  readWords,
+} from "./config-values.ts";
+import { MOST_VTS } from "./vt.ts";
+
+/** Where it is looked for, the strongest first. */
+export const CONFIG_FOLDERS = ["/etc/lainos", "/run/lainos", "/usr/lib/lainos"];
+const NAME = "logind.conf";
+const SECTION = "Login";
+
+/** What a key, the lid or idleness may set off. */
+export const HANDLE_ACTIONS = [
+  "ignore",
+  "poweroff",
+  "reboot",
+  "halt",
+  "kexec",
+  "soft-reboot",
+  "suspend",
+  "hibernate",
+  "hybrid-sleep",
+  "suspend-then-hibernate",
+  "sleep",
+  "lock",
+  "factory-reset",
+  "secure-attention-key",
+] as const;
+export type HandleAction = (typeof HANDLE_ACTIONS)[number];
+
+interface Setting<Value> {
+  /** Reads a value; `before` is what the files said so far, for lists, which add up. */
+  read: (text: string, before: Value | undefined) => Value | undefined;
+  initial: Value;
+  /** What a value looks like, for the log. */
+  form: string;
+  /** Whether anything here does as it says; a key that nothing obeys is named in the log. */
+  obeyed: boolean;
+}
+
+function setting<Value>(
+  read: Setting<Value>["read"],
+  form: string,
+  initial: Value,
+  obeyed: "obeyed" | "not yet",
+): Setting<Value> {
+  return { read, form, initial, obeyed: obeyed === "obeyed" };
+}
+
+type Obeyed = "obeyed" | "not yet";
+
+const boolean = (initial: boolean, obeyed: Obeyed) =>
+  setting(readBoolean, "yes or no", initial, obeyed);
+const time = (initial: bigint, obeyed: Obeyed) =>
+  setting(readTime, "a time span such as 30s", initial, obeyed);
+const number = (initial: bigint, obeyed: Obeyed, most?: bigint) =>
+  setting((text) => readNumber(text, most), "a number", initial, obeyed);
+const words = (initial: string[], obeyed: Obeyed) =>
+  setting<string[]>(
+    (text, before) => {
+      const more = readWords(text);
+      return more && [...(before ?? []), ...more];
+    },
+    "words between spaces",
+    initial,
+    obeyed,
+  );
+const handle = <Initial extends HandleAction | undefined>(initial: Initial, obeyed: Obeyed) =>
+  setting<HandleAction | Initial>(
+    (text) => HANDLE_ACTIONS.find((action) => action === text),
+    `one of ${HANDLE_ACTIONS.join(", ")}`,
+    initial,
+    obeyed,
+  );
+
+const SECOND = 1_000_000n;
+const PAGE = 4096n;
+const MEMORY = BigInt(totalmem());
+const MOST_VT = BigInt(MOST_VTS);
+
+/** Rounded down, but never to nothing: a tmpfs of size 0 has no limit. */
+const wholePages = (size: bigint | undefined) => {
+  if (size === undefined) return undefined;
+  return size < PAGE ? PAGE : (size / PAGE) * PAGE;
+};
+
+/**
+ * Every key of logind.conf(5), under its own name, with logind's default; only the
+ * users' runtime directories go at once here (UserStopDelaySec).
+ */
+const SETTINGS = {
+  NAutoVTs: number(6n, "not yet", MOST_VT),
+  ReserveVT: number(6n, "not yet", MOST_VT),
+  KillUserProcesses: boolean(false, "obeyed"),
+  KillOnlyUsers: words([], "obeyed"),
+  KillExcludeUsers: words(["root"], "obeyed"),
+  InhibitDelayMaxSec: time(5n * SECOND, "obeyed"),
+  UserStopDelaySec: time(0n, "obeyed"),
+  SleepOperation: words(["suspend-then-hibernate", "suspend"], "not yet"),
+  HandlePowerKey: handle("poweroff", "not yet"),
+  HandlePowerKeyLongPress: handle("ignore", "not yet"),
+  HandleRebootKey: handle("reboot", "not yet"),
+  HandleRebootKeyLongPress: handle("poweroff", "not yet"),
+  HandleSuspendKey: handle("suspend", "not yet"),
+  HandleSuspendKeyLongPress: handle("hibernate", "not yet"),
+  HandleHibernateKey: handle("hibernate", "not yet"),
+  HandleHibernateKeyLongPress: handle("ignore", "not yet"),
+  HandleSecureAttentionKey: handle("secure-attention-key", "not yet"),
+  HandleLidSwitch: handle("suspend", "not yet"),
+  /** Unset, HandleLidSwitch decides on external power too. */
+  HandleLidSwitchExternalPower: handle(undefined, "not yet"),
+  HandleLidSwitchDocked: handle("ignore", "not yet"),
+  PowerKeyIgnoreInhibited: boolean(false, "not yet"),
+  SuspendKeyIgnoreInhibited: boolean(false, "not yet"),
+  HibernateKeyIgnoreInhibited: boolean(false, "not yet"),
+  LidSwitchIgnoreInhibited: boolean(true, "not yet"),
+  RebootKeyIgnoreInhibited: boolean(false, "not yet"),
+  HoldoffTimeoutSec: time(30n * SECOND, "not yet"),
+  IdleAction: handle("ignore", "not yet"),
+  IdleActionSec: time(30n * 60n * SECOND, "not yet"),
+  /** In bytes, of each user's runtime directory. */
+  RuntimeDirectorySize: setting(
+    (text) => wholePages(readSizeOf(text, MEMORY)),
+    "a size such as 64M, or a part of the memory such as 10%",
+    (MEMORY / 10n / PAGE) * PAGE,
+    "obeyed",
+  ),
+  /** Unset, one for each 4096 bytes of RuntimeDirectorySize; see `runtimeDirectoryInodes`. */
+  RuntimeDirectoryInodesMax: setting<bigint | undefined>(
+    readSize,
+    "a number such as 64K",
+    undefined,
+    "obeyed",
+  ),
+  RemoveIPC: boolean(true, "obeyed"),
+  InhibitorsMax: number(8192n, "obeyed"),
+  SessionsMax: number(8192n, "obeyed"),
+  /** 0 is never, as logind reads it. */
+  StopIdleSessionSec: setting(
+    (text) => {
+      const after = readTime(text);
+      return after === 0n ? NEVER : after;
+    },
+    "a time span such as 2h",
+    NEVER,
+    "not yet",
+  ),
+  DesignatedMaintenanceTime: words([], "not yet"),
+  WallMessages: boolean(true, "not yet"),
+};
+
+export type ConfigKey = keyof typeof SETTINGS;
+
+/** What is configured; times in microseconds. */
+export type Config = {
+  readonly [Key in ConfigKey]: (typeof SETTINGS)[Key] extends Setting<infer Value> ? Value : never;
+};
+
+/** Whether anything here does as the key says. */
+export function isObeyed(key: ConfigKey): boolean {
+  return SETTINGS[key].obeyed;
+}
+
+/** How many inodes a user's runtime directory may have. */
+export function runtimeDirectoryInodes(config: Config): bigint {
+  return config.RuntimeDirectoryInodesMax ?? config.RuntimeDirectorySize / PAGE;
+}
+
+/** Whether what still runs in a user's session is to end with it: KillUserProcesses and its two lists. */
+export function killsProcessesOf(config: Config, user: string): boolean {
+  if (config.KillExcludeUsers.includes(user)) return false;
+  if (config.KillOnlyUsers.length > 0) return config.KillOnlyUsers.includes(user);
+  return config.KillUserProcesses;
+}
+
+/**
+ * Reads the configuration. What is unknown, wrong or obeyed by nothing is named
+ * by file and line in the log; the rest counts.
+ *
+ * @param folders where to look, the strongest first
+ */
+export function readConfig(log: Logger, folders = CONFIG_FOLDERS): Config {
+  const onBad = (where: string, what: string) => log.warning(`${where}: ${what}; it is ignored`);
+  const said = new Map<string, unknown>();
+  for (const path of configFiles(folders, NAME)) {
+    for (const { section, key, value, where } of loadConfig(path, onBad)) {
+      if (section !== SECTION) {
+        onBad(where, `${key}= is in [${section}], and only [${SECTION}] is known`);
+        continue;
+      }
+      if (!Object.hasOwn(SETTINGS, key)) {
+        onBad(where, `there is no key ${key}=`);
+        continue;
+      }
+      const known = SETTINGS[key as ConfigKey] as Setting<unknown>;
+      if (value === "") {
+        // A list becomes an empty one; anything else goes back to its default.
+        if (Array.isArray(known.initial)) said.set(key, []);
+        else said.delete(key);
+        continue;
+      }
+      const read = known.read(value, said.get(key));
+      if (read === undefined) onBad(where, `${key}= is '${value}', but must be ${known.form}`);
+      else {
+        said.set(key, read);
+        if (!known.obeyed) log.warning(`${where}: ${key}= is understood, but nothing obeys it yet`);
+      }
+    }
+  }
+  const entries = Object.entries(SETTINGS).map(([key, { initial }]) => [
+    key,
+    said.has(key) ? said.get(key) : initial,
+  ]);
+  return Object.fromEntries(entries) as Config;
+}
+
+/** The configuration in force, which can be read again while everybody holds on to this. */
+export class Settings {
+  #config: Config;
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+    this.#config = readConfig(log);
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  /** Reads the files again; what is asked for after it goes by them. */
+  reload(): void {
+    this.#config = readConfig(this.#log);
+    this.#log.info("the configuration was read again");
+  }
+}

@@ -1,0 +1,35 @@
+/** org.freedesktop.login1.Manager: who is kept while not logged in. */
+import { BusError, type Members, membersOf } from "../../dbus/index.ts";
+import { userById } from "../../linux/index.ts";
+import { login1Errors } from "../errors.ts";
+import type { Login1 } from "../login1.ts";
+import { ACTIONS, authorize } from "../permission.ts";
+
+const { method } = membersOf<Login1>();
+
+/** The uid that stands for the user in whose slice the caller is. */
+const OWN = 0xffffffff;
+
+export const lingerMembers: Members<Login1> = {
+  SetUserLinger: method(
+    "ubb",
+    ["uid", "enable", "interactive"],
+    "",
+    [],
+    async ({ manager }, [given, enable, interactive], call) => {
+      const caller = await call.caller();
+      const uid = given === OWN ? manager.userOfPid(caller.pid)?.uid : given;
+      if (uid === undefined) throw login1Errors.noUserForPid(caller.pid);
+      const account = userById(uid);
+      // What sd-bus makes of the look-up's ESRCH.
+      if (!account)
+        throw new BusError("System.Error.ESRCH", `There is no user with the UID ${uid}`);
+      await authorize(call, {
+        action: uid === caller.uid ? ACTIONS.setSelfLinger : ACTIONS.setUserLinger,
+        what: `say whether ${account.name} stays when logged out`,
+        interactive,
+      });
+      manager.setLinger(account, enable);
+    },
+  ),
+};
