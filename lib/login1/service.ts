@@ -149,7 +149,15 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   }
   return {
     closed,
-    reload: () => settings.reload(),
+    reload() {
+      try {
+        settings.reload();
+      } catch (error) {
+        // A signal has nobody to answer, and what was in force stays so.
+        const reason = error instanceof Error ? error.message : String(error);
+        log.error(`the configuration could not be read again: ${reason}`);
+      }
+    },
     stop() {
       power.stop();
       operations.stop();
