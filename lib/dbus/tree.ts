@@ -15,7 +15,11 @@ export interface Folder<Target> {
   find(name: string, call: CallContext): Target | undefined | Promise<Target | undefined>;
   /** The names of all objects, for introspection. */
   names(): string[];
+  /** How a name stands in a path and is read back, where it is not by `escapeLabel`. */
+  labels?: { toLabel(name: string): string; toName(label: string): string | undefined };
 }
+
+const ESCAPED = { toLabel: escapeLabel, toName: unescapeLabel };
 
 // The tree holds objects of many classes; each is only ever given to its own interfaces.
 // biome-ignore lint/suspicious/noExplicitAny: see above
@@ -210,7 +214,8 @@ export class ObjectTree {
     if (fixed) return fixed;
     const slash = path.lastIndexOf("/");
     const folder = this.#folders.get(path.slice(0, slash));
-    const name = folder && unescapeLabel(path.slice(slash + 1));
+    const { toName } = folder?.labels ?? ESCAPED;
+    const name = toName(path.slice(slash + 1));
     if (!folder || name === undefined) return undefined;
     const target = await folder.find(name, context);
     return target === undefined ? undefined : { interfaces: folder.interfaces, target };
@@ -222,7 +227,9 @@ export class ObjectTree {
     for (const known of [...this.#objects.keys(), ...this.#folders.keys()]) {
       if (known.startsWith(prefix)) children.add(known.slice(prefix.length).split("/")[0] ?? "");
     }
-    for (const name of this.#folders.get(path)?.names() ?? []) children.add(escapeLabel(name));
+    const folder = this.#folders.get(path);
+    const { toLabel } = folder?.labels ?? ESCAPED;
+    for (const name of folder?.names() ?? []) children.add(toLabel(name));
     children.delete("");
     return [...children].sort();
   }

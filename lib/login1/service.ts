@@ -29,6 +29,7 @@ import { usePolkit } from "./permission.ts";
 import { Polkit } from "./polkit.ts";
 import { Power } from "./power.ts";
 import { Sleeper } from "./sleep.ts";
+import { userLabels } from "./user.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -112,6 +113,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     interfaces: [user],
     find: (name, call) => orNothing(findUserByName(manager, name, call)),
     names: () => [...manager.users.keys()].map(String),
+    labels: userLabels,
   });
   tree.addFolder(SEAT_FOLDER, {
     interfaces: [seat],

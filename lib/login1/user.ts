@@ -1,12 +1,17 @@
 /** One logged-in user. */
 import { join } from "node:path";
-import { escapeLabel } from "../dbus/index.ts";
 import type { Timestamp } from "../linux/index.ts";
 import { lingers } from "./linger.ts";
 import { USER_FOLDER, USERS } from "./paths.ts";
 import { combineIdle, type Idle, type Session } from "./session.ts";
 
 export type UserState = "offline" | "lingering" | "online" | "active" | "closing";
+
+/** A user's object is named by an underscore and the uid, as logind does it, or `self`. */
+export const userLabels = {
+  toLabel: (uid: string) => `_${uid}`,
+  toName: (label: string) => (label === "self" ? label : /^_(\d+)$/.exec(label)?.[1]),
+};
 
 export class User {
   readonly sessions = new Set<Session>();
@@ -22,7 +27,7 @@ export class User {
   ) {}
 
   get objectPath(): string {
-    return `${USER_FOLDER}/${escapeLabel(String(this.uid))}`;
+    return `${USER_FOLDER}/${userLabels.toLabel(String(this.uid))}`;
   }
 
   get stateFile(): string {

@@ -317,7 +317,7 @@ describe("finding", () => {
     ]) {
       expect((await call(...words)).stdout).toBe(`o "${path}"\n`);
     }
-    const user = `o "/org/freedesktop/login1/user/_3${ALICE.uid}"\n`;
+    const user = `o "/org/freedesktop/login1/user/_${ALICE.uid}"\n`;
     expect((await call("GetUser", "u", String(ALICE.uid))).stdout).toBe(user);
     expect((await call("GetUserByPID", "u", "0")).stdout).toBe(user);
     const self = "/org/freedesktop/login1/session/self";
