@@ -6,6 +6,8 @@ import { busErrors, type CallContext } from "../dbus/index.ts";
 
 /** logind's polkit actions; see its org.freedesktop.login1.policy. */
 export const ACTIONS = {
+  attachDevice: "org.freedesktop.login1.attach-device",
+  flushDevices: "org.freedesktop.login1.flush-devices",
   lock: "org.freedesktop.login1.lock-sessions",
   manage: "org.freedesktop.login1.manage",
   switchVt: "org.freedesktop.login1.chvt",

@@ -2,12 +2,15 @@
 import type { Logger } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree } from "../dbus/index.ts";
 import type { ManagerEvents } from "./changes.ts";
+import { Control } from "./controller.ts";
 import { desktopInterface } from "./dbus/desktop.ts";
 import { managerInterface } from "./dbus/manager.ts";
 import { seatInterface } from "./dbus/seat.ts";
 import { sessionInterface } from "./dbus/session.ts";
 import { findUnit, unitInterfaces, unitManagerInterface } from "./dbus/units.ts";
 import { userInterface } from "./dbus/user.ts";
+import { takeable } from "./device-kinds.ts";
+import { Devices } from "./devices.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
 import type { Login1 } from "./login1.ts";
 import { Manager } from "./manager.ts";
@@ -21,6 +24,8 @@ import {
   UNIT_MANAGER_PATH,
   USER_FOLDER,
 } from "./paths.ts";
+import { Seats } from "./seats.ts";
+import { characterDevice, udevRecord, watchUdev } from "./udev.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -67,14 +72,42 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     userChanged: (target, names) => tree.emitChanged(target.objectPath, user, target, names),
     seatNew: ({ id, objectPath }) =>
       tree.emit(MANAGER_PATH, managerInterface, "SeatNew", [id, objectPath]),
+    seatRemoved: ({ id, objectPath }) =>
+      tree.emit(MANAGER_PATH, managerInterface, "SeatRemoved", [id, objectPath]),
+    managerChanged: (names) => tree.emitChanged(MANAGER_PATH, managerInterface, login1, names),
     seatChanged: (target, names) => tree.emitChanged(target.objectPath, seat, target, names),
   };
   const manager = new Manager(log, events);
-  session = sessionInterface(manager);
+  const devices = new Devices(
+    log,
+    manager,
+    {
+      find(number) {
+        const device = characterDevice(number);
+        return device && takeable(device);
+      },
+      seatOf({ seatDevice }) {
+        const record = udevRecord(seatDevice);
+        return record?.hasSeat ? record.seat : undefined;
+      },
+    },
+    {
+      paused: ({ objectPath, controller }, major, minor, how) =>
+        controller &&
+        tree.emit(objectPath, session, "PauseDevice", [major, minor, how], controller),
+      resumed: ({ objectPath, controller }, major, minor, fd) =>
+        tree.emit(objectPath, session, "ResumeDevice", [major, minor, fd], controller),
+    },
+  );
+  const control = new Control(log, manager, devices);
+  // Control first: what it gives up takes the devices along.
+  manager.followers.push(control, devices);
+  const login1: Login1 = { manager, control, devices };
+  const seats = new Seats(manager);
+  session = sessionInterface(login1);
   user = userInterface(manager);
   seat = seatInterface(manager);
 
-  const login1: Login1 = { manager };
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
@@ -103,11 +136,28 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   });
 
   manager.start();
+  seats.start();
+  connection.onNameLost((name) => control.nameLost(name));
+  await control.restore((name) => connection.caller(name));
+  const endUdevWatch = watchUdev(() => {
+    try {
+      seats.refresh();
+      devices.refresh();
+    } catch (error) {
+      log.error(`after a change in udev: ${error instanceof Error ? error.message : error}`);
+    }
+  });
+  const stop = () => {
+    endUdevWatch();
+    control.stop();
+    devices.stop();
+    manager.stop();
+    connection.close();
+  };
   try {
     await connection.requestName(BUS_NAME);
   } catch (error) {
-    manager.stop();
-    connection.close();
+    stop();
     throw error;
   }
   try {
@@ -117,13 +167,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     const reason = error instanceof Error ? error.message : String(error);
     log.warning(`loginctl cannot list a session's processes: ${reason}`);
   }
-  return {
-    closed,
-    stop() {
-      manager.stop();
-      connection.close();
-    },
-  };
+  return { closed, stop };
 }
 
 /** A user's object is named by the uid, or `self` for the caller's own. */
