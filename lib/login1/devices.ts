@@ -57,6 +57,7 @@ export class Devices implements SessionFollower {
     private readonly host: DeviceHost,
     private readonly lookup: DeviceLookup,
     private readonly events: DeviceEvents,
+    private readonly pauseLimit = PAUSE_LIMIT,
   ) {}
 
   /**
@@ -189,7 +190,7 @@ export class Devices implements SessionFollower {
     clearTimeout(this.#limits.get(seat));
     this.#limits.set(
       seat,
-      setTimeout(() => this.#onLimit(seat, session), PAUSE_LIMIT),
+      setTimeout(() => this.#onLimit(seat, session), this.pauseLimit),
     );
     return false;
   }
