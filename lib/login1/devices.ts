@@ -88,7 +88,7 @@ export class Devices implements SessionFollower {
       if (error instanceof SystemError) throw login1Errors.system(error.code, error.message);
       throw error;
     }
-    this.#of(session).set(number, { ...device, fd, active });
+    this.#add(session, number, { ...device, fd, active });
     session.devices.add(number);
     this.host.sessionChanged(session);
     return { fd: duplicate(fd), inactive: !active };
@@ -155,7 +155,7 @@ export class Devices implements SessionFollower {
         session.devices.delete(number);
         continue;
       }
-      this.#of(session).set(number, { ...device, fd, active: session.wasActive });
+      this.#add(session, number, { ...device, fd, active: session.wasActive });
     }
     // The foreground may have changed meanwhile.
     if (session.active) this.#resumeAll(session);
@@ -266,12 +266,12 @@ export class Devices implements SessionFollower {
   }
 
   #of(session: Session): Map<string, TakenDevice> {
-    let devices = this.#taken.get(session);
-    if (!devices) {
-      devices = new Map();
-      this.#taken.set(session, devices);
-    }
-    return devices;
+    return this.#taken.get(session) ?? new Map();
+  }
+
+  #add(session: Session, number: string, device: TakenDevice): void {
+    const devices = this.#of(session).set(number, device);
+    this.#taken.set(session, devices);
   }
 
   #find(session: Session, number: string): TakenDevice {

@@ -5,11 +5,13 @@
  * the revocation do is in devices.test.ts.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
+import { buildSeatClient } from "./probe.ts";
 import { type CreateOptions, createSession, World } from "./world.ts";
 
 const ALICE = 65534;
@@ -72,6 +74,15 @@ const stateOf = (folder: string, name: string) =>
     parseState(readFileSync(join(world.root, "run/systemd", folder, name), "utf8")),
   );
 const active = () => stateOf("seats", "seat0").ACTIVE;
+const callSession = (path: string, member: string, signature = "", body: unknown[] = []) =>
+  bus.call({
+    destination: "org.freedesktop.login1",
+    path,
+    interface: SESSION,
+    member,
+    signature,
+    body,
+  });
 async function login(options: Partial<CreateOptions> = {}) {
   const leader = await world.leader();
   const made = await createSession(bus, {
@@ -81,14 +92,7 @@ async function login(options: Partial<CreateOptions> = {}) {
     ...options,
   });
   const call = (member: string, signature = "", body: unknown[] = []) =>
-    bus.call({
-      destination: "org.freedesktop.login1",
-      path: made.path,
-      interface: SESSION,
-      member,
-      signature,
-      body,
-    });
+    callSession(made.path, member, signature, body);
   return { ...made, leader, call };
 }
 const errorName = (name: string) => ({ errorName: name });
@@ -247,6 +251,54 @@ describe("a device", () => {
     const [again] = (await one.call("TakeDevice", "uu", NULL)) as [number];
     for (const fd of [again, one.fd]) close(fd);
   });
+});
+
+test("the real libseat takes its seat, a device, pauses it for a switch, and lets go", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "p7-seat-"));
+  const program = await buildSeatClient(folder);
+  const leader = await world.leader({ user: ALICE });
+  const { id, path, fd } = await createSession(bus, {
+    uid: ALICE,
+    leader: leader.pid,
+    seat: "seat0",
+    type: "tty",
+  });
+  const scope = `/user.slice/user-${ALICE}.slice/session-${id}.scope`;
+  const client = Bun.spawn(world.inside([program], { user: ALICE, cgroup: scope }), {
+    env: { ...process.env, LIBSEAT_BACKEND: "logind", XDG_SESSION_TYPE: "wayland" },
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let said = "";
+  const heard = (async () => {
+    for await (const chunk of client.stdout) said += Buffer.from(chunk).toString();
+  })();
+  const until = (text: string) => world.until(`"${text}"`, () => said.includes(text));
+  await until("on seat0\nenabled\n");
+  expect(stateOf("sessions", id)).toMatchObject({ TYPE: "wayland", ORIGINAL_TYPE: "tty" });
+  client.stdin.write("open /dev/zero\n");
+  await until("refused\n");
+  client.stdin.write("open /dev/null\n");
+  await until("opened\n");
+  expect(stateOf("sessions", id).DEVICES).toBe("1:3");
+  // It answers the question by itself, and the switch goes on.
+  const other = await login();
+  await callSession(path, "Activate");
+  await world.until("it is in the foreground", () => active() === id);
+  await other.call("Activate");
+  await world.until("it has paused", () => active() === other.id);
+  client.stdin.write("close\n");
+  await until("closed\n");
+  expect(stateOf("sessions", id).DEVICES).toBeUndefined();
+  client.stdin.end();
+  expect(await client.exited).toBe(0);
+  await heard;
+  expect(await new Response(client.stderr).text()).toMatch(/^[^\n]*No such device: 1:5[^\n]*\n$/);
+  await world.until("control is free", () => stateOf("sessions", id).CONTROLLER === undefined);
+  expect(stateOf("sessions", id).TYPE).toBe("tty");
+  for (const each of [fd, other.fd]) close(each);
+  rmSync(folder, { recursive: true });
 });
 
 describe("brightness", () => {
