@@ -49,6 +49,11 @@ const TOOLS = {
     arch: "systemd-libs",
     files: ["/usr/include/systemd/sd-login.h"],
   },
+  "libseat's headers": {
+    debian: "libseat-dev",
+    arch: "seatd",
+    files: ["/usr/include/libseat.h"],
+  },
   "pam_systemd.so": {
     debian: "libpam-systemd",
     arch: "systemd",

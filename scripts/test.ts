@@ -21,6 +21,7 @@ const TOOLS: ToolName[] = [
   "ip",
   "libc's headers",
   "libsystemd's headers",
+  "libseat's headers",
   "nsenter",
   "pam_systemd.so",
   "pipewire",

@@ -8,6 +8,12 @@ export {
 } from "./connection.ts";
 export { Variant } from "./dbus-next.ts";
 export { BusError, busErrors } from "./errors.ts";
-export { type CallContext, type Interface, type Members, membersOf } from "./interface.ts";
+export {
+  type CallContext,
+  type Interface,
+  type Members,
+  membersOf,
+  type SignalMember,
+} from "./interface.ts";
 export { escapeLabel, unescapeLabel } from "./label.ts";
 export { type Folder, ObjectTree } from "./tree.ts";

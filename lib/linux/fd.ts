@@ -73,6 +73,11 @@ export function changeOwner(path: string, uid: number, gid: number): void {
   check(libc.lchown(cString(path), uid, gid), "lchown", path);
 }
 
+/** fchown(2); -1 leaves a uid or gid as it is. */
+export function changeOwnerOf(fd: Fd, uid: number, gid: number): void {
+  check(libc.fchown(fd, uid >>> 0, gid >>> 0), "fchown", `descriptor ${fd}`);
+}
+
 /** Marks every descriptor from `first` on to be closed by the next exec; see close_range(2). */
 export function closeOnExecFrom(first: number): void {
   check(
@@ -104,6 +109,14 @@ export function hasHungUp(fd: Fd): boolean {
   entry.view.setInt32(0, fd, true);
   check(libc.poll(entry.bytes, 1, 0), "poll", `descriptor ${fd}`);
   return (entry.view.getInt16(6, true) & POLLHUP) !== 0;
+}
+
+/** ioctl(2) whose argument points to a structure, which `bytes` holds and gets back. */
+export function ioctlBytes(fd: Fd, request: number, bytes: Uint8Array, name: string): void {
+  const memory = new Memory(bytes.length);
+  memory.bytes.set(bytes);
+  check(libc.ioctl(fd, request, memory.address), `ioctl ${name}`, `descriptor ${fd}`);
+  bytes.set(memory.bytes);
 }
 
 /** ioctl(2) whose argument is a number. */

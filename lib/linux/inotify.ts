@@ -7,6 +7,9 @@ import { onReadiness } from "./readiness.ts";
 export const IN_MODIFY = 0x2;
 export const IN_MOVED_TO = 0x80;
 export const IN_CREATE = 0x100;
+export const IN_DELETE = 0x200;
+/** The watched path itself is gone, and the watch with it. */
+export const IN_IGNORED = 0x8000;
 
 /** One event: what happened (IN_*), and to which name in a watched folder. */
 export interface InotifyEvent {

@@ -24,6 +24,7 @@ const library = dlopen("libc.so.6", {
   epoll_ctl: { args: [T.i32, T.i32, T.i32, T.ptr], returns: T.i32 },
   epoll_wait: { args: [T.i32, T.ptr, T.i32, T.i32], returns: T.i32 },
   eventfd: { args: [T.u32, T.i32], returns: T.i32 },
+  fchown: { args: [T.i32, T.u32, T.u32], returns: T.i32 },
   fcntl: { args: [T.i32, T.i32, T.i64], returns: T.i32 },
   fstat: { args: [T.i32, T.ptr], returns: T.i32 },
   getgrgid_r: { args: [T.u32, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },

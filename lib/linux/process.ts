@@ -7,6 +7,7 @@ import { libc, Memory } from "./libc.ts";
 import { onceReadable } from "./readiness.ts";
 
 const SYS_PIDFD_OPEN = 434;
+const SYS_PIDFD_GETFD = 438;
 const PR_SET_PDEATHSIG = 1;
 const SIG_DFL = null;
 
@@ -29,6 +30,22 @@ export function pidOfPidfd(fd: Fd): number {
   const line = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
   if (!line) throw new Error(`descriptor ${fd} is not a pidfd`);
   return Number(line[1]);
+}
+
+/**
+ * A duplicate of another process's descriptor: the same open file, not a second
+ * opening of it; see pidfd_getfd(2).
+ *
+ * @throws {SystemError} EBADF if that process has no such descriptor, EPERM
+ */
+export function descriptorOf(pid: number, fd: Fd): Fd {
+  const pidfd = openPidfd(pid);
+  try {
+    const subject = `descriptor ${fd} of pid ${pid}`;
+    return check(libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0, 0), "pidfd_getfd", subject);
+  } finally {
+    close(pidfd);
+  }
 }
 
 /**

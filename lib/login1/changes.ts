@@ -14,10 +14,27 @@ export interface ManagerEvents {
   userRemoved(user: User): void;
   userChanged(user: User, properties: Set<string>): void;
   seatNew(seat: Seat): void;
+  seatRemoved(seat: Seat): void;
   seatChanged(seat: Seat, properties: Set<string>): void;
+  managerChanged(properties: Iterable<string>): void;
+}
+
+/** A part of login1 that follows the sessions. None may throw: see Manager.#onEvent. */
+export interface SessionFollower {
+  /** A seat's foreground went from one session to another; the files say so already. */
+  foreground(before: Session | undefined, after: Session | undefined): void;
+  /**
+   * A seat without VTs is to switch away from its foreground session.
+   *
+   * @returns whether that may be now; if not, `Manager.completeSwitch` is called later
+   */
+  leaving(session: Session): boolean;
+  /** The session is about to be taken out of the books. */
+  ended(session: Session): void;
 }
 
 export class Changes {
+  readonly manager = new Set<string>();
   readonly sessions = new Map<Session, Set<string>>();
   readonly users = new Map<User, Set<string>>();
   readonly seats = new Map<Seat, Set<string>>();
@@ -39,6 +56,8 @@ export class Changes {
   /** Hands over what has gathered, and starts anew. */
   take(): Changes {
     const taken = new Changes();
+    for (const name of this.manager) taken.manager.add(name);
+    this.manager.clear();
     for (const [from, to] of [
       [this.sessions, taken.sessions],
       [this.users, taken.users],

@@ -1,5 +1,5 @@
 /** login1's own D-Bus errors; see org.freedesktop.login1(5). */
-import { BusError } from "../dbus/index.ts";
+import { BusError, busErrors } from "../dbus/index.ts";
 
 const login1 = (name: string) => (message: string) =>
   new BusError(`org.freedesktop.login1.${name}`, message);
@@ -16,4 +16,14 @@ export const login1Errors = {
   blockedByInhibitor: login1("BlockedByInhibitorLock"),
   sleepNotSupported: login1("SleepVerbNotSupported"),
   sessionBusy: login1("SessionBusy"),
+  notInControl: login1("NotInControl"),
+  deviceIsTaken: login1("DeviceIsTaken"),
+  deviceNotTaken: login1("DeviceNotTaken"),
+  notYourDevice: login1("NotYourDevice"),
+  /** What sd-bus makes of an errno that no D-Bus error stands for. */
+  system(code: string, message: string): BusError {
+    if (code === "EINVAL") return busErrors.invalidArgs(message);
+    if (code === "EACCES" || code === "EPERM") return busErrors.accessDenied(message);
+    return new BusError(`System.Error.${code}`, message);
+  },
 };

@@ -1,4 +1,6 @@
 import type { Settings } from "./config.ts";
+import type { Control } from "./controller.ts";
+import type { Devices } from "./devices.ts";
 import type { Inhibitors } from "./inhibitors.ts";
 import type { Manager } from "./manager.ts";
 import type { Operations } from "./operations.ts";
@@ -13,4 +15,6 @@ export interface Login1 {
   power: Power;
   sleeper: Sleeper;
   settings: Settings;
+  control: Control;
+  devices: Devices;
 }

@@ -22,10 +22,11 @@ import {
   userByName,
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
-import { Changes, type ManagerEvents } from "./changes.ts";
+import { Changes, type ManagerEvents, type SessionFollower } from "./changes.ts";
 import { killsProcessesOf, type Settings } from "./config.ts";
 import { type CreateRequest, checkDesktop, placeSession } from "./create.ts";
 import { login1Errors } from "./errors.ts";
+import { IDLE_PROPERTIES } from "./idle.ts";
 import { removeIpc } from "./ipc.ts";
 import { lingeringNames, lingers, setLingers } from "./linger.ts";
 import { createRuntimeDir, removeRuntimeDir } from "./runtime-dir.ts";
@@ -36,12 +37,15 @@ import {
   loadActiveSession,
   loadSessions,
   loadUsers,
+  removeSeat,
   removeSession,
   removeUser,
+  savedSeats,
   saveSeat,
   saveSession,
   saveUser,
 } from "./state.ts";
+import { seatsOfDevices } from "./udev.ts";
 import { User } from "./user.ts";
 import { activeVt, switchVt, watchActiveVt } from "./vt.ts";
 import { isRunning, SessionWatches } from "./watches.ts";
@@ -63,6 +67,9 @@ export class Manager {
   readonly sessions = new Map<string, Session>();
   readonly users = new Map<number, User>();
   readonly seats = new Map<string, Seat>();
+  /** Set before `start`. */
+  readonly followers: SessionFollower[] = [];
+  #moves: [Session | undefined, Session | undefined][] = [];
   readonly #cgroups = new SessionCgroups();
   readonly #watches = new Map<Session, SessionWatches>();
   readonly #changes = new Changes();
@@ -92,8 +99,8 @@ export class Manager {
     }
     const onBad = (path: string, reason: string) =>
       this.#log.warning(`${path} is not used: ${reason}`);
-    const seat0 = new Seat("seat0");
-    this.seats.set(seat0.id, seat0);
+    for (const id of new Set(["seat0", ...seatsOfDevices()])) this.seats.set(id, new Seat(id));
+    for (const id of savedSeats()) if (!this.seats.has(id)) removeSeat(new Seat(id));
     for (const { uid, gid, name, runtimePath, since, lastSessionEnd } of loadUsers(onBad)) {
       const user = new User(uid, gid, name, runtimePath, since);
       user.lastSessionEnd = lastSessionEnd;
@@ -180,7 +187,11 @@ export class Manager {
   }
 
   get idle(): Idle {
-    return combineIdle([...this.sessions.values()].map((session) => session.idle));
+    return combineIdle(
+      [...this.sessions.values()]
+        .filter((session) => session.canIdle)
+        .map((session) => session.idle),
+    );
   }
 
   // What happens to sessions
@@ -367,10 +378,32 @@ export class Manager {
    */
   announceDesktop(session: Session, type: string, desktop: string, display: string): void {
     session.type = checkDesktop(type, desktop, display);
+    session.originalType = session.type;
     session.desktop = desktop;
     session.display = session.type === "x11" ? display : "";
     this.#changes.session(session, "Type", "Display");
     this.#changes.user(session.user, "Display");
+    this.#flush();
+  }
+
+  /** Writes down and tells what a part of login1 has changed of a session. */
+  sessionChanged(session: Session, ...properties: string[]): void {
+    this.#changes.session(session, ...properties);
+    this.#flush();
+  }
+
+  /** The same, where it may also change which session is its user's display. */
+  displayChanged(session: Session, ...properties: string[]): void {
+    this.#changes.user(session.user, "Display");
+    this.sessionChanged(session, ...properties);
+  }
+
+  /** A session has become idle, or no longer is, and with it all that it counts for. */
+  idleChanged(session: Session): void {
+    this.#changes.session(session, ...IDLE_PROPERTIES);
+    this.#changes.user(session.user, ...IDLE_PROPERTIES);
+    if (session.seat) this.#changes.seat(session.seat, ...IDLE_PROPERTIES);
+    for (const name of IDLE_PROPERTIES) this.#changes.manager.add(name);
     this.#flush();
   }
 
@@ -392,12 +425,24 @@ export class Manager {
     if (!seat) throw busErrors.notSupported(`Session ${session.id} is not on a seat`);
     if (seat.active === session) return;
     if (!seat.hasVts) {
-      this.#setActive(seat, session);
-      this.#flush();
+      seat.pendingSwitch = session;
+      const { active } = seat;
+      // Each is asked, and those that have devices to pause are waited for.
+      const ready = this.followers.map((follower) => !active || follower.leaving(active));
+      if (!ready.includes(false)) this.completeSwitch(seat);
       return;
     }
     if (session.vtnr === 0) throw busErrors.notSupported(`Session ${session.id} has no VT`);
     switchVt(session.vtnr);
+  }
+
+  /** On a seat without VTs: makes the switch that `activateSession` asked for, if it still stands. */
+  completeSwitch(seat: Seat): void {
+    const session = seat.pendingSwitch;
+    seat.pendingSwitch = undefined;
+    if (!session || !seat.sessions.has(session)) return;
+    this.#setActive(seat, session);
+    this.#flush();
   }
 
   // How sessions end
@@ -612,6 +657,31 @@ export class Manager {
 
   // Seats
 
+  /** Adds a seat that udev has a master device of. */
+  addSeat(id: string): void {
+    const seat = new Seat(id);
+    this.seats.set(id, seat);
+    this.#changes.seat(seat);
+    this.#saveChanged();
+    this.#events.seatNew(seat);
+    this.#flush();
+  }
+
+  /** Takes away a seat whose last master device went, and ends the sessions on it. */
+  removeSeat(seat: Seat): void {
+    for (const session of [...seat.sessions]) this.releaseSession(session);
+    this.seats.delete(seat.id);
+    removeSeat(seat);
+    this.#events.seatRemoved(seat);
+    this.#flush();
+  }
+
+  /** A seat has got or lost its graphics. */
+  graphicalChanged(seat: Seat): void {
+    this.#changes.seat(seat, "CanGraphical");
+    this.#flush();
+  }
+
   #onVtSwitch(seat: Seat): void {
     this.#onEvent("a switch of VTs", () => {
       this.#setActive(seat, this.#sessionOnActiveVt(seat));
@@ -646,6 +716,7 @@ export class Manager {
     if (before === session) return;
     seat.active = session;
     this.#changes.seat(seat, "ActiveSession");
+    this.#moves.push([before, session]);
     for (const affected of [before, session]) {
       if (!affected || !this.sessions.has(affected.id)) continue;
       this.#changes.session(affected, "Active", "State");
@@ -659,13 +730,14 @@ export class Manager {
     this.sessions.set(session.id, session);
     session.user.sessions.add(session);
     clearTimeout(this.#userTimers.get(session.user));
-    session.seat?.sessions.add(session);
+    session.seat?.add(session);
     const number = Number(/^c(\d+)$/.exec(session.id)?.[1] ?? 0);
     this.#counter = Math.max(this.#counter, number);
   }
 
   /** Takes a session out of the books, with its files and its scope. */
   #forget(session: Session): void {
+    for (const follower of this.followers) follower.ended(session);
     this.#watches.get(session)?.end();
     this.#watches.delete(session);
     this.sessions.delete(session.id);
@@ -694,17 +766,25 @@ export class Manager {
         saveUser(user);
       }
     }
-    for (const seat of this.#changes.seats.keys()) saveSeat(seat);
+    for (const seat of this.#changes.seats.keys()) {
+      if (this.seats.get(seat.id) === seat) saveSeat(seat);
+    }
   }
 
   #flush(): void {
     this.#saveChanged();
-    const { sessions, users, seats } = this.#changes.take();
+    for (const [before, after] of this.#moves.splice(0)) {
+      for (const follower of this.followers) follower.foreground(before, after);
+    }
+    const { sessions, users, seats, manager } = this.#changes.take();
     for (const [session, names] of sessions) this.#events.sessionChanged(session, names);
     for (const [user, names] of users) {
       if (this.users.get(user.uid) === user) this.#events.userChanged(user, names);
     }
-    for (const [seat, names] of seats) this.#events.seatChanged(seat, names);
+    for (const [seat, names] of seats) {
+      if (this.seats.get(seat.id) === seat) this.#events.seatChanged(seat, names);
+    }
+    if (manager.size > 0) this.#events.managerChanged(manager);
   }
 }
 

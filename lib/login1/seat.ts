@@ -1,21 +1,29 @@
 /** One seat: a set of hardware that one person sits at; see sd-login(3). */
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { escapeLabel } from "../dbus/index.ts";
-import { hasCode } from "../linux/index.ts";
 import { SEAT_FOLDER, SEATS } from "./paths.ts";
 import { combineIdle, type Idle, type Session } from "./session.ts";
+import { seatsOfDevices } from "./udev.ts";
 import { hasVts } from "./vt.ts";
-
-const UDEV_TAG = "/run/udev/tags/master-of-seat";
-const UDEV_DATA = "/run/udev/data";
 
 export class Seat {
   readonly sessions = new Set<Session>();
   /** The session in the foreground. */
   active: Session | undefined;
 
+  /** Without VTs: the session that comes to the foreground once this one's devices are paused. */
+  pendingSwitch: Session | undefined;
+
   constructor(readonly id: string) {}
+
+  /** Takes a session in. Where no VT numbers it, it gets the lowest free position, from 1. */
+  add(session: Session): void {
+    this.sessions.add(session);
+    if (this.hasVts || session.position > 0) return;
+    const taken = new Set([...this.sessions].map(({ position }) => position));
+    session.position = 1;
+    while (taken.has(session.position)) session.position++;
+  }
 
   get objectPath(): string {
     return `${SEAT_FOLDER}/${escapeLabel(this.id)}`;
@@ -32,14 +40,7 @@ export class Seat {
 
   /** True if udev has tagged a graphics device of this seat as its master. */
   get canGraphical(): boolean {
-    let devices: string[];
-    try {
-      devices = readdirSync(UDEV_TAG);
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return false;
-      throw error;
-    }
-    return devices.some((device) => seatOfDevice(device) === this.id);
+    return seatsOfDevices().has(this.id);
   }
 
   /** The session that a VT switch to `vt` brings up: the last that came to it and is not ending. */
@@ -49,16 +50,5 @@ export class Seat {
 
   get idle(): Idle {
     return combineIdle([...this.sessions].map((session) => session.idle));
-  }
-}
-
-/** A device's ID_SEAT in udev's database; devices without one belong to seat0. */
-function seatOfDevice(device: string): string {
-  try {
-    const text = readFileSync(join(UDEV_DATA, device), "utf8");
-    return /^E:ID_SEAT=(.+)$/m.exec(text)?.[1] ?? "seat0";
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return "seat0";
-    throw error;
   }
 }

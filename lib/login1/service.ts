@@ -4,12 +4,15 @@ import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../
 import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
 import { Settings } from "./config.ts";
+import { Control } from "./controller.ts";
 import { desktopInterface } from "./dbus/desktop.ts";
 import { managerInterface } from "./dbus/manager.ts";
 import { seatInterface } from "./dbus/seat.ts";
 import { sessionInterface } from "./dbus/session.ts";
 import { findUnit, unitInterfaces, unitManagerInterface } from "./dbus/units.ts";
 import { userInterface } from "./dbus/user.ts";
+import { takeable } from "./device-kinds.ts";
+import { Devices } from "./devices.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
 import { Inhibitors } from "./inhibitors.ts";
 import type { Login1 } from "./login1.ts";
@@ -28,7 +31,9 @@ import {
 import { usePolkit } from "./permission.ts";
 import { Polkit } from "./polkit.ts";
 import { Power } from "./power.ts";
+import { Seats } from "./seats.ts";
 import { Sleeper } from "./sleep.ts";
+import { characterDevice, udevRecord, watchUdev } from "./udev.ts";
 import { userLabels } from "./user.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
@@ -78,14 +83,37 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     userChanged: (target, names) => tree.emitChanged(target.objectPath, user, target, names),
     seatNew: ({ id, objectPath }) =>
       tree.emit(MANAGER_PATH, managerInterface, "SeatNew", [id, objectPath]),
+    seatRemoved: ({ id, objectPath }) =>
+      tree.emit(MANAGER_PATH, managerInterface, "SeatRemoved", [id, objectPath]),
+    managerChanged: (names) => tree.emitChanged(MANAGER_PATH, managerInterface, login1, names),
     seatChanged: (target, names) => tree.emitChanged(target.objectPath, seat, target, names),
   };
   const settings = new Settings(log);
   const manager = new Manager(log, events, settings);
-  session = sessionInterface(manager);
-  user = userInterface(manager);
-  seat = seatInterface(manager);
-
+  const devices = new Devices(
+    log,
+    manager,
+    {
+      find(number) {
+        const device = characterDevice(number);
+        return device && takeable(device);
+      },
+      seatOf({ seatDevice }) {
+        const record = udevRecord(seatDevice);
+        return record?.hasSeat ? record.seat : undefined;
+      },
+    },
+    {
+      paused: ({ objectPath, controller }, major, minor, how) =>
+        controller &&
+        tree.emit(objectPath, session, "PauseDevice", [major, minor, how], controller),
+      resumed: ({ objectPath, controller }, major, minor, fd) =>
+        tree.emit(objectPath, session, "ResumeDevice", [major, minor, fd], controller),
+    },
+  );
+  const control = new Control(log, manager, devices);
+  // Control first: what it gives up takes the devices along.
+  manager.followers.push(control, devices);
   const managerChanged = (names: string[]) =>
     tree.emitChanged(MANAGER_PATH, managerInterface, login1, names);
   const inhibitors = new Inhibitors(log, settings, managerChanged);
@@ -102,7 +130,21 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   const power = new Power(log, operations, () => managerChanged(["ScheduledShutdown"]));
   const sleeper = new Sleeper(log, operations);
   usePolkit(new Polkit(connection, log), manager);
-  const login1: Login1 = { manager, settings, inhibitors, operations, power, sleeper };
+  const login1: Login1 = {
+    manager,
+    settings,
+    inhibitors,
+    operations,
+    power,
+    sleeper,
+    control,
+    devices,
+  };
+  const seats = new Seats(manager);
+  session = sessionInterface(login1);
+  user = userInterface(manager);
+  seat = seatInterface(manager);
+
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
@@ -133,11 +175,31 @@ export async function startBridge(log: Logger): Promise<Bridge> {
 
   manager.start();
   inhibitors.start();
+  seats.start();
+  connection.onNameLost((name) => control.nameLost(name));
+  await control.restore((name) => connection.caller(name));
+  const endUdevWatch = watchUdev(() => {
+    try {
+      seats.refresh();
+      devices.refresh();
+    } catch (error) {
+      log.error(`after a change in udev: ${error instanceof Error ? error.message : error}`);
+    }
+  });
+  const stop = () => {
+    power.stop();
+    operations.stop();
+    inhibitors.stop();
+    endUdevWatch();
+    control.stop();
+    devices.stop();
+    manager.stop();
+    connection.close();
+  };
   try {
     await connection.requestName(BUS_NAME);
   } catch (error) {
-    manager.stop();
-    connection.close();
+    stop();
     throw error;
   }
   operations.start();
@@ -151,6 +213,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   }
   return {
     closed,
+    stop,
     reload() {
       try {
         settings.reload();
@@ -159,13 +222,6 @@ export async function startBridge(log: Logger): Promise<Bridge> {
         const reason = error instanceof Error ? error.message : String(error);
         log.error(`the configuration could not be read again: ${reason}`);
       }
-    },
-    stop() {
-      power.stop();
-      operations.stop();
-      inhibitors.stop();
-      manager.stop();
-      connection.close();
     },
   };
 }

@@ -75,11 +75,11 @@ export class Session {
   readonly user: User;
   readonly leader: Leader;
   readonly service: string;
-  readonly class: SessionClass;
+  class: SessionClass;
   desktop: string;
   readonly seat: Seat | undefined;
   readonly vtnr: number;
-  readonly tty: string;
+  tty: string;
   display: string;
   readonly remote: boolean;
   readonly remoteHost: string;
@@ -88,7 +88,19 @@ export class Session {
   readonly since: Timestamp;
   readonly hasFifo: boolean;
   type: SessionType;
+  /** What `type` goes back to when its controller lets go. */
+  originalType: SessionType;
+  /** The unique bus name of who controls the session (TakeControl). */
+  controller: string | undefined;
+  /** The numbers of the devices that the controller has taken, `226:0`. */
+  readonly devices = new Set<string>();
+  /** Which of a seat's sessions it is, from 1, where there are no VTs to number them; 0 for none. */
+  position = 0;
+  /** Whether it was in the foreground when the last run ended. */
+  wasActive = false;
   lockedHint = false;
+  /** What a graphical session says of itself (SetIdleHint), and since when. */
+  idleHint: Idle = { hint: false, since: NEVER };
   /** It has been released or its leader is gone; what is left of it runs out. */
   stopping = false;
 
@@ -99,6 +111,7 @@ export class Session {
     this.leader = facts.leader;
     this.service = facts.service;
     this.type = facts.type;
+    this.originalType = facts.type;
     this.class = facts.class;
     this.desktop = facts.desktop;
     this.seat = facts.seat;
@@ -146,12 +159,14 @@ export class Session {
     return this.class === "user" && this.graphical;
   }
 
+  /** Whether it counts for the idleness of its user and of the machine: somebody sits at it. */
   get canIdle(): boolean {
-    return this.class === "user" || this.class === "user-early";
+    return ["user", "user-early", "user-light", "user-early-light", "greeter"].includes(this.class);
   }
 
-  /** Whether nobody touched the session's terminal for a while. */
+  /** A graphical session's own word, or whether nobody touched a tty session's terminal for a while. */
   get idle(): Idle {
+    if (this.graphical) return this.idleHint;
     if (this.type !== "tty" || this.tty === "") return { hint: false, since: NEVER };
     let touched: bigint;
     try {
@@ -167,14 +182,19 @@ export class Session {
   }
 }
 
-/** Idle only if all are, and then since the last of them was; with none, not idle. */
+/**
+ * Idle only if all are, and then since the last of them became so; if not,
+ * since the first of those that are not. With none, idle, and nobody knows since when.
+ */
 export function combineIdle(parts: Idle[]): Idle {
-  if (parts.length === 0) return { hint: false, since: NEVER };
   const hint = parts.every((part) => part.hint);
-  const relevant = parts.filter((part) => part.hint === hint);
-  const since = relevant.reduce(
-    (latest, part) => (part.since.monotonic > latest.monotonic ? part.since : latest),
-    NEVER,
+  const [first, ...others] = parts.filter((part) => part.hint === hint);
+  const since = others.reduce(
+    (chosen, { since }) =>
+      since.monotonic > chosen.monotonic === hint && since.monotonic !== chosen.monotonic
+        ? since
+        : chosen,
+    first?.since ?? NEVER,
   );
   return { hint, since };
 }

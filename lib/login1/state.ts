@@ -1,6 +1,7 @@
 /** What the state files of sessions, users and seats say, in the order in which logind writes them. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { loadIdle, savedIdle } from "./idle.ts";
 import { MACHINES, SEATS, SESSIONS, USERS } from "./paths.ts";
 import type { Seat } from "./seat.ts";
 import {
@@ -30,6 +31,7 @@ export function saveSession(session: Session): void {
     STOPPING: session.stopping,
     USER: session.user.name,
     TYPE: session.type,
+    ORIGINAL_TYPE: session.originalType,
     CLASS: session.class,
     SCOPE: session.scope,
     FIFO: session.hasFifo ? session.fifo : undefined,
@@ -40,6 +42,7 @@ export function saveSession(session: Session): void {
     REMOTE_USER: session.remoteUser,
     SERVICE: session.service,
     DESKTOP: session.desktop,
+    POSITION: session.position > 0 ? session.position : undefined,
     VTNR: session.vtnr > 0 ? session.vtnr : undefined,
     LEADER: session.leader.pid,
     LEADER_START: session.leader.startTime,
@@ -47,6 +50,9 @@ export function saveSession(session: Session): void {
     LOCKED_HINT: session.lockedHint,
     REALTIME: session.since.realtime,
     MONOTONIC: session.since.monotonic,
+    CONTROLLER: session.controller,
+    DEVICES: [...session.devices].join(" "),
+    ...savedIdle(session.idleHint),
   });
 }
 
@@ -89,6 +95,11 @@ export function saveSeat(seat: Seat): void {
     SESSIONS: sessions.map((session) => session.id).join(" "),
     UIDS: sessions.map((session) => session.user.uid).join(" "),
   });
+}
+
+/** The ids of the seats that a file is there for. */
+export function savedSeats(): string[] {
+  return listFiles(SEATS).map((path) => path.slice(SEATS.length + 1));
 }
 
 /** The id of the session that was in a seat's foreground when its file was written. */
@@ -164,6 +175,13 @@ export function loadSessions(
     });
     session.stopping = text("STOPPING") === "1";
     session.lockedHint = text("LOCKED_HINT") === "1";
+    session.originalType =
+      SESSION_TYPES.find((known) => known === text("ORIGINAL_TYPE")) ?? session.type;
+    session.wasActive = text("ACTIVE") === "1";
+    session.controller = text("CONTROLLER") || undefined;
+    for (const device of text("DEVICES").split(" ").filter(Boolean)) session.devices.add(device);
+    session.position = Number(text("POSITION") || "0");
+    session.idleHint = loadIdle(values);
     return [session];
   });
   return sessions.sort((a, b) => Number(a.since.monotonic - b.since.monotonic));
@@ -186,6 +204,11 @@ function listFiles(folder: string): string[] {
 export function removeSession(session: Session): void {
   removeState(session.stateFile);
   rmSync(session.fifo, { force: true });
+}
+
+/** Removes the file of a seat. */
+export function removeSeat(seat: Seat): void {
+  rmSync(seat.stateFile, { force: true });
 }
 
 /** Removes the file of a user. */

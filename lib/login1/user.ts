@@ -70,6 +70,8 @@ export class User {
   }
 
   get idle(): Idle {
-    return combineIdle([...this.sessions].map((session) => session.idle));
+    return combineIdle(
+      [...this.sessions].filter((session) => session.canIdle).map((session) => session.idle),
+    );
   }
 }

@@ -7,6 +7,7 @@ import { lingerMembers } from "./manager-linger.ts";
 import { powerMembers } from "./manager-power.ts";
 import { managerProperties } from "./manager-properties.ts";
 import { rebootMembers } from "./manager-reboot.ts";
+import { seatMethods } from "./manager-seats.ts";
 import { sessionMethods } from "./manager-sessions.ts";
 import { sleepMembers } from "./manager-sleep.ts";
 
@@ -16,6 +17,7 @@ export const managerInterface: Interface<Login1> = {
   name: "org.freedesktop.login1.Manager",
   members: {
     ...sessionMethods,
+    ...seatMethods,
     ...inhibitMembers,
     ...powerMembers,
     ...rebootMembers,

@@ -4,6 +4,7 @@ import { findSession } from "../find.ts";
 import type { Manager } from "../manager.ts";
 import { ACTIONS, authorize } from "../permission.ts";
 import type { Seat } from "../seat.ts";
+import { switchBy, switchTo } from "../seats.ts";
 
 const { method, property } = membersOf<Seat>();
 
@@ -30,6 +31,18 @@ export function seatInterface(manager: Manager): Interface<Seat> {
           throw busErrors.invalidArgs(`Session ${session.id} is not on seat ${seat.id}`);
         }
         manager.activateSession(session);
+      }),
+      SwitchTo: method("u", ["vtnr"], "", [], async (seat, [vtnr], call) => {
+        await authorize(call, { action: ACTIONS.switchVt, what: "switch between sessions" });
+        switchTo(manager, seat, vtnr);
+      }),
+      SwitchToNext: method("", [], "", [], async (seat, _none, call) => {
+        await authorize(call, { action: ACTIONS.switchVt, what: "switch between sessions" });
+        switchBy(manager, seat, 1);
+      }),
+      SwitchToPrevious: method("", [], "", [], async (seat, _none, call) => {
+        await authorize(call, { action: ACTIONS.switchVt, what: "switch between sessions" });
+        switchBy(manager, seat, -1);
       }),
 
       Id: property("s", "const", (seat) => seat.id),

@@ -1,16 +1,19 @@
 /** org.freedesktop.login1.Session */
 import { type Interface, membersOf } from "../../dbus/index.ts";
-import type { Manager } from "../manager.ts";
+import type { Login1 } from "../login1.ts";
 import { ACTIONS, authorize } from "../permission.ts";
 import type { Session } from "../session.ts";
+import { controlMembers, deviceSignals } from "./session-control.ts";
 
 const { method, property, signal } = membersOf<Session>();
 
-/** The interface of the sessions that `manager` has. */
-export function sessionInterface(manager: Manager): Interface<Session> {
+/** The interface of the sessions that `login1` has. */
+export function sessionInterface(login1: Login1): Interface<Session> {
+  const { manager } = login1;
   return {
     name: "org.freedesktop.login1.Session",
     members: {
+      ...controlMembers(login1),
       Terminate: method("", [], "", [], async (session, _none, call) => {
         await authorize(call, {
           action: ACTIONS.manage,
@@ -100,6 +103,6 @@ export function sessionInterface(manager: Manager): Interface<Session> {
       CanLock: property("b", "const", (session) => session.canLock),
       LockedHint: property("b", "true", (session) => session.lockedHint),
     },
-    signals: { Lock: signal("", []), Unlock: signal("", []) },
+    signals: { ...deviceSignals, Lock: signal("", []), Unlock: signal("", []) },
   };
 }

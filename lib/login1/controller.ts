@@ -1,0 +1,298 @@
+/**
+ * Who controls a session (TakeControl): one connection to the bus, a compositor
+ * or an X server, that may say what the session is and take its devices. It
+ * loses control when it lets go or leaves the bus.
+ */
+import { readFileSync, statSync } from "node:fs";
+import type { Logger } from "../cli/index.ts";
+import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
+import { type Fd, hasCode } from "../linux/index.ts";
+import type { SessionFollower } from "./changes.ts";
+import { type Devices, numberOf } from "./devices.ts";
+import { login1Errors } from "./errors.ts";
+import type { Manager } from "./manager.ts";
+import { SESSION_CLASSES, SESSION_TYPES, type Session } from "./session.ts";
+import { characterDevice } from "./udev.ts";
+import { activeVt, ControlledVt, VT_RELEASE_SIGNAL } from "./vt.ts";
+
+const O_ACCMODE = 3;
+const O_RDWR = 2;
+const O_PATH = 0o10000000;
+
+export class Control implements SessionFollower {
+  readonly #vts = new Map<Session, ControlledVt>();
+  readonly #onRelease = () => this.#leaveVt();
+  #listening = false;
+  /** Calls of TakeControl that are not decided yet. */
+  readonly #requests = new Set<{ sender: string; gone: boolean }>();
+
+  constructor(
+    private readonly log: Logger,
+    private readonly manager: Manager,
+    private readonly devices: Devices,
+  ) {}
+
+  /**
+   * After a restart: gives control back to those who are still on the bus, and
+   * takes it from those who have left meanwhile.
+   *
+   * @param callerOf who is behind a unique name; it throws a BusError if nobody is
+   */
+  async restore(callerOf: (name: string) => Promise<{ uid: number; pid: number }>): Promise<void> {
+    for (const session of [...this.manager.sessions.values()]) {
+      const { controller } = session;
+      if (controller === undefined) continue;
+      let pid: number | undefined;
+      if (session.vtnr > 0) this.#resumeVt(session);
+      try {
+        const caller = await callerOf(controller);
+        // A bus that was started anew gives its names anew, to others.
+        if (caller.uid === 0 || caller.uid === session.user.uid) pid = caller.pid;
+      } catch (error) {
+        if (!(error instanceof BusError)) throw error;
+      }
+      // It may have left while we asked for it, which `nameLost` has seen to.
+      if (session.controller !== controller) continue;
+      if (pid === undefined) this.#drop(session);
+      else this.devices.restore(session, pid);
+      if (this.manager.sessions.get(session.id) === session) this.manager.sessionChanged(session);
+    }
+  }
+
+  /** Ends what we listen for. Control stays as it is, for the next run. */
+  stop(): void {
+    for (const vt of this.#vts.values()) vt.keep();
+    // The signal's handler stays: without it, one on its way would kill the process.
+    this.#vts.clear();
+  }
+
+  /**
+   * Gives control of a session to a connection.
+   *
+   * @param force also if somebody else has it, who then loses it; root's alone
+   * @throws {BusError} AccessDenied, or EBUSY if somebody has it
+   */
+  async take(session: Session, call: CallContext, force: boolean): Promise<void> {
+    const { sender } = call;
+    const request = { sender, gone: false };
+    this.#requests.add(request);
+    try {
+      const { uid } = await call.caller();
+      // What has left by now would never be seen to leave.
+      if (request.gone) throw busErrors.accessDenied(`${sender} has left the bus`);
+      if (this.manager.sessions.get(session.id) !== session) {
+        throw login1Errors.noSuchSession(session.id);
+      }
+      this.#give(session, sender, uid, force);
+    } finally {
+      this.#requests.delete(request);
+    }
+  }
+
+  #give(session: Session, sender: string, uid: number, force: boolean): void {
+    if (uid !== 0 && (force || uid !== session.user.uid)) {
+      throw busErrors.accessDenied(
+        force
+          ? "Only root may force control over a session"
+          : "Only owner of session may take control",
+      );
+    }
+    if (session.controller === sender) return;
+    if (session.controller !== undefined && !force) {
+      throw login1Errors.system("EBUSY", `Session ${session.id} is under control already`);
+    }
+    if (session.controller === undefined) {
+      this.#prepareVt(session);
+    } else {
+      // The VT stays prepared; all else starts anew.
+      this.devices.releaseAll(session);
+      session.type = session.originalType;
+    }
+    session.controller = sender;
+    this.manager.sessionChanged(session, "Type");
+  }
+
+  /**
+   * Gives control back.
+   *
+   * @throws {BusError} NotInControl
+   */
+  release(session: Session, sender: string): void {
+    this.require(session, sender, "You are not in control of this session");
+    this.#drop(session);
+    this.manager.sessionChanged(session, "Type");
+  }
+
+  /** @throws {BusError} NotInControl unless `sender` controls the session */
+  require(session: Session, sender: string, message: string): void {
+    if (session.controller !== sender) throw login1Errors.notInControl(message);
+  }
+
+  /** A connection has left the bus: what it controlled is free. */
+  nameLost(name: string): void {
+    for (const request of this.#requests) request.gone ||= request.sender === name;
+    for (const session of [...this.manager.sessions.values()]) {
+      if (session.controller !== name) continue;
+      try {
+        this.#drop(session);
+        this.manager.sessionChanged(session, "Type");
+      } catch (error) {
+        this.log.error(`session ${session.id} lost its controller: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  // What a controller may say of its session
+
+  /** @throws {BusError} InvalidArgs, NotInControl */
+  setType(session: Session, sender: string, name: string): void {
+    const type = SESSION_TYPES.find((known) => known === name);
+    if (!type) throw busErrors.invalidArgs(`Invalid session type '${name}'`);
+    this.require(session, sender, "You must be in control of this session to set type");
+    if (session.type === type) return;
+    session.type = type;
+    this.manager.displayChanged(session, "Type");
+  }
+
+  /**
+   * Makes a session that was begun as `user-incomplete` a full one. It is for
+   * the session's own user to do, in control or not.
+   *
+   * @throws {BusError} InvalidArgs, AccessDenied
+   */
+  setClass(session: Session, uid: number, name: string): void {
+    const kind = SESSION_CLASSES.find((known) => known === name);
+    if (!kind) throw busErrors.invalidArgs(`Invalid session class '${name}'`);
+    if (kind !== "user") throw busErrors.invalidArgs("Class may only be set to 'user', refusing.");
+    if (session.class === "user") return;
+    if (session.class !== "user-incomplete") {
+      throw busErrors.invalidArgs(
+        "Only sessions with class 'user-incomplete' may change class, refusing.",
+      );
+    }
+    if (uid !== 0 && uid !== session.user.uid) {
+      throw busErrors.accessDenied("Only owner of session may change its class");
+    }
+    session.class = kind;
+    this.manager.displayChanged(session, "Class");
+  }
+
+  /** @throws {BusError} NotInControl, NotSupported */
+  setDisplay(session: Session, sender: string, display: string): void {
+    this.require(session, sender, "You must be in control of this session to set display");
+    if (!session.graphical) {
+      throw busErrors.notSupported("Setting display is only supported for graphical sessions");
+    }
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    if (/[\x00-\x1f\x7f]/.test(display)) {
+      throw busErrors.invalidArgs("The display has a control character in it");
+    }
+    if (session.display === display) return;
+    session.display = display;
+    this.manager.displayChanged(session, "Display");
+  }
+
+  /**
+   * Takes note of the session's terminal, which is the one that `fd` is open on.
+   *
+   * @throws {BusError} NotInControl, AccessDenied, ENOTTY
+   */
+  setTty(session: Session, sender: string, fd: Fd): void {
+    this.require(session, sender, "You must be in control of this session to set tty");
+    const tty = ttyName(fd);
+    if (session.tty === tty) return;
+    session.tty = tty;
+    this.manager.sessionChanged(session, "TTY");
+  }
+
+  // What becomes of the session's VT
+
+  #prepareVt(session: Session): void {
+    if (session.vtnr === 0) return;
+    this.#listen();
+    this.#vts.set(session, ControlledVt.prepare(session.vtnr, session.user.uid));
+  }
+
+  #resumeVt(session: Session): void {
+    this.#listen();
+    try {
+      this.#vts.set(session, ControlledVt.resume(session.vtnr));
+    } catch (error) {
+      this.log.error(`the VT of session ${session.id}: ${messageOf(error)}`);
+    }
+  }
+
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    process.on(VT_RELEASE_SIGNAL, this.#onRelease);
+  }
+
+  /** The kernel asks to leave the VT in the foreground: its session's devices first, then it may. */
+  #leaveVt(): void {
+    const number = activeVt();
+    for (const [session, vt] of this.#vts) {
+      if (session.vtnr !== number) continue;
+      try {
+        this.devices.pauseAll(session);
+        vt.release();
+      } catch (error) {
+        // EINVAL: the signal came from elsewhere, and nobody waits for an answer.
+        if (!hasCode(error, "EINVAL")) this.log.error(`leaving VT ${number}: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  #drop(session: Session): void {
+    session.controller = undefined;
+    session.type = session.originalType;
+    this.devices.releaseAll(session);
+    const vt = this.#vts.get(session);
+    this.#vts.delete(session);
+    try {
+      vt?.restore();
+    } catch (error) {
+      this.log.error(`VT ${session.vtnr} is not restored: ${messageOf(error)}`);
+    }
+  }
+
+  leaving(_session: Session): boolean {
+    return true;
+  }
+
+  foreground(): void {}
+
+  ended(session: Session): void {
+    if (session.controller !== undefined) this.#drop(session);
+  }
+}
+
+/** The name below /dev of the terminal that a descriptor is open on, for reading and writing. */
+function ttyName(fd: Fd): string {
+  const flagsLine = /^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
+  const flags = Number.parseInt(flagsLine?.[1] ?? "0", 8);
+  const notTty = login1Errors.system("ENOTTY", "Not a terminal");
+  if ((flags & O_PATH) !== 0) throw notTty;
+  if ((flags & O_ACCMODE) !== O_RDWR) {
+    throw busErrors.accessDenied("The terminal must be open for reading and writing");
+  }
+  const status = statSync(`/proc/self/fd/${fd}`);
+  if (!status.isCharacterDevice()) throw notTty;
+  const number = numberOf(status.rdev);
+  const name = pseudoTerminal(number) ?? virtualOrSerial(number);
+  if (name === undefined) throw notTty;
+  return name;
+}
+
+/** Unix98 pseudo terminals have the majors 136 to 143; sysfs does not know them. */
+function pseudoTerminal(number: string): string | undefined {
+  const [major = 0, minor = 0] = number.split(":").map(Number);
+  return major >= 136 && major <= 143 ? `pts/${(major - 136) * 256 + minor}` : undefined;
+}
+
+function virtualOrSerial(number: string): string | undefined {
+  const device = characterDevice(number);
+  return device?.subsystem === "tty" ? device.node?.replace("/dev/", "") : undefined;
+}
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
