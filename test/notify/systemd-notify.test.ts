@@ -48,7 +48,7 @@ function listen(answers = true) {
   const came: Datagram[] = [];
   const kept: number[] = [];
   const buffer = new ReceiveBuffer(8192);
-  const end = onReadiness(fd, () => {
+  const drain = () => {
     for (let next = receive(fd, buffer); next; next = receive(fd, buffer)) {
       const { data, fds, credentials } = next;
       const text = Buffer.from(data).toString();
@@ -56,20 +56,26 @@ function listen(answers = true) {
       came.push({ text, pid, uid, gid, fds: fds.length });
       for (const passed of fds) answers ? close(passed) : kept.push(passed);
     }
-  });
+  };
+  const end = onReadiness(fd, drain);
   cleanups.push(() => {
     end();
     close(fd);
     for (const passed of kept) close(passed);
   });
-  return { path, came };
+  // What an ended sender sent is in the queue, whether or not we were told of it yet.
+  const all = () => {
+    drain();
+    return came;
+  };
+  return { path, all };
 }
 
 /** Runs both with the same words; what came has the sender by its part instead of its number. */
 async function both(words: string[], prefix: string[] = []) {
   const outcomes = [];
   for (const command of [ours("systemd-notify"), theirs("systemd-notify")]) {
-    const { path, came } = listen();
+    const { path, all } = listen();
     const line = [...prefix, ...command, ...words];
     const { pid, ...outcome } = await runToEnd(line, { NOTIFY_SOCKET: path });
     const part = (sender: number) =>
@@ -79,7 +85,7 @@ async function both(words: string[], prefix: string[] = []) {
         .replace(`=${pid}`, "=SELF")
         .replace(`=${process.pid}`, "=PARENT")
         .replace(/MONOTONIC_USEC=\d+/, "MONOTONIC_USEC=N");
-    const datagrams = came
+    const datagrams = all()
       // systemd's adds a word on its own failure, which tells a service manager nothing of use.
       .filter(({ text }) => !text.startsWith("ERRNO="))
       .map(({ pid: sender, text, ...rest }) => ({
@@ -175,7 +181,7 @@ describe("systemd-notify", () => {
     const { code, stderr } = await start;
     expect(code).toBe(1);
     expect(stderr).toBe("Failed to invoke barrier: Connection timed out\n");
-    expect(silent.came.map(({ text }) => text)).toEqual(["READY=1", "BARRIER=1"]);
+    expect(silent.all().map(({ text }) => text)).toEqual(["READY=1", "BARRIER=1"]);
     const hasty = await runToEnd([...ours("systemd-notify"), "--ready", "--no-block"], {
       NOTIFY_SOCKET: silent.path,
     });
@@ -183,21 +189,21 @@ describe("systemd-notify", () => {
   });
 
   test("tells of reloading and stopping, in the order in which newer ones do", async () => {
-    const { path, came } = listen();
+    const { path, all } = listen();
     const words = ["--stopping", "--reloading", "--ready", "--no-block"];
     const done = await runToEnd([...ours("systemd-notify"), ...words], { NOTIFY_SOCKET: path });
     expect(done.code).toBe(0);
-    expect(came[0]?.text).toMatch(/^RELOADING=1\nMONOTONIC_USEC=\d+\nREADY=1\nSTOPPING=1$/);
+    expect(all()[0]?.text).toMatch(/^RELOADING=1\nMONOTONIC_USEC=\d+\nREADY=1\nSTOPPING=1$/);
   });
 
   test("hands descriptors over to be kept, and only those that it was given", async () => {
-    const { path, came } = listen();
+    const { path, all } = listen();
     const file = join(newFolder(), "file");
     writeFileSync(file, "kept\n");
     const shell = ["sh", "-c", 'exec "$@" 7<"$0"', file, ...ours("systemd-notify"), "--no-block"];
     const run = (...words: string[]) => runToEnd([...shell, ...words], { NOTIFY_SOCKET: path });
     expect((await run("--fd=7", "--fd=0", "--fdname=state", "A=1")).code).toBe(0);
-    expect(came).toEqual([
+    expect(all()).toEqual([
       expect.objectContaining({ text: "FDSTORE=1\nFDNAME=state\nA=1", fds: 2 }),
     ]);
     for (const [words, message] of [
@@ -216,11 +222,11 @@ describe("systemd-notify", () => {
       });
       expect(done.stderr).toContain(message);
     }
-    expect(came).toHaveLength(1);
+    expect(all()).toHaveLength(1);
   });
 
   test("becomes the command of --exec, with nothing of Bun's left", async () => {
-    const { path, came } = listen();
+    const { path, all } = listen();
     const limited = ["sh", "-c", 'ulimit -Sn 321; "$@"; exit', "sh", ...ours("systemd-notify")];
     const report =
       "ulimit -Sn; grep -E '^Sig(Ign|Blk)' /proc/self/status; ls /proc/self/fd; exit 5";
@@ -229,7 +235,7 @@ describe("systemd-notify", () => {
     expect(done).toMatchObject({ code: 5, stderr: "" });
     // The last one is the folder that ls(1) reads.
     expect(done.stdout).toMatch(/^321\n(Sig\w+:\t0+\n){2}0\n1\n2\n3\n$/);
-    expect(came.map(({ text }) => text)).toEqual(["READY=1\nA=1", "BARRIER=1"]);
+    expect(all().map(({ text }) => text)).toEqual(["READY=1\nA=1", "BARRIER=1"]);
     for (const [wrong, message] of [
       [["--exec", "A=1"], "must contain ';'"],
       [["--exec", "A=1", ";"], "Empty command line"],
