@@ -3,6 +3,7 @@
  * It knows nothing of D-Bus beyond the errors that it throws: `ManagerEvents`
  * tells the bus.
  */
+import { rmSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
 import {
@@ -272,6 +273,8 @@ export class Manager {
       scope?.create();
       scope?.add(session.leader.pid);
       if (session.hasFifo) {
+        // One that a rejected state file left behind would stand in the way.
+        rmSync(session.fifo, { force: true });
         makeFifo(session.fifo, 0o600);
         // The reader first, or opening the writer would wait for one; the
         // writer before the watch, or the watch would see an end at once.

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   readlinkSync,
@@ -14,6 +15,7 @@ import {
   bindDatagram,
   close,
   connectDatagram,
+  IN_CREATE,
   IN_MOVED_TO,
   makeFifo,
   O_NONBLOCK,
@@ -218,6 +220,41 @@ describe("files", () => {
     expect(names).toEqual(["c1"]);
     expect(readFileSync(join(where, "c1"), "utf8")).toBe("UID=1000\n");
     expect(statSync(join(where, "c1")).mode & 0o777).toBe(0o640);
+  });
+
+  test("more paths than the kernel gives instances can be watched, each told of its own", async () => {
+    const where = folder();
+    const count = Number(readFileSync("/proc/sys/fs/inotify/max_user_instances", "utf8")) + 20;
+    const told: string[] = [];
+    const all = Promise.withResolvers<void>();
+    const ends = Array.from({ length: count }, (_, index) => {
+      mkdirSync(join(where, `${index}`));
+      return watchPath(join(where, `${index}`), IN_MOVED_TO, ({ name }) => {
+        told.push(`${index}/${name}`);
+        if (told.length === 2) all.resolve();
+      });
+    });
+    ends[1]?.();
+    for (const index of [0, 1, count - 1]) writeFileAtomically(join(where, `${index}/x`), "");
+    await all.promise;
+    for (const end of ends) end();
+    expect(told.sort()).toEqual(["0/x", `${count - 1}/x`].sort());
+  });
+
+  test("two watch one path, and the end of one leaves the other", async () => {
+    const where = folder();
+    const told: string[] = [];
+    const seen = Promise.withResolvers<void>();
+    const first = watchPath(where, IN_CREATE, () => told.push("first"));
+    const second = watchPath(where, IN_MOVED_TO, () => {
+      told.push("second");
+      seen.resolve();
+    });
+    first();
+    writeFileAtomically(join(where, "x"), "");
+    await seen.promise;
+    second();
+    expect(told).toEqual(["second"]);
   });
 
   test("a failed write leaves nothing behind", () => {

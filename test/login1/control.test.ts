@@ -211,7 +211,7 @@ describe("an idle hint", () => {
     expect(await get(MANAGER, "Manager", "IdleHint")).toBe(false);
     expect(await busctl(ALICE, path, "SetIdleHint", "b", "true")).toMatchObject({ code: 0 });
     await world.until("the news", () => changes.includes("Manager login1 IdleHint=true"));
-    for (const who of [`Session ${id}`, `User _365534`, "Seat seat0"]) {
+    for (const who of [`Session ${id}`, `User _65534`, "Seat seat0"]) {
       expect(changes).toContain(`${who} IdleHint=true`);
     }
     const since = await get(path, "Session", "IdleSinceHint");

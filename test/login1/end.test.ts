@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Connection, escapeLabel } from "../../lib/dbus/index.ts";
+import type { Connection } from "../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../lib/linux/index.ts";
 import { escapeName, unescapeName } from "../../lib/login1/linger.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
@@ -248,14 +248,10 @@ describe("lingering", () => {
     const { fd, left, logOut } = await session(ALICE);
     events.length = 0;
     await linger(ALICE, true);
-    await world.until("the news", () =>
-      events.includes(`${escapeLabel(String(ALICE))} Linger=true`),
-    );
+    await world.until("the news", () => events.includes(`_${ALICE} Linger=true`));
     await linger(ALICE, true);
     await linger(ALICE, false);
-    await world.until("the news", () =>
-      events.includes(`${escapeLabel(String(ALICE))} Linger=false`),
-    );
+    await world.until("the news", () => events.includes(`_${ALICE} Linger=false`));
     expect(events.filter((event) => event.includes("Linger"))).toHaveLength(2);
     expect(stateOf(ALICE).get("STATE")).toBe("active");
     await end(left);
