@@ -490,6 +490,17 @@ export class Manager {
     );
   }
 
+  /**
+   * Tells what is left of a session that its login has gone without a word, as
+   * the kernel does for a terminal: SIGHUP, then SIGCONT. A compositor whose login
+   * manager was killed ends by it, where logind would leave it on its seat; what
+   * was started to outlive a login (nohup, tmux) does not heed it.
+   */
+  #hangUp(session: Session): void {
+    if (!this.sessions.has(session.id) || session.class.startsWith("background")) return;
+    for (const signal of [SIGHUP, SIGCONT]) this.#signalAll(session, signal);
+  }
+
   #signalAll(session: Session, signal: number): void {
     const scope = this.#cgroups.scopeOf(session);
     if (scope) {
@@ -630,7 +641,9 @@ export class Manager {
     }
     const leaderGone = () => {
       if (isRunning(session.leader)) return;
+      const unannounced = !session.stopping;
       this.#end(session, "its leader is gone", this.#shallKill(session));
+      if (unannounced) this.#hangUp(session);
     };
     watches.watchLeader(session.leader, () =>
       this.#onEvent(`the end of session ${session.id}'s leader`, leaderGone),

@@ -29,6 +29,7 @@ const DEBIANS = ["loginctl", "systemd-inhibit", "systemd-notify"].map((name) => 
 const FILLED_BY: Readonly<Record<string, string>> = {
   bash: "bash",
   coreutils: "coreutils",
+  findutils: "findutils",
   dbus: "dbus",
   glibc: "libc6",
   greetd: "greetd",

@@ -136,6 +136,8 @@ describe("a session", () => {
     const mounts = await world.run(["findmnt", "-no", "FSTYPE,OPTIONS", `/run/user/${ALICE.uid}`]);
     expect(mounts.stdout).toMatch(/^tmpfs +rw,nosuid,nodev,/);
 
+    // What another test's end brought late is behind us by now.
+    events.length = 0;
     close(made.fd);
     await end(leader);
     await gone(made.id);
@@ -175,6 +177,29 @@ describe("a session", () => {
     await end(leader);
     await gone(made.id);
     await userGone(ALICE.uid);
+  });
+
+  test("whose leader is killed hangs up on what is left, and what ignores that may run out", async () => {
+    const leader = await world.leader();
+    const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid });
+    const cgroup = `/user.slice/user-${ALICE.uid}.slice/session-${id}.scope`;
+    const inside = async (script: string) => {
+      const command = ["sh", "-c", `${script}; echo up; exec sleep 60`];
+      const child = Bun.spawn(world.inside(command, { cgroup }), { stdout: "pipe" });
+      await child.stdout.getReader().read();
+      return child;
+    };
+    const plain = await inside("true");
+    const nohup = await inside("trap '' HUP");
+    await end(leader);
+    await plain.exited;
+    expect(plain.signalCode).toBe("SIGHUP");
+    expect(nohup.exitCode).toBeNull();
+    expect(stateOf("sessions", id).STATE).toBe("closing");
+    nohup.kill("SIGKILL");
+    await nohup.exited;
+    await gone(id);
+    close(fd);
   });
 
   test("terminated, all that runs in it ends", async () => {
@@ -276,7 +301,7 @@ describe("a session", () => {
     const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid });
     const scope = `/user.slice/user-${ALICE.uid}.slice/session-${id}.scope`;
     const other = Bun.spawn(
-      world.inside(["sh", "-c", "echo up; exec sleep 60"], { cgroup: scope }),
+      world.inside(["sh", "-c", "trap '' HUP; echo up; exec sleep 60"], { cgroup: scope }),
       {
         stdout: "pipe",
       },

@@ -71,12 +71,13 @@ const restart = async () => {
   await world.startBridge();
 };
 
-/** A session with its leader, and a second process that outlives it. */
+/** A session with its leader, and a second process that outlives it, as one under nohup does. */
 async function session(uid: number) {
   const leader = await world.leader();
   const { id, fd } = await createSession(bus, { uid, leader: leader.pid });
   const options = { user: uid, cgroup: scopeOf(uid, id) };
-  const left = Bun.spawn(world.inside(["sh", "-c", "echo up; exec sleep infinity"], options), {
+  const command = ["sh", "-c", "trap '' HUP; echo up; exec sleep infinity"];
+  const left = Bun.spawn(world.inside(command, options), {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "inherit",
