@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, statSync } from "node:fs";
 import { LIVE_USER, type Live } from "../../scripts/live/index.ts";
-import { BOOT_TIMEOUT, bootSystem, must } from "./system.ts";
+import { BOOT_TIMEOUT, bootSystem, ensureDesktop, must, OTHER_USER } from "./system.ts";
 
 const EXECUTABLES = [
   "lainos-audio-init",
@@ -173,6 +173,42 @@ describe("the package", () => {
 });
 
 describe("the system", () => {
+  test(
+    "is rebooted by login1 for the user who sits at it, and for no other",
+    async () => {
+      const own = await bootSystem("test-reboot");
+      try {
+        const id = await ensureDesktop(own);
+        const reboot = (user: string, cgroup: string) =>
+          own.exec([
+            ...["sh", "-c", `echo $$ > /sys/fs/cgroup${cgroup}/cgroup.procs && exec "$@"`, "sh"],
+            ...["setpriv", `--reuid=${user}`, `--regid=${user}`, "--init-groups", "busctl", "call"],
+            ...["org.freedesktop.login1", "/org/freedesktop/login1"],
+            ...["org.freedesktop.login1.Manager", "Reboot", "b", "false"],
+          ]);
+        await must(own, ["mkdir", "-p", "/sys/fs/cgroup/outside"]);
+        const refused = await reboot(OTHER_USER, "/outside");
+        expect(refused.code).toBe(1);
+        expect(refused.stderr).toMatch(/[Aa]uthentication is required|Access denied/);
+        const scope = `/user.slice/user-1000.slice/session-${id}.scope`;
+        expect(await reboot(LIVE_USER, scope)).toMatchObject({ code: 0, stderr: "" });
+        // Not by Live.waitFor, which takes the end for a failure.
+        const ending = async () => {
+          for (let tries = 0; tries < 300; tries++) {
+            const ended = await own.ending();
+            if (ended) return ended;
+            await Bun.sleep(100);
+          }
+          return "none";
+        };
+        expect(await ending()).toBe("reboot");
+      } finally {
+        await own.stop();
+      }
+    },
+    BOOT_TIMEOUT,
+  );
+
   test(
     "powers off through OpenRC, and nothing of it is left",
     async () => {
