@@ -63,6 +63,11 @@ const TOOLS = {
       "/usr/lib/security/pam_systemd.so",
     ],
   },
+  polkitd: {
+    debian: "polkitd",
+    arch: "polkit",
+    files: ["/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd"],
+  },
   "libc's headers": { debian: "libc6-dev", arch: "glibc", files: ["/usr/include/stdio.h"] },
   unshare: { debian: "util-linux", arch: "util-linux" },
   nsenter: { debian: "util-linux", arch: "util-linux" },

@@ -26,6 +26,7 @@ const TOOLS: ToolName[] = [
   "pam_systemd.so",
   "pipewire",
   "pipewire-pulse",
+  "polkitd",
   "ps",
   "python3",
   "pw-mon",

@@ -2,30 +2,14 @@
 import { Failure } from "../cli/index.ts";
 import {
   closeOnExecFrom,
-  openFilesLimit,
   processStatus,
   resetSignal,
-  setOpenFilesLimit,
   signalOnParentDeath,
 } from "../linux/index.ts";
-
-/** The kernel's own soft limit of open files (INR_OPEN_CUR), for when the parent's cannot be read. */
-const USUAL_OPEN_FILES = 1024;
 
 /** This process's parent now; process.ppid may be an older answer. */
 export function parentNow(): number {
   return processStatus(process.pid)?.parent ?? 0;
-}
-
-/**
- * Gives the limit of open files back that Bun raises to the hard one as it starts. The parent still
- * has the one that PAM or the service manager chose.
- */
-export function restoreOpenFilesLimit(parent: number): void {
-  const own = openFilesLimit(process.pid);
-  if (!own) return;
-  const soft = openFilesLimit(parent)?.soft ?? USUAL_OPEN_FILES;
-  if (soft < own.soft) setOpenFilesLimit({ soft, hard: own.hard });
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The session start, from a login to the desktop. */
 import { lstatSync } from "node:fs";
 import { basename } from "node:path";
-import { Failure, type Logger } from "../cli/index.ts";
+import { Failure, type Logger, restoreOpenFilesLimit } from "../cli/index.ts";
 import { userById } from "../linux/index.ts";
 import { addressOfPath, ensureSessionBus, findSessionBus, spawnBound } from "./bus.ts";
 import { type Desktop, findDesktop, findExecutable } from "./desktop.ts";
@@ -12,7 +12,7 @@ import {
   sessionVariables,
 } from "./environment.ts";
 import { factsFromTraces, type SessionFacts, type SessionSource } from "./facts.ts";
-import { handOver, parentNow, restoreOpenFilesLimit } from "./hand-over.ts";
+import { handOver, parentNow } from "./hand-over.ts";
 import { checkRuntimeFolder } from "./runtime-folder.ts";
 
 const NOTIFY_SOCKET = "/run/systemd/notify";
@@ -83,7 +83,7 @@ export async function startSession(options: StartOptions): Promise<void> {
   }
 
   // Before anything is started, so that all of it inherits the usual limit.
-  restoreOpenFilesLimit(parent);
+  restoreOpenFilesLimit();
   try {
     // A service that a new bus starts is to know the bus too.
     const address = addressOfPath(`${runtimeFolder}/bus`);
