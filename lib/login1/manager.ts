@@ -547,10 +547,11 @@ export class Manager {
     removeUser(user);
     this.#cgroups.sliceOf(user)?.remove();
     const report = (what: string) => (error: Error) => this.#log.error(`${what}: ${error.message}`);
-    void Promise.all([
-      removeRuntimeDir(user.uid).catch(report(`${user.runtimePath} stays`)),
-      RemoveIPC && removeIpc(user.uid).catch(report(`IPC objects of ${user.name} stay`)),
-    ]).then(() => this.#events.userRemoved(user));
+    // What takes time goes on by itself. The news does not wait for it: it must
+    // not come after that of the same user's next login.
+    void removeRuntimeDir(user.uid).catch(report(`${user.runtimePath} stays`));
+    if (RemoveIPC) void removeIpc(user.uid).catch(report(`IPC objects of ${user.name} stay`));
+    this.#events.userRemoved(user);
   }
 
   #keepUser(user: User, microseconds: bigint): void {

@@ -366,7 +366,8 @@ describe("RemoveIPC", () => {
     await leave(DAEMON);
     await world.run(["sh", "-c", "ipcmk -M 4096; echo x > /dev/shm/root-0"]);
     await comeAndGo(ALICE);
-    expect(await countOf(ALICE)).toBe(0);
+    // The removal goes on after the news.
+    await world.until("all of it is gone", async () => (await countOf(ALICE)) === 0);
     expect(await countOf(DAEMON)).toBe(6);
     expect(existsSync(join(world.root, "dev/shm/root-0"))).toBe(true);
     expect((await world.run(["ipcs", "-m"])).stdout).toContain("root");
@@ -388,7 +389,9 @@ describe("RemoveIPC", () => {
     await end(left);
     await logOut();
     await world.until("the user is gone", () => events.includes(`UserRemoved ${ALICE}`));
-    expect(readdirSync(join(world.root, "dev/shm"))).toEqual([]);
+    await world.until("the link is gone", () => {
+      return readdirSync(join(world.root, "dev/shm")).length === 0;
+    });
     expect(readdirSync(outside)).toEqual(["file"]);
     rmSync(outside, { recursive: true });
     close(fd);
