@@ -53,7 +53,9 @@ export class PowerWorld {
   /** What the fakes were called with since the last `reset`. */
   get commands(): string[] {
     const path = join(this.world.root, "run/commands");
-    return existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n") : [];
+    // A fake makes the file a moment before it writes its line.
+    const text = existsSync(path) ? readFileSync(path, "utf8").trimEnd() : "";
+    return text === "" ? [] : text.split("\n");
   }
 
   /** Writes a file of the world; its folder is made. */
