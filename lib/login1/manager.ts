@@ -779,7 +779,8 @@ export class Manager {
     for (const user of this.#changes.users.keys()) {
       if (this.users.get(user.uid) === user) {
         // Which session is the user's display may have changed with any of them.
-        for (const session of user.sessions) saveSession(session);
+        const { display } = user;
+        for (const session of user.sessions) saveSession(session, session === display);
         saveUser(user);
       }
     }

@@ -114,9 +114,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   const control = new Control(log, manager, devices);
   // Control first: what it gives up takes the devices along.
   manager.followers.push(control, devices);
-  const managerChanged = (names: string[]) =>
-    tree.emitChanged(MANAGER_PATH, managerInterface, login1, names);
-  const inhibitors = new Inhibitors(log, settings, managerChanged);
+  const inhibitors = new Inhibitors(log, settings, events.managerChanged);
   const operations = new Operations(log, inhibitors, (way, active) => {
     if (!isShutdown(way)) {
       tree.emit(MANAGER_PATH, managerInterface, "PrepareForSleep", [active]);
@@ -127,7 +125,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdownWithMetadata", [active, details]);
     tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdown", [active]);
   });
-  const power = new Power(log, operations, () => managerChanged(["ScheduledShutdown"]));
+  const power = new Power(log, operations, () => events.managerChanged(["ScheduledShutdown"]));
   const sleeper = new Sleeper(log, operations);
   usePolkit(new Polkit(connection, log), manager);
   const login1: Login1 = {

@@ -21,11 +21,12 @@ export function ensureStateFolders(): void {
   }
 }
 
-export function saveSession(session: Session): void {
+/** @param isDisplay whether it stands for its user (`User.display`, which sorts: look once for all sessions) */
+export function saveSession(session: Session, isDisplay: boolean): void {
   saveState(session.stateFile, {
     UID: session.user.uid,
     ACTIVE: session.active,
-    IS_DISPLAY: session.user.display === session,
+    IS_DISPLAY: isDisplay,
     STATE: session.state,
     REMOTE: session.remote,
     STOPPING: session.stopping,
