@@ -6,9 +6,9 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
-import { type Fd, hasCode } from "../linux/index.ts";
+import { type Fd, hasCode, majorMinor } from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
-import { type Devices, numberOf } from "./devices.ts";
+import type { Devices } from "./devices.ts";
 import { login1Errors } from "./errors.ts";
 import type { Manager } from "./manager.ts";
 import { SESSION_CLASSES, SESSION_TYPES, type Session } from "./session.ts";
@@ -278,7 +278,7 @@ function ttyName(fd: Fd): string {
   }
   const status = statSync(`/proc/self/fd/${fd}`);
   if (!status.isCharacterDevice()) throw notTty;
-  const number = numberOf(status.rdev);
+  const number = majorMinor(status.rdev);
   const name = pseudoTerminal(number) ?? virtualOrSerial(number);
   if (name === undefined) throw notTty;
   return name;

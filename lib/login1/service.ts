@@ -11,6 +11,7 @@ import { seatInterface } from "./dbus/seat.ts";
 import { sessionInterface } from "./dbus/session.ts";
 import { findUnit, unitInterfaces, unitManagerInterface } from "./dbus/units.ts";
 import { userInterface } from "./dbus/user.ts";
+import { DeviceAccess } from "./device-access.ts";
 import { takeable } from "./device-kinds.ts";
 import { Devices } from "./devices.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
@@ -113,7 +114,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   );
   const control = new Control(log, manager, devices);
   // Control first: what it gives up takes the devices along.
-  manager.followers.push(control, devices);
+  const access = new DeviceAccess(log, manager.seats);
+  manager.followers.push(control, devices, access);
   const inhibitors = new Inhibitors(log, settings, events.managerChanged);
   const operations = new Operations(log, inhibitors, (way, active) => {
     if (!isShutdown(way)) {
@@ -174,12 +176,14 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   manager.start();
   inhibitors.start();
   seats.start();
+  access.refresh();
   connection.onNameLost((name) => control.nameLost(name));
   await control.restore((name) => connection.caller(name));
   const endUdevWatch = watchUdev(() => {
     try {
       seats.refresh();
       devices.refresh();
+      access.refresh();
     } catch (error) {
       log.error(`after a change in udev: ${error instanceof Error ? error.message : error}`);
     }
