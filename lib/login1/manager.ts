@@ -482,7 +482,15 @@ export class Manager {
 
   #terminate(session: Session): void {
     for (const signal of [SIGTERM, SIGCONT, SIGHUP]) this.#signalAll(session, signal);
-    this.#watches.get(session)?.after(KILL_DELAY, "kill", () =>
+    session.terminatedAt ??= now().monotonic;
+    this.#changes.session(session);
+    this.#killLater(session, session.terminatedAt);
+  }
+
+  /** Kills what SIGTERM, sent at that time of the monotonic clock, has not ended in time. */
+  #killLater(session: Session, terminatedAt: bigint): void {
+    const passed = Number(now().monotonic - terminatedAt) / 1000;
+    this.#watches.get(session)?.after(Math.max(0, KILL_DELAY - passed), "kill", () =>
       this.#onEvent("SIGTERM was not enough", () => {
         this.#log.warning(`session ${session.id} did not end on SIGTERM: it gets SIGKILL`);
         this.#signalAll(session, SIGKILL);
@@ -651,7 +659,9 @@ export class Manager {
     );
     // Also what ended while nobody was looking.
     leaderGone();
-    if (session.stopping && !this.#finishIfEmpty(session)) this.#awaitLeader(session);
+    if (!session.stopping || this.#finishIfEmpty(session)) return;
+    if (session.terminatedAt !== undefined) this.#killLater(session, session.terminatedAt);
+    else this.#awaitLeader(session);
   }
 
   #watchFifo(session: Session): void {

@@ -103,6 +103,8 @@ export class Session {
   idleHint: Idle = { hint: false, since: NEVER };
   /** It has been released or its leader is gone; what is left of it runs out. */
   stopping = false;
+  /** When what runs in it got SIGTERM, by the monotonic clock; SIGKILL follows some time later. */
+  terminatedAt: bigint | undefined;
 
   constructor(facts: SessionFacts) {
     this.id = facts.id;

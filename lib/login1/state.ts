@@ -30,6 +30,7 @@ export function saveSession(session: Session, isDisplay: boolean): void {
     STATE: session.state,
     REMOTE: session.remote,
     STOPPING: session.stopping,
+    TERMINATED: session.terminatedAt,
     USER: session.user.name,
     TYPE: session.type,
     ORIGINAL_TYPE: session.originalType,
@@ -130,8 +131,7 @@ export function loadUsers(onBad: (path: string, reason: string) => void): SavedU
       onBad(path, "it lacks NAME, GID or RUNTIME");
       return [];
     }
-    const end = /^\d+$/.exec(values.get("LAST_SESSION_TIMESTAMP") ?? "")?.[0];
-    const lastSessionEnd = end === undefined ? undefined : BigInt(end);
+    const lastSessionEnd = microseconds(values, "LAST_SESSION_TIMESTAMP");
     return [{ uid, gid, name, runtimePath, since: timestamps(values), lastSessionEnd }];
   });
 }
@@ -175,6 +175,7 @@ export function loadSessions(
       hasFifo: text("FIFO") !== "",
     });
     session.stopping = text("STOPPING") === "1";
+    session.terminatedAt = microseconds(values, "TERMINATED");
     session.lockedHint = text("LOCKED_HINT") === "1";
     session.originalType =
       SESSION_TYPES.find((known) => known === text("ORIGINAL_TYPE")) ?? session.type;
@@ -189,8 +190,13 @@ export function loadSessions(
 }
 
 function timestamps(values: Map<string, string>) {
-  const number = (key: string) => BigInt(/^\d+$/.exec(values.get(key) ?? "")?.[0] ?? "0");
+  const number = (key: string) => microseconds(values, key) ?? 0n;
   return { realtime: number("REALTIME"), monotonic: number("MONOTONIC") };
+}
+
+function microseconds(values: Map<string, string>, key: string): bigint | undefined {
+  const digits = /^\d+$/.exec(values.get(key) ?? "")?.[0];
+  return digits === undefined ? undefined : BigInt(digits);
 }
 
 /** The state files in a folder: temporary dotfiles and fifos left out. */
