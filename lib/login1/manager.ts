@@ -25,7 +25,13 @@ import {
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
 import { Changes, type ManagerEvents, type SessionFollower } from "./changes.ts";
 import { killsProcessesOf, type Settings } from "./config.ts";
-import { type CreateRequest, checkDesktop, placeSession } from "./create.ts";
+import {
+  CreateError,
+  type CreateRequest,
+  checkDesktop,
+  invalidArgument,
+  placeSession,
+} from "./create.ts";
 import { login1Errors } from "./errors.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
 import { removeIpc } from "./ipc.ts";
@@ -212,25 +218,26 @@ export class Manager {
     leaderPid: number,
     byDescriptor: boolean,
   ): { session: Session; fd: Fd } {
-    if (leaderPid <= 1) throw busErrors.invalidArgs(`PID ${leaderPid} cannot lead a session`);
+    if (leaderPid <= 1) throw invalidArgument("leader", `PID ${leaderPid} cannot lead a session`);
     const leader = processStatus(leaderPid);
     if (!leader)
-      throw busErrors.invalidArgs(`There is no process ${leaderPid} to lead the session`);
+      throw invalidArgument("leader", `There is no process ${leaderPid} to lead the session`);
     const account = userById(request.uid);
-    if (!account) throw busErrors.invalidArgs(`There is no user with the UID ${request.uid}`);
+    if (!account) throw invalidArgument("uid", `There is no user with the UID ${request.uid}`);
     const place = placeSession(request, (id) => this.seats.get(id));
     if (this.sessionOfPid(leaderPid)) {
-      throw login1Errors.sessionBusy("Already running in a session or user slice");
+      const busy = login1Errors.sessionBusy("Already running in a session or user slice");
+      throw new CreateError(busy, { why: "member" });
     }
     const there = place.vtnr > 0 ? place.seat?.sessionAt(place.vtnr) : undefined;
     if (there && there.class !== "greeter") {
-      throw login1Errors.sessionBusy(`VT ${place.vtnr} is occupied by session ${there.id} already`);
+      const text = `VT ${place.vtnr} is occupied by session ${there.id} already`;
+      throw new CreateError(login1Errors.sessionBusy(text), { why: "vtTaken" });
     }
     const { config } = this.#settings;
     if (this.sessions.size >= config.SessionsMax) {
-      throw busErrors.limitsExceeded(
-        `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`,
-      );
+      const text = `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`;
+      throw new CreateError(busErrors.limitsExceeded(text), { why: "tooMany" });
     }
     const known = this.users.get(account.uid);
     const user =
@@ -269,9 +276,7 @@ export class Manager {
     this.users.set(user.uid, user);
     this.#addSession(session);
     try {
-      const scope = this.#cgroups.scopeOf(session);
-      scope?.create();
-      scope?.add(session.leader.pid);
+      this.#moveIntoScope(session);
       if (session.hasFifo) {
         // One that a rejected state file left behind would stand in the way.
         rmSync(session.fifo, { force: true });
@@ -301,6 +306,19 @@ export class Manager {
       `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
     );
     return fd;
+  }
+
+  #moveIntoScope(session: Session): void {
+    const scope = this.#cgroups.scopeOf(session);
+    try {
+      scope?.create();
+      scope?.add(session.leader.pid);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error(`the scope of session ${session.id} could not be made: ${reason}`);
+      const failed = busErrors.failed(`${session.scope} could not be made: ${reason}`);
+      throw new CreateError(failed, { why: "noScope" });
+    }
   }
 
   /**
