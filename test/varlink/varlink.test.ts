@@ -463,8 +463,12 @@ describe("a client holds up itself alone", () => {
     const script = `
 import socket, sys
 s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
-s.sendall(b'{"method":"org.example.test.Who"}\\0'); print(len(s.recv(4096)) > 0, flush=True)
-s.recv(1)`;
+try:
+    s.sendall(b'{"method":"org.example.test.Who"}\\0'); answer = s.recv(4096)
+except OSError:
+    answer = b""
+print(len(answer) > 0, flush=True)
+if answer: s.recv(1)`;
     const as = async (uid: number) => {
       const child = Bun.spawn(
         ["setpriv", `--reuid=${uid}`, "--clear-groups", "--", PYTHON, "-c", script, path],
