@@ -73,6 +73,7 @@ export class ServerConnection {
         if (count === MOST_AT_ONCE) {
           count = 0;
           await new Promise((resolve) => setImmediate(resolve));
+          continue;
         }
         if (!this.#write()) break;
         const call = this.#calls.shift();

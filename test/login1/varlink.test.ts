@@ -3,9 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { existsSync, fstatSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
-import { close, openPidfd } from "../../lib/linux/index.ts";
+import { close, openPidfd, userById } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
+import { hasVts } from "../../lib/login1/vt.ts";
 import { Client, type Message } from "../varlink/client.ts";
+import { pythonVarlink } from "../varlink/python-varlink.ts";
 import { callManager, createSession, World } from "./world.ts";
 
 const ALICE = 65534;
@@ -292,14 +294,20 @@ describe("CreateSession", () => {
     await set("");
   });
 
-  test("a leader that the kernel moves nowhere is UnitAllocationFailed, and nothing is left", async () => {
-    // kthreadd: the kernel takes no thread of its own into another cgroup.
-    if (readFileSync("/proc/2/comm", "utf8") !== "kthreadd\n") {
-      throw new Error("pid 2 is not kthreadd here");
+  test("without a cgroup to be had it is UnitAllocationFailed, and nothing is left", async () => {
+    const leader = await world.leader();
+    const most = join(world.root, "sys/fs/cgroup/cgroup.max.descendants");
+    writeFileSync(most, "0");
+    try {
+      expect(await call("CreateSession", request(leader.pid))).toEqual(
+        refused("UnitAllocationFailed"),
+      );
+    } finally {
+      writeFileSync(most, "max");
     }
-    expect(await call("CreateSession", request(2))).toEqual(refused("UnitAllocationFailed"));
     expect(await sessionIds()).toEqual([]);
     expect(world.log).toContain("could not be made");
+    expect(await call("CreateSession", request(leader.pid))).toHaveProperty("parameters.Id");
   });
 
   test("is for root alone", async () => {
@@ -363,6 +371,39 @@ describe("ReleaseSession", () => {
   });
 });
 
+/** What a person may do with python3-varlink: it reads the interface's definition and calls by it. */
+const UNMODIFIED = `
+import json, sys, varlink
+with varlink.Client.new_with_address("unix:${SOCKET}") as client:
+    with client.open("io.systemd.Login") as login:
+        wrong = {}
+        for parameters in [{"Class": "user"}, {"Class": "none"}]:
+            try:
+                made = login.CreateSession(UID=${ALICE}, Type="x11", Display=":7", **parameters)
+            except varlink.VarlinkError as error:
+                wrong = error.as_dict()
+        login.ReleaseSession(made["Id"])
+        print(json.dumps([client.get_interfaces(), made, wrong]))
+`;
+
+test("a client that is not ours reads the definition, and makes and ends a session", async () => {
+  const modules = await pythonVarlink();
+  const { stdout, stderr } = await world.run([
+    ...["env", `PYTHONPATH=${modules}`, PYTHON, "-c", UNMODIFIED],
+  ]);
+  expect(stderr).toBe("");
+  const [interfaces, made, wrong] = JSON.parse(stdout);
+  expect(interfaces).toEqual(["io.systemd.Login", "org.varlink.service"]);
+  expect(made).toMatchObject({ UID: ALICE, RuntimePath: `/run/user/${ALICE}`, Type: "x11" });
+  expect(wrong).toEqual(invalid("Class"));
+  await world.until("what it did is done", () => {
+    return world.log.includes(
+      `session ${made.Id} of ${userById(ALICE)?.name} ends: it was released`,
+    );
+  });
+  await gone(made.Id);
+}, 120_000);
+
 describe("the socket", () => {
   test("is everybody's to speak to", async () => {
     expect(lstatSync(world.root + SOCKET).mode & 0o7777).toBe(0o666);
@@ -405,5 +446,32 @@ describe("the socket", () => {
     await world.run(["rmdir", SOCKET]);
     await world.startBridge();
     expect(await call("ReleaseSession")).toEqual(refused("NoSuchSession"));
+  });
+});
+
+describe.skipIf(!hasVts())("on VTs", () => {
+  // One that nothing switches to.
+  const VT = 40;
+
+  test("the VT comes from the terminal, is answered, and is taken once", async () => {
+    const other = await World.create({ vts: [0, VT] });
+    try {
+      const client = await Client.connect(other.root + SOCKET);
+      clients.push(client);
+      const login = async (more: object) => {
+        const leader = await other.leader();
+        return client.call("io.systemd.Login.CreateSession", request(leader.pid, more));
+      };
+      expect(await login({ Type: "tty", TTY: `/dev/tty${VT}` })).toMatchObject({
+        parameters: { Seat: "seat0", VTNr: VT, Type: "tty" },
+      });
+      expect(await login({ Seat: "seat0", VTNr: VT })).toEqual(
+        refused("VirtualTerminalAlreadyTaken"),
+      );
+      expect(await login({ Seat: "seat0" })).toEqual(invalid("VTNr"));
+      expect(await login({ Seat: "seat0", VTNr: 64 })).toEqual(invalid("VTNr"));
+    } finally {
+      await other.end();
+    }
   });
 });

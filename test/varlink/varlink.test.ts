@@ -18,6 +18,7 @@ import {
   ReceiveBuffer,
   receive,
   send,
+  socketPair,
 } from "../../lib/linux/index.ts";
 import {
   LONGEST_MESSAGE,
@@ -504,6 +505,21 @@ describe("the socket", () => {
     expect(await client.next()).toBeUndefined();
     expect(existsSync(path)).toBe(false);
     server.stop();
+  });
+
+  test("ends amid a flood, and writes nothing to the descriptors that come after", async () => {
+    const server = serve();
+    const flood = await connect();
+    flood.send(echo("flood").repeat(700));
+    while (heard.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(heard.length).toBeLessThan(700);
+    server.stop();
+    // They get the numbers that are free now.
+    const pairs = Array.from({ length: 4 }, socketPair);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const buffer = new ReceiveBuffer(1024);
+    for (const fd of pairs.flat()) expect(receive(fd, buffer)).toBeUndefined();
+    for (const fd of pairs.flat()) close(fd);
   });
 
   test("takes the place of one that was left behind", async () => {
