@@ -60,7 +60,8 @@ const TTY_NAME = /^[A-Za-z0-9]+(?:\/[A-Za-z0-9]+)*$/;
  * Finds the seat, VT, type and class of a session to be made.
  *
  * @param seatOf the seat of this id; undefined if there is none
- * @throws {BusError} InvalidArgs or NoSuchSeat, with the argument at fault
+ * @throws {CreateError} InvalidArgs, with the argument at fault
+ * @throws {BusError} NoSuchSeat
  */
 export function placeSession(
   request: CreateRequest,

@@ -211,7 +211,8 @@ export class Manager {
    *   (a fifo's write end) is closed everywhere. If not, it is a placeholder and
    *   the leader alone decides, as from systemd 258 on.
    * @returns the session and that descriptor, which is the caller's to close
-   * @throws {BusError} InvalidArgs, NoSuchSeat, SessionBusy, LimitsExceeded
+   * @throws {CreateError} InvalidArgs, SessionBusy, LimitsExceeded, and Failed if there is no scope to be had
+   * @throws {BusError} NoSuchSeat
    */
   createSession(
     request: CreateRequest,

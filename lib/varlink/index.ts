@@ -3,5 +3,5 @@ export { VarlinkError, varlinkErrors } from "./errors.ts";
 export { LONGEST_MESSAGE } from "./message.ts";
 export { Parameters } from "./parameters.ts";
 export type { Peer } from "./peer.ts";
-export { type Limits, type ServerOptions, VarlinkServer } from "./server.ts";
-export { type Info, type Interface, type Method, type Reply, Service } from "./service.ts";
+export { type ServerOptions, VarlinkServer } from "./server.ts";
+export { type Interface, type Reply, Service } from "./service.ts";

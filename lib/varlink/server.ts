@@ -6,13 +6,13 @@ import type { Service } from "./service.ts";
 
 /** How many may be connected at once. */
 export interface Limits {
-  /** Of one user. */
+  /** Of one user other than root. */
   perUser: number;
-  /** Of all users but root, whom no crowd keeps out. */
+  /** Of all other users together, and once more of root, whom no crowd keeps out. */
   total: number;
 }
 
-const LIMITS: Limits = { perUser: 64, total: 512 };
+const LIMITS: Limits = { perUser: 64, total: 1024 };
 
 /** How many may wait for accept(2). */
 const BACKLOG = 512;
@@ -117,15 +117,19 @@ export class VarlinkServer {
       this.#options.onDebug?.(`${this.path}: a connection of uid ${uid} ended: ${reason}`);
     });
     const { uid } = connection.peer;
-    const { total, perUser } = this.#limits;
-    const others = [...this.#connections].map(({ peer }) => peer.uid);
-    const own = others.filter((other) => other === uid).length;
-    const crowd = others.filter((other) => other !== ROOT).length;
-    if (own < perUser && (uid === ROOT || crowd < total)) {
+    if (this.#hasRoomFor(uid)) {
       this.#connections.add(connection);
       return;
     }
     connection.end();
     this.#options.onDebug?.(`${this.path}: uid ${uid} was sent away: too many are connected`);
+  }
+
+  #hasRoomFor(uid: number): boolean {
+    const { total, perUser } = this.#limits;
+    const uids = [...this.#connections].map(({ peer }) => peer.uid);
+    const own = uids.filter((other) => other === uid).length;
+    if (uid === ROOT) return own < total;
+    return own < perUser && uids.filter((other) => other !== ROOT).length < total;
   }
 }
