@@ -26,10 +26,11 @@ const BASE_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   linux: [],
   cli: ["linux"],
   dbus: ["linux"],
+  varlink: ["linux"],
 };
 
 /** What every domain may import. */
-const DOMAINS_MAY_IMPORT = ["linux", "cli", "dbus"];
+const DOMAINS_MAY_IMPORT = ["linux", "cli", "dbus", "varlink"];
 
 /** Folders of tools, which may import everything. */
 const TOOLS = ["scripts", "test", "bench"];

@@ -1,5 +1,5 @@
 /** Unix sockets with what Bun's lack: datagrams, descriptors and credentials; see unix(7). */
-import { check, mustWait, SystemError } from "./errors.ts";
+import { check, errno, mustWait, SystemError } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { addressOf, lastErrno, libc, Memory } from "./libc.ts";
 
@@ -11,6 +11,7 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
 const SO_PEERCRED = 17;
+const SO_PEERPIDFD = 77;
 const SO_RCVBUFFORCE = 33;
 const SO_RCVBUF = 8;
 const SCM_RIGHTS = 1;
@@ -169,6 +170,22 @@ export function peerCredentials(fd: Fd): Credentials {
   const result = libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, memory.bytes, length.bytes);
   check(result, "getsockopt SO_PEERCRED", `descriptor ${fd}`);
   return readCredentials(memory.view, 0);
+}
+
+/**
+ * A pidfd of the process that connected a stream socket, which is the caller's to close.
+ *
+ * @returns undefined if the kernel does not have it (before 6.5)
+ * @throws {SystemError} ESRCH, EINVAL or ENODATA if that process is gone
+ */
+export function peerPidfd(fd: Fd): Fd | undefined {
+  const memory = new Memory(4);
+  const length = new Memory(4);
+  length.view.setUint32(0, 4, true);
+  const result = libc.getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, memory.bytes, length.bytes);
+  if (result < 0 && lastErrno() === errno.ENOPROTOOPT) return undefined;
+  check(result, "getsockopt SO_PEERPIDFD", `descriptor ${fd}`);
+  return memory.view.getInt32(0, true);
 }
 
 function readCredentials(view: DataView, at: number): Credentials {

@@ -15,7 +15,7 @@ import type { User } from "./user.ts";
 export async function findSession(
   manager: Manager,
   id: string,
-  call: CallContext,
+  call: Pick<CallContext, "caller">,
 ): Promise<Session> {
   if (id !== "self" && id !== "auto" && id !== "") return manager.session(id);
   const { pid, uid } = await call.caller();

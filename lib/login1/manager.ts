@@ -25,7 +25,13 @@ import {
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
 import { Changes, type ManagerEvents, type SessionFollower } from "./changes.ts";
 import { killsProcessesOf, type Settings } from "./config.ts";
-import { type CreateRequest, checkDesktop, placeSession } from "./create.ts";
+import {
+  CreateError,
+  type CreateRequest,
+  checkDesktop,
+  invalidArgument,
+  placeSession,
+} from "./create.ts";
 import { login1Errors } from "./errors.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
 import { removeIpc } from "./ipc.ts";
@@ -205,32 +211,34 @@ export class Manager {
    *   (a fifo's write end) is closed everywhere. If not, it is a placeholder and
    *   the leader alone decides, as from systemd 258 on.
    * @returns the session and that descriptor, which is the caller's to close
-   * @throws {BusError} InvalidArgs, NoSuchSeat, SessionBusy, LimitsExceeded
+   * @throws {CreateError} InvalidArgs, SessionBusy, LimitsExceeded, and Failed if there is no scope to be had
+   * @throws {BusError} NoSuchSeat
    */
   createSession(
     request: CreateRequest,
     leaderPid: number,
     byDescriptor: boolean,
   ): { session: Session; fd: Fd } {
-    if (leaderPid <= 1) throw busErrors.invalidArgs(`PID ${leaderPid} cannot lead a session`);
+    if (leaderPid <= 1) throw invalidArgument("leader", `PID ${leaderPid} cannot lead a session`);
     const leader = processStatus(leaderPid);
     if (!leader)
-      throw busErrors.invalidArgs(`There is no process ${leaderPid} to lead the session`);
+      throw invalidArgument("leader", `There is no process ${leaderPid} to lead the session`);
     const account = userById(request.uid);
-    if (!account) throw busErrors.invalidArgs(`There is no user with the UID ${request.uid}`);
+    if (!account) throw invalidArgument("uid", `There is no user with the UID ${request.uid}`);
     const place = placeSession(request, (id) => this.seats.get(id));
     if (this.sessionOfPid(leaderPid)) {
-      throw login1Errors.sessionBusy("Already running in a session or user slice");
+      const busy = login1Errors.sessionBusy("Already running in a session or user slice");
+      throw new CreateError(busy, { why: "member" });
     }
     const there = place.vtnr > 0 ? place.seat?.sessionAt(place.vtnr) : undefined;
     if (there && there.class !== "greeter") {
-      throw login1Errors.sessionBusy(`VT ${place.vtnr} is occupied by session ${there.id} already`);
+      const text = `VT ${place.vtnr} is occupied by session ${there.id} already`;
+      throw new CreateError(login1Errors.sessionBusy(text), { why: "vtTaken" });
     }
     const { config } = this.#settings;
     if (this.sessions.size >= config.SessionsMax) {
-      throw busErrors.limitsExceeded(
-        `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`,
-      );
+      const text = `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`;
+      throw new CreateError(busErrors.limitsExceeded(text), { why: "tooMany" });
     }
     const known = this.users.get(account.uid);
     const user =
@@ -269,9 +277,7 @@ export class Manager {
     this.users.set(user.uid, user);
     this.#addSession(session);
     try {
-      const scope = this.#cgroups.scopeOf(session);
-      scope?.create();
-      scope?.add(session.leader.pid);
+      this.#moveIntoScope(session);
       if (session.hasFifo) {
         // One that a rejected state file left behind would stand in the way.
         rmSync(session.fifo, { force: true });
@@ -301,6 +307,19 @@ export class Manager {
       `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
     );
     return fd;
+  }
+
+  #moveIntoScope(session: Session): void {
+    const scope = this.#cgroups.scopeOf(session);
+    try {
+      scope?.create();
+      scope?.add(session.leader.pid);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error(`the scope of session ${session.id} could not be made: ${reason}`);
+      const failed = busErrors.failed(`${session.scope} could not be made: ${reason}`);
+      throw new CreateError(failed, { why: "noScope" });
+    }
   }
 
   /**

@@ -1,6 +1,7 @@
 /** The bridge: a Manager, its objects on the bus, and the signals between them. */
-import type { Logger } from "../cli/index.ts";
+import { type Logger, version } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
+import { Service, VarlinkServer } from "../varlink/index.ts";
 import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
 import { Settings } from "./config.ts";
@@ -36,6 +37,7 @@ import { Seats } from "./seats.ts";
 import { Sleeper } from "./sleep.ts";
 import { characterDevice, udevRecord, watchUdev } from "./udev.ts";
 import { userLabels } from "./user.ts";
+import { LOGIN_SOCKET, loginInterface } from "./varlink.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -188,7 +190,9 @@ export async function startBridge(log: Logger): Promise<Bridge> {
       log.error(`after a change in udev: ${error instanceof Error ? error.message : error}`);
     }
   });
+  let varlink: VarlinkServer | undefined;
   const stop = () => {
+    varlink?.stop();
     power.stop();
     operations.stop();
     inhibitors.stop();
@@ -206,6 +210,13 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   }
   operations.start();
   power.start();
+  try {
+    // Who has the name is the only logind, so whatever socket is there is nobody's.
+    varlink = serveVarlink(manager, log);
+  } catch (error) {
+    // Without the socket pam_systemd takes the bus.
+    log.error(`no varlink: ${error instanceof Error ? error.message : error}`);
+  }
   try {
     await connection.requestName(UNIT_BUS_NAME);
   } catch (error) {
@@ -226,6 +237,23 @@ export async function startBridge(log: Logger): Promise<Bridge> {
       }
     },
   };
+}
+
+function serveVarlink(manager: Manager, log: Logger): VarlinkServer {
+  const info = {
+    vendor: "The LainOS Project",
+    product: "Protocol 7 (lainos-dbus-bridge)",
+    version,
+    url: "https://github.com/The-LainOS-Project/lainos-layer-02",
+  };
+  const service = new Service(info, [loginInterface(manager)], ({ method }, error) => {
+    const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error(`${method} by varlink failed: ${trace}`);
+  });
+  return new VarlinkServer(LOGIN_SOCKET, service, {
+    onDebug: (message) => log.debug(message),
+    onError: (message) => log.error(`${LOGIN_SOCKET}: ${message}`),
+  });
 }
 
 /** A user's object is named by the uid, or `self` for the caller's own. */

@@ -429,6 +429,7 @@ describe("bad input", () => {
     const fine = { uid: ALICE.uid, leader: leader.pid };
     await refused(INVALID, { ...fine, type: "hologram" });
     await refused(INVALID, { ...fine, class: "emperor" });
+    await refused(INVALID, { ...fine, class: "none" });
     await refused(INVALID, { ...fine, leader: 1 });
     await refused(INVALID, { ...fine, leader: 4194300 });
     await refused(INVALID, { ...fine, uid: 4000000 });
