@@ -95,7 +95,7 @@ function readRequest(parameters: Parameters): CreateRequest {
   };
   const uid = parameters.required("UID", parameters.integer("UID", 0, 0xffffffff));
   if (NO_UIDS.includes(uid)) throw parameters.invalid("UID");
-  // These are ACLs on devices with the udev tag xaccess-ID, which nothing here sets.
+  // It goes by udev tags xaccess-ID, which nothing here obeys.
   if ((parameters.strings(EXTRA_DEVICES) ?? []).length > 0) throw parameters.invalid(EXTRA_DEVICES);
   const [remoteUser, remoteHost] = [text("remoteUser"), text("remoteHost")];
   return {
