@@ -291,6 +291,19 @@ export interface CreateOptions {
   remoteHost: string;
 }
 
+/** Whether somebody on the bus has a name. */
+export async function hasOwner(connection: Connection, name: string): Promise<boolean> {
+  const [has] = await connection.call({
+    destination: "org.freedesktop.DBus",
+    path: "/org/freedesktop/DBus",
+    interface: "org.freedesktop.DBus",
+    member: "NameHasOwner",
+    signature: "s",
+    body: [name],
+  });
+  return has === true;
+}
+
 /** A D-Bus call to login1's manager. */
 export function callManager(
   connection: Connection,
