@@ -91,6 +91,36 @@ describe("sleep", () => {
     expect(power.exists("run/systemd/operation")).toBe(false);
   });
 
+  test.each([
+    ["Suspend", "mem"],
+    ["Hibernate", "disk"],
+    ["HybridSleep", "disk"],
+  ])("by %sWithFlags is the same", async (member, state) => {
+    await power.call(`${member}WithFlags`, "t", 0n);
+    await told(2);
+    expect(power.signals).toEqual(["PrepareForSleep true", "PrepareForSleep false"]);
+    expect(file("state")).toBe(state);
+  });
+
+  test("that somebody else sees to is told of by SendPrepareForSleep", async () => {
+    await power.call("SendPrepareForSleep", "b", true);
+    await power.call("SendPrepareForSleep", "b", false);
+    await told(2);
+    expect(power.signals).toEqual(["PrepareForSleep true", "PrepareForSleep false"]);
+    expect(file("state")).toBe("freeze mem disk\n");
+    const user = await power.busctl(["SendPrepareForSleep", "b", "true"], { user: USER });
+    expect(user.output).toContain("Access denied");
+    // One of ours is told of already.
+    const fd = await power.inhibit("sleep", "delay");
+    await power.call("Suspend", "b", false);
+    await told(3);
+    const again = power.call("SendPrepareForSleep", "b", true);
+    expect(await errorOf(again)).toBe("OperationInProgress");
+    close(fd);
+    await told(4);
+    expect(power.signals.slice(2)).toEqual(["PrepareForSleep true", "PrepareForSleep false"]);
+  });
+
   test("is called off by a hook of ours: nobody is told but the caller, and why", async () => {
     hook(0, "first", "");
     hook(2, "no", "exit 7");
@@ -231,7 +261,10 @@ describe("hibernation", () => {
   });
 });
 
-test("a machine that cannot sleep says so", async () => {
+test("a machine that cannot sleep says so, and one that can", async () => {
+  for (const way of ["Suspend", "Hibernate", "HybridSleep", "Sleep"]) {
+    expect(await power.ask(`Can${way}`)).toBe("yes");
+  }
   machine({ state: "" });
   for (const way of ["Suspend", "Hibernate", "HybridSleep", "SuspendThenHibernate", "Sleep"]) {
     expect(await power.ask(`Can${way}`)).toBe("na");
@@ -248,6 +281,10 @@ test("SuspendThenHibernate needs a clock that wakes the machine, and Sleep prefe
   if (can === "na") {
     const call = power.call("SuspendThenHibernate", "b", false);
     expect(await errorOf(call)).toBe("SleepVerbNotSupported");
+    const withFlags = power.call("SuspendThenHibernateWithFlags", "t", 0n);
+    expect(await errorOf(withFlags)).toBe("SleepVerbNotSupported");
+    expect(power.signals).toEqual([]);
+    expect(file("state")).toBe("freeze mem disk\n");
   }
   await power.call("Sleep", "t", 0n);
   await told(2);
