@@ -5,6 +5,7 @@ import { errorOf, PowerWorld } from "./power-world.ts";
 import { createSession } from "./world.ts";
 
 const USER = 65534;
+const OTHER = 1;
 const HOOK_FOLDERS = [
   "usr/lib/systemd/system-sleep",
   "usr/lib/elogind/system-sleep",
@@ -293,6 +294,39 @@ test("SuspendThenHibernate needs a clock that wakes the machine, and Sleep prefe
 });
 
 describe("who may", () => {
+  test.each([
+    ["PowerOff", true, "PrepareForShutdownWithMetadata true poweroff"],
+    ["Reboot", true, "PrepareForShutdownWithMetadata true reboot"],
+    ["Halt", false, ""],
+    ["Suspend", true, "PrepareForSleep true"],
+    ["Hibernate", true, "PrepareForSleep true"],
+    ["HybridSleep", true, "PrepareForSleep true"],
+    ["Sleep", true, "PrepareForSleep true"],
+  ])("%s: the user in the foreground, and no other: %p", async (member, active, signal) => {
+    const held: number[] = [];
+    const login = async (uid: number) => {
+      const leader = await power.world.leader();
+      const made = await createSession(power.bus, { uid, leader: leader.pid, seat: "seat0" });
+      held.push(made.fd);
+      return { user: uid, cgroup: `/user.slice/user-${uid}.slice/session-${made.id}.scope` };
+    };
+    const background = await login(OTHER);
+    const foreground = await login(USER);
+    const plain = member === "Sleep" ? ["Sleep", "t", "0"] : [member, "b", "false"];
+    const ways = member === "Sleep" ? [plain] : [plain, [`${member}WithFlags`, "t", "0"]];
+    for (const words of ways) {
+      for (const options of [background, { user: USER }]) {
+        expect((await power.busctl(words, options)).output).toContain("Access denied");
+      }
+    }
+    expect([power.signals, power.commands, file("state")]).toEqual([[], [], "freeze mem disk\n"]);
+    const own = await power.busctl(plain, foreground);
+    expect(own).toMatchObject(active ? { code: 0, output: "" } : { code: 1 });
+    if (active) await power.world.until("the news", () => power.signals[0] === signal);
+    else expect([power.signals, power.commands]).toEqual([[], []]);
+    for (const fd of held) close(fd);
+  });
+
   test("the active user, not one without a session, and nobody against a block", async () => {
     const words = ["Suspend", "b", "false"];
     expect((await power.busctl(["CanSuspend"], { user: USER })).output).toBe('s "no"');

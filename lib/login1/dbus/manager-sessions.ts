@@ -20,14 +20,16 @@ const { method } = membersOf<Login1>();
 /** What both CreateSession methods answer: `soshusub`. */
 type Created = [string, string, string, Fd, number, string, number, boolean];
 
-async function create(
+/** Before anything else of the call is looked at. */
+const mayCreate = (call: CallContext) =>
+  authorize(call, { action: undefined, what: "create sessions" });
+
+function create(
   manager: Manager,
   request: CreateRequest,
   leader: number,
   byDescriptor: boolean,
-  call: CallContext,
-): Promise<Created> {
-  await authorize(call, { action: undefined, what: "create sessions" });
+): Created {
   const { session, fd } = manager.createSession(request, leader, byDescriptor);
   return [
     session.id,
@@ -142,12 +144,13 @@ export const sessionMethods: Members<Login1> = {
       "soshusub",
       CREATED_NAMES,
       async ({ manager }, body, call): Promise<Created> => {
+        await mayCreate(call);
         // The tuple is too long for the compiler to take apart by itself.
         const [uid, pid, ...rest] = body as unknown as [number, number, ...Described, []];
         const properties = rest[11];
         refuseProperties(properties.length);
         const leader = pid === 0 ? (await call.caller()).pid : pid;
-        return create(manager, toRequest(uid, rest), leader, true, call);
+        return create(manager, toRequest(uid, rest), leader, true);
       },
     ),
   ),
@@ -158,11 +161,12 @@ export const sessionMethods: Members<Login1> = {
       "soshusub",
       CREATED_NAMES,
       async ({ manager }, body, call): Promise<Created> => {
+        await mayCreate(call);
         const [uid, pidfd, ...rest] = body as unknown as [number, Fd, ...Described, bigint, []];
         const [flags, properties] = [rest[11], rest[12]];
         if (flags !== 0n) throw busErrors.invalidArgs("Flags must be zero");
         refuseProperties(properties.length);
-        return create(manager, toRequest(uid, rest), leaderOf(pidfd), false, call);
+        return create(manager, toRequest(uid, rest), leaderOf(pidfd), false);
       },
     ),
   ),
