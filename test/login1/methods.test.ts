@@ -1,6 +1,6 @@
 /**
  * Every method of login1, called over the bus, for what it does and not for its answer alone. Those
- * that other files do so for are named in ELSEWHERE; a method that is in neither table fails here.
+ * that other files do so for are in coverage.ts; a method that is in neither fails here.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
@@ -9,6 +9,7 @@ import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
 import { readContract } from "../../scripts/members/contract.ts";
+import { isCalled, TESTED_ELSEWHERE } from "./coverage.ts";
 import { errorOf } from "./power-world.ts";
 import { type CreateOptions, createSession, World } from "./world.ts";
 
@@ -298,208 +299,14 @@ const HERE: Readonly<Record<string, () => Promise<void>>> = {
   },
 };
 
-/** The methods whose effect another file tests: which, and by which test. */
-const ELSEWHERE: Readonly<Record<string, [file: string, title: string]>> = {
-  "Manager.ListSeats": [
-    "seats",
-    "come with their master device, also when udev starts late, and go with it",
-  ],
-  "Manager.ListInhibitors": [
-    "inhibit",
-    "is listed, told of, and in its file while its descriptor is open",
-  ],
-  "Manager.Inhibit": [
-    "inhibit",
-    "is listed, told of, and in its file while its descriptor is open",
-  ],
-  "Manager.CreateSession": [
-    "bridge",
-    "exists in files, cgroup, runtime directory and on the bus, and all of it ends",
-  ],
-  "Manager.CreateSessionWithPIDFD": [
-    "bridge",
-    "made by pidfd, it ends with its leader and not with the descriptor",
-  ],
-  "Manager.ReleaseSession": [
-    "end",
-    "a leader that releases its session finishes that before the rest is ended",
-  ],
-  "Manager.SetUserLinger": [
-    "end",
-    "brings a user who is not logged in, keeps one who was, and lets go when it ends",
-  ],
-  "Manager.AttachDevice": [
-    "seats",
-    "is written as a rule, udev is told, and a flush takes it back",
-  ],
-  "Manager.FlushDevices": [
-    "seats",
-    "is written as a rule, udev is told, and a flush takes it back",
-  ],
-  "Manager.PowerOff": ["power", "by %s is announced, then init is told"],
-  "Manager.PowerOffWithFlags": ["power", "by %sWithFlags is the same"],
-  "Manager.Reboot": ["power", "by %s is announced, then init is told"],
-  "Manager.RebootWithFlags": ["power", "by %sWithFlags is the same"],
-  "Manager.Halt": ["power", "by %s is announced, then init is told"],
-  "Manager.HaltWithFlags": ["power", "by %sWithFlags is the same"],
-  "Manager.CanPowerOff": ["power", "a user without a session may not"],
-  "Manager.CanReboot": [
-    "power",
-    "the active user may, and others' sessions do not keep from it, but a block does",
-  ],
-  "Manager.CanHalt": [
-    "power",
-    "the active user may, and others' sessions do not keep from it, but a block does",
-  ],
-  "Manager.Suspend": ["sleep", "by %s is announced around what the kernel is told"],
-  "Manager.SuspendWithFlags": ["sleep", "by %sWithFlags is the same"],
-  "Manager.Hibernate": ["sleep", "by %s is announced around what the kernel is told"],
-  "Manager.HibernateWithFlags": ["sleep", "by %sWithFlags is the same"],
-  "Manager.HybridSleep": ["sleep", "by %s is announced around what the kernel is told"],
-  "Manager.HybridSleepWithFlags": ["sleep", "by %sWithFlags is the same"],
-  "Manager.SuspendThenHibernate": [
-    "sleep",
-    "SuspendThenHibernate needs a clock that wakes the machine, and Sleep prefers it",
-  ],
-  "Manager.SuspendThenHibernateWithFlags": [
-    "sleep",
-    "SuspendThenHibernate needs a clock that wakes the machine, and Sleep prefers it",
-  ],
-  "Manager.Sleep": [
-    "sleep",
-    "SuspendThenHibernate needs a clock that wakes the machine, and Sleep prefers it",
-  ],
-  "Manager.CanSuspend": ["sleep", "a machine that cannot sleep says so, and one that can"],
-  "Manager.CanHibernate": ["sleep", "a machine that cannot sleep says so, and one that can"],
-  "Manager.CanHybridSleep": ["sleep", "a machine that cannot sleep says so, and one that can"],
-  "Manager.CanSuspendThenHibernate": [
-    "sleep",
-    "a machine that cannot sleep says so, and one that can",
-  ],
-  "Manager.CanSleep": ["sleep", "a machine that cannot sleep says so, and one that can"],
-  "Manager.SendPrepareForSleep": [
-    "sleep",
-    "that somebody else sees to is told of by SendPrepareForSleep",
-  ],
-  "Manager.ScheduleShutdown": [
-    "power",
-    "is in its file and property, comes over the bridge's end, and is taken back",
-  ],
-  "Manager.CancelScheduledShutdown": [
-    "power",
-    "is in its file and property, comes over the bridge's end, and is taken back",
-  ],
-  "Manager.SetWallMessage": [
-    "power",
-    "a wall message is short and plain, and its properties are root's to set",
-  ],
-  "Manager.CanRebootParameter": ["firmware", "a machine without EFI has nothing to be told"],
-  "Manager.SetRebootParameter": ["firmware", "a machine without EFI has nothing to be told"],
-  "Manager.CanRebootToFirmwareSetup": ["firmware", "the firmware's setup is a bit among others"],
-  "Manager.SetRebootToFirmwareSetup": ["firmware", "the firmware's setup is a bit among others"],
-  "Manager.CanRebootToBootLoaderMenu": [
-    "firmware",
-    "the boot loader's menu and entry are for one boot",
-  ],
-  "Manager.SetRebootToBootLoaderMenu": [
-    "firmware",
-    "the boot loader's menu and entry are for one boot",
-  ],
-  "Manager.CanRebootToBootLoaderEntry": [
-    "firmware",
-    "the boot loader's menu and entry are for one boot",
-  ],
-  "Manager.SetRebootToBootLoaderEntry": [
-    "firmware",
-    "the boot loader's menu and entry are for one boot",
-  ],
-  "Manager.Reload": ["config", "obeys the new values after Reload, which is root's"],
-  "Session.SetIdleHint": ["control", "is the owner's to give, and user, seat and manager follow"],
-  "Session.TakeControl": [
-    "control",
-    "is the session's user's or root's to take, and only root forces it",
-  ],
-  "Session.ReleaseControl": [
-    "control",
-    "is the session's user's or root's to take, and only root forces it",
-  ],
-  "Session.SetType": [
-    "control",
-    "lets its holder set type and display, and its end takes the type back",
-  ],
-  "Session.SetDisplay": [
-    "control",
-    "lets its holder set type and display, and its end takes the type back",
-  ],
-  "Session.SetTTY": ["control", "lets its holder name the terminal by a descriptor of it"],
-  "Session.SetClass": ["control", "a session goes from user-incomplete to user, and no other way"],
-  "Session.TakeDevice": [
-    "devices-bus",
-    "is its controller's alone to take, once, and to give back",
-  ],
-  "Session.ReleaseDevice": [
-    "devices-bus",
-    "is its controller's alone to take, once, and to give back",
-  ],
-  "Session.PauseDeviceComplete": [
-    "devices-bus",
-    "is asked to pause before the seat is switched, and comes back with it",
-  ],
-  "Session.SetBrightness": [
-    "devices-bus",
-    "is the foreground session's to set, of a light on its seat",
-  ],
-  "Seat.SwitchTo": [
-    "seats",
-    "goes by positions: the lowest free one each, next and previous around the end",
-  ],
-  "Seat.SwitchToNext": [
-    "seats",
-    "goes by positions: the lowest free one each, next and previous around the end",
-  ],
-  "Seat.SwitchToPrevious": [
-    "seats",
-    "goes by positions: the lowest free one each, next and previous around the end",
-  ],
-};
-
-/** The source of the test of this title without the title, up to the next test; undefined for none. */
-function sourceOf(file: string, title: string): string | undefined {
-  const source = readFileSync(join(import.meta.dir, `${file}.test.ts`), "utf8");
-  const at = source.indexOf(`"${title}", async`);
-  if (at < 0) return undefined;
-  const start = source.slice(0, at).lastIndexOf("\ntest") + 1;
-  const inner = source.slice(0, at).lastIndexOf("\n  test") + 1;
-  const length = source.slice(at).search(/\n *(test|describe)\b/);
-  const end = length < 0 ? undefined : at + length;
-  return source.slice(Math.max(start, inner), end).replace(title, "");
-}
-
-/** The tests' own functions for a method, where a test does not write its name. */
-const CALLERS: Readonly<Record<string, RegExp>> = {
-  "Manager.CreateSession": /\bcreateSession\(/,
-  "Manager.CreateSessionWithPIDFD": /\bcreateSessionByPidfd\(/,
-  "Manager.Inhibit": /\binhibit\(/,
-  "Manager.ListInhibitors": /\blist\(/,
-  "Manager.AttachDevice": /\battach\(/,
-  "Manager.SetUserLinger": /\blinger\(/,
-  "Manager.ListSeats": /\bseatIds\(/,
-};
-
 describe("every method", () => {
   test("is in one of the tables, and the test that is named there calls it", async () => {
     const methods = (await readContract())
       .filter(({ kind }) => kind === "method")
       .map((member) => `${member.interface}.${member.name}`);
-    expect([...Object.keys(HERE), ...Object.keys(ELSEWHERE)].sort()).toEqual(methods.sort());
-    const uncalled = Object.entries(ELSEWHERE).filter(([method, [file, title]]) => {
-      const name = method.split(".")[1] ?? "";
-      // A test of many writes what their names have in common once.
-      const [, stem] = /^(?:Can)?(.*?)(?:WithFlags)?$/.exec(name) ?? [];
-      const pattern = CALLERS[method] ?? new RegExp(`\\b${name}\\b|"${stem}"`);
-      return !pattern.test(sourceOf(file, title) ?? "");
-    });
-    expect(uncalled).toEqual([]);
+    const elsewhere = TESTED_ELSEWHERE.map(({ method }) => method);
+    expect([...Object.keys(HERE), ...elsewhere].sort()).toEqual(methods.sort());
+    expect(TESTED_ELSEWHERE.filter((tested) => !isCalled(tested))).toEqual([]);
   });
 
   test.each(Object.entries(HERE))("%s has its effect", (_name, check) => check());
