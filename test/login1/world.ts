@@ -321,6 +321,24 @@ export function callManager(
   });
 }
 
+/** The value of a property of login1's: `kind` is Manager, Session, User or Seat. */
+export async function getProperty(
+  connection: Connection,
+  path: string,
+  kind: string,
+  name: string,
+): Promise<unknown> {
+  const [value] = await connection.call({
+    destination: "org.freedesktop.login1",
+    path,
+    interface: "org.freedesktop.DBus.Properties",
+    member: "Get",
+    signature: "ss",
+    body: [`org.freedesktop.login1.${kind}`, name],
+  });
+  return (value as { value: unknown }).value;
+}
+
 const NOTHING = {
   service: "test",
   type: "wayland",
