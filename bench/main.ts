@@ -7,16 +7,8 @@ import { version } from "../lib/cli/index.ts";
 import { BuildError, ROOT } from "../scripts/build.ts";
 import { ensureHostPackages, HostError, requireRoot } from "../scripts/host.ts";
 import { buildPackage, PackageError } from "../scripts/package.ts";
-import {
-  type Counts,
-  elogindServer,
-  type Figures,
-  measure,
-  type Server,
-  stopMeasuring,
-  Tools,
-} from "./measure.ts";
-import { fetchElogind } from "./peer.ts";
+import { type Counts, type Figures, measure, stopMeasuring, Tools } from "./measure.ts";
+import { elogindServer, fetchElogind, type Server } from "./peer.ts";
 import { compare, insertFigures, type OwnFigures, own } from "./report.ts";
 
 const PAGE = join(ROOT, "docs/bench.md");

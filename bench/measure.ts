@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, EXECUTABLES } from "../scripts/build.ts";
 import { World } from "../test/login1/world.ts";
-import type { Peer } from "./peer.ts";
+import { layOverEtc, type Server } from "./peer.ts";
 
 /** `nobody`, who is on every system. */
 const UID = 65534;
@@ -43,15 +43,6 @@ export interface Figures {
   calledUss: number;
   calledAnonymous: number;
   calls: number;
-}
-
-/** A login1 server to measure. */
-export interface Server {
-  name: string;
-  command: string[];
-  environment: Record<string, string>;
-  /** A folder to be laid over /etc in its world. */
-  etc?: string;
 }
 
 /** What is measured with: the client, and our executables under the names that they are installed by. */
@@ -112,12 +103,6 @@ export class Tools {
   }
 }
 
-/** elogind as a server to measure. */
-export function elogindServer({ executable, libraries, etc }: Peer): Server {
-  const environment = { LD_LIBRARY_PATH: libraries };
-  return { name: "elogind", command: [executable], environment, etc };
-}
-
 let world: World | undefined;
 
 /** Ends what is being measured. */
@@ -136,11 +121,7 @@ export async function measure(client: string, server: Server, counts: Counts): P
   // Pids of its own: elogind takes the cgroup of process 1 for the top of the tree.
   world = await World.create({ bridge: [], ownPids: true });
   try {
-    if (server.etc !== undefined) {
-      const layers = `lowerdir=${server.etc}:/etc`;
-      const mounted = await world.run(["mount", "-t", "overlay", "-o", layers, "overlay", "/etc"]);
-      if (mounted.code !== 0) throw new Error(`/etc of ${server.name}: ${mounted.stderr}`);
-    }
+    if (server.etc !== undefined) await layOverEtc(world, server.etc);
     const environment = Object.entries(server.environment).map(([key, value]) => `${key}=${value}`);
     const { calls, sessions, warmUp, idle } = counts;
     const done = await world.run([

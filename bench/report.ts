@@ -1,4 +1,5 @@
 /** Figures as a table. */
+import { insertBetween, table } from "../scripts/page.ts";
 import type { Counts, Figures } from "./measure.ts";
 
 /** The middle of many measurements, and how far they went. */
@@ -90,17 +91,6 @@ function format(values: number[], digits: number): string {
   return `${text(median)} (${text(least)}–${text(most)})`;
 }
 
-/** A table of markdown, its columns padded. */
-function table(lines: string[][]): string {
-  const widths = (lines[0] ?? []).map((_, column) =>
-    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
-  );
-  const text = (cells: string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
-  const [head = [], ...rest] = lines;
-  return [text(head), text(widths.map((width) => "-".repeat(width))), ...rest.map(text)].join("\n");
-}
-
 /** The servers side by side: the median of each figure, and its least and most. */
 export function compare(measured: Map<string, Figures[]>, counts: Counts): string {
   const all = [...measured.values()];
@@ -139,9 +129,5 @@ const END = "<!-- end of figures -->";
  *
  * @throws {Error} if it has not both
  */
-export function insertFigures(page: string, figures: string): string {
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END);
-  if (begin < 0 || end < begin) throw new Error(`no place for figures: ${BEGIN} and ${END}`);
-  return `${page.slice(0, begin + BEGIN.length)}\n\n${figures}\n\n${page.slice(end)}`;
-}
+export const insertFigures = (page: string, figures: string): string =>
+  insertBetween(page, BEGIN, END, figures);

@@ -10,9 +10,11 @@ export { Variant } from "./dbus-next.ts";
 export { BusError, busErrors } from "./errors.ts";
 export {
   type CallContext,
+  hidden,
   type Interface,
   type Members,
   membersOf,
+  privileged,
   type SignalMember,
 } from "./interface.ts";
 export { escapeLabel, unescapeLabel } from "./label.ts";

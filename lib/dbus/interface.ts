@@ -33,6 +33,7 @@ export interface MethodMember<Target> {
   out: Argument[];
   inSignature: string;
   outSignature: string;
+  privileged?: true;
   handle(target: Target, body: unknown[], call: CallContext): Promise<unknown[]>;
 }
 
@@ -40,6 +41,9 @@ export interface PropertyMember<Target> {
   kind: "property";
   type: string;
   emits: EmitsChanged;
+  /** To be written by root alone. */
+  privileged?: true;
+  hidden?: true;
   get(target: Target): Variant;
   set?: (target: Target, value: unknown, call: CallContext) => Promise<void>;
 }
@@ -67,6 +71,21 @@ function toArguments(signature: string, names: readonly string[], where: string)
     throw new TypeError(`${where} ${signature} has ${types.length} types, ${names.length} names`);
   }
   return types.map((type, index) => ({ name: names[index] ?? "", type }));
+}
+
+/**
+ * Says in introspection that root alone may call the method or write the property
+ * (org.freedesktop.systemd1.Privileged, as sd-bus writes it). The handler checks it.
+ */
+export function privileged<Member extends MethodMember<never> | PropertyMember<never>>(
+  member: Member,
+): Member {
+  return { ...member, privileged: true };
+}
+
+/** Keeps an obsolete property out of introspection and GetAll: only Get knows it, as with sd-bus. */
+export function hidden<Target>(member: PropertyMember<Target>): PropertyMember<Target> {
+  return { ...member, hidden: true };
 }
 
 /** The three kinds of member, for objects of the class `Target`. */

@@ -194,7 +194,7 @@ export class ObjectTree {
       const all: Record<string, Variant> = {};
       for (const { members } of chosen()) {
         for (const [key, member] of Object.entries(members)) {
-          if (member.kind === "property") all[key] = member.get(target);
+          if (member.kind === "property" && !member.hidden) all[key] = member.get(target);
         }
       }
       return { signature: "a{sv}", body: [all] };

@@ -1,5 +1,5 @@
 /** Processes: pidfds, signals, prctl, and what /proc says of them (proc(5)). */
-import { readdirSync, readFileSync } from "node:fs";
+import { fstatSync, readdirSync, readFileSync, statfsSync } from "node:fs";
 import { constants } from "node:os";
 import { check, hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
@@ -30,6 +30,25 @@ export function pidOfPidfd(fd: Fd): number {
   const line = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
   if (!line) throw new Error(`descriptor ${fd} is not a pidfd`);
   return Number(line[1]);
+}
+
+/** The file system of pidfds that have an inode each; see PIDFS_MAGIC in statfs(2). */
+const PIDFS = 0x50494446;
+
+/**
+ * What names a process until the next boot: the inode of its pidfd, on Linux 6.9 and later.
+ *
+ * @returns 0 where the kernel gives all pidfds one inode
+ * @throws {SystemError} ESRCH if there is no such process
+ */
+export function pidfdId(pid: number): bigint {
+  const fd = openPidfd(pid);
+  try {
+    if (statfsSync(`/proc/self/fd/${fd}`).type !== PIDFS) return 0n;
+    return fstatSync(fd, { bigint: true }).ino;
+  } finally {
+    close(fd);
+  }
 }
 
 /**

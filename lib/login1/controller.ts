@@ -144,10 +144,13 @@ export class Control implements SessionFollower {
 
   // What a controller may say of its session
 
-  /** @throws {BusError} InvalidArgs, NotInControl */
+  /** @throws {BusError} InvalidArgs, NotSupported, NotInControl */
   setType(session: Session, sender: string, name: string): void {
     const type = SESSION_TYPES.find((known) => known === name);
     if (!type) throw busErrors.invalidArgs(`Invalid session type '${name}'`);
+    if (!session.canTakeDevices) {
+      throw busErrors.notSupported("Session class doesn't support changing type.");
+    }
     this.require(session, sender, "You must be in control of this session to set type");
     if (session.type === type) return;
     session.type = type;

@@ -289,11 +289,15 @@ export class Devices implements SessionFollower {
   }
 }
 
-/** @throws {BusError} InvalidArgs */
-function deviceNumber(major: number, minor: number): string {
+/** @throws {BusError} InvalidArgs for what the kernel has no such numbers for */
+export function checkDeviceNumber(major: number, minor: number): void {
   if (major > MOST_MAJOR || minor > MOST_MINOR) {
     throw busErrors.invalidArgs("Device major/minor is not valid.");
   }
+}
+
+function deviceNumber(major: number, minor: number): string {
+  checkDeviceNumber(major, minor);
   return `${major}:${minor}`;
 }
 

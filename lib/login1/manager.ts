@@ -18,6 +18,7 @@ import {
   O_NONBLOCK,
   O_WRONLY,
   open,
+  pidfdId,
   processStatus,
   userById,
   userByName,
@@ -255,7 +256,7 @@ export class Manager {
     const session = new Session({
       id: this.#newId(audit),
       user,
-      leader: { pid: leaderPid, startTime: leader.startTime },
+      leader: { pid: leaderPid, startTime: leader.startTime, pidfdId: pidfdId(leaderPid) },
       service: request.service,
       ...place,
       desktop: request.desktop,
@@ -379,9 +380,14 @@ export class Manager {
     else for (const session of user.sessions) this.#signalAll(session, signal);
   }
 
-  /** Asks a session's screen locker to lock or unlock. */
+  /**
+   * Asks a session's screen locker to lock or unlock.
+   *
+   * @throws {BusError} NotSupported for a class that has none
+   */
   lockSession(session: Session, lock: boolean): void {
     this.session(session.id);
+    this.#checkLockable(session);
     this.#events.sessionLock(session, lock);
   }
 
@@ -431,10 +437,15 @@ export class Manager {
 
   /** Remembers what the session's locker says of itself. */
   setLockedHint(session: Session, locked: boolean): void {
+    this.#checkLockable(session);
     if (session.lockedHint === locked) return;
     session.lockedHint = locked;
     this.#changes.session(session, "LockedHint");
     this.#flush();
+  }
+
+  #checkLockable(session: Session): void {
+    if (!session.canLock) throw busErrors.notSupported("Session does not support lock screen.");
   }
 
   /**

@@ -47,6 +47,7 @@ export function saveSession(session: Session, isDisplay: boolean): void {
     POSITION: session.position > 0 ? session.position : undefined,
     VTNR: session.vtnr > 0 ? session.vtnr : undefined,
     LEADER: session.leader.pid,
+    LEADER_PIDFDID: session.leader.pidfdId > 0n ? session.leader.pidfdId : undefined,
     LEADER_START: session.leader.startTime,
     AUDIT: session.audit > 0 ? session.audit : undefined,
     LOCKED_HINT: session.lockedHint,
@@ -158,7 +159,11 @@ export function loadSessions(
     const session = new Session({
       id,
       user,
-      leader: { pid, startTime: BigInt(text("LEADER_START") || "0") },
+      leader: {
+        pid,
+        startTime: BigInt(text("LEADER_START") || "0"),
+        pidfdId: BigInt(text("LEADER_PIDFDID") || "0"),
+      },
       service: text("SERVICE"),
       type,
       class: kind,

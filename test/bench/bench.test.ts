@@ -84,5 +84,5 @@ test("figures go between their markers, and nowhere else", () => {
   const page = readFileSync(join(ROOT, "docs/bench.md"), "utf8");
   const once = insertFigures(page, "old");
   expect(insertFigures(once, "new")).toBe(once.replace("\nold\n", "\nnew\n"));
-  expect(() => insertFigures("# No place\n", "new")).toThrow("no place for figures");
+  expect(() => insertFigures("# No place\n", "new")).toThrow("no place for the text");
 });

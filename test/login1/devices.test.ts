@@ -63,7 +63,7 @@ function sessionOn(seat: Seat, id: string): Session {
   const session = new Session({
     id,
     user,
-    leader: { pid: 1, startTime: 0n },
+    leader: { pid: 1, startTime: 0n, pidfdId: 0n },
     service: "",
     type: "wayland",
     class: "user",

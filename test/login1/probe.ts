@@ -11,6 +11,11 @@ export function buildSeatClient(folder: string): Promise<string> {
   return build("seat-client", "-lseat", folder);
 }
 
+/** @returns the path of create-session.c's executable, in `folder` */
+export function buildCreateSession(folder: string): Promise<string> {
+  return build("create-session", "-lsystemd", folder);
+}
+
 async function build(name: string, library: string, folder: string): Promise<string> {
   const source = join(import.meta.dir, `${name}.c`);
   const program = join(folder, name);

@@ -291,6 +291,19 @@ export interface CreateOptions {
   remoteHost: string;
 }
 
+/** Whether somebody on the bus has a name. */
+export async function hasOwner(connection: Connection, name: string): Promise<boolean> {
+  const [has] = await connection.call({
+    destination: "org.freedesktop.DBus",
+    path: "/org/freedesktop/DBus",
+    interface: "org.freedesktop.DBus",
+    member: "NameHasOwner",
+    signature: "s",
+    body: [name],
+  });
+  return has === true;
+}
+
 /** A D-Bus call to login1's manager. */
 export function callManager(
   connection: Connection,
@@ -306,6 +319,24 @@ export function callManager(
     signature,
     body,
   });
+}
+
+/** The value of a property of login1's: `kind` is Manager, Session, User or Seat. */
+export async function getProperty(
+  connection: Connection,
+  path: string,
+  kind: string,
+  name: string,
+): Promise<unknown> {
+  const [value] = await connection.call({
+    destination: "org.freedesktop.login1",
+    path,
+    interface: "org.freedesktop.DBus.Properties",
+    member: "Get",
+    signature: "ss",
+    body: [`org.freedesktop.login1.${kind}`, name],
+  });
+  return (value as { value: unknown }).value;
 }
 
 const NOTHING = {
