@@ -92,12 +92,12 @@ export class Lid {
     this.#endHoldoff?.();
     this.#endHoldoff = undefined;
     const { HoldoffTimeoutSec } = this.#settings.config;
-    const over = () => {
+    // Without a pause, a sleep that fails would be tried again at once, for ever.
+    if (HoldoffTimeoutSec === 0n) return;
+    this.#endHoldoff = after(HoldoffTimeoutSec, () => {
       this.#endHoldoff = undefined;
       this.recheck();
-    };
-    if (HoldoffTimeoutSec === 0n) over();
-    else this.#endHoldoff = after(HoldoffTimeoutSec, over);
+    });
   }
 
   stop(): void {

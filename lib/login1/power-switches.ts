@@ -170,7 +170,10 @@ export class PowerSwitches {
       while (this.#opened.get(opened.syspath) === opened) {
         const bytes = readSome(opened.fd);
         if (!bytes) return;
-        if (bytes.length === 0) throw new Error("it has ended");
+        if (bytes.length === 0) {
+          this.#close(opened.syspath);
+          return;
+        }
         for (const { type, code, value } of parseInputEvents(bytes)) {
           if (type === EV_KEY && value !== 2) {
             if (this.#keys().includes(code)) this.#events.key(opened, code, value === 1);
