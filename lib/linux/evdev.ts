@@ -39,7 +39,8 @@ export function* parseInputEvents(bytes: Uint8Array): Generator<InputEvent> {
  * @throws {SystemError} ENOTTY, EINVAL: this is no event node, or the kernel is older than 4.4
  */
 export function setEventMask(fd: Fd, type: number, codes: readonly number[]): void {
-  const bits = new Memory((Math.max(0, ...codes) >> 3) + 1);
+  // The kernel takes whole words only.
+  const bits = new Memory(((Math.max(0, ...codes) >> 6) + 1) * 8);
   for (const code of codes)
     bits.bytes[code >> 3] = (bits.bytes[code >> 3] ?? 0) | (1 << (code & 7));
   const mask = new Memory(16);

@@ -147,7 +147,7 @@ export class PowerSwitches {
       setEventMask(fd, EV_KEY, this.#keys());
       setEventMask(fd, EV_SW, SWITCHES);
     } catch (error) {
-      this.#log.debug(`${name} sends all of its events: ${(error as Error).message}`);
+      this.#log.warning(`${name} sends all of its events: ${(error as Error).message}`);
     }
   }
 
