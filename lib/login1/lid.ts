@@ -127,7 +127,14 @@ export class Lid {
       return;
     }
     const { config } = this.#settings;
-    const place = { docked: this.docked, externalPower: onExternalPower() };
+    let place: Place;
+    try {
+      place = { docked: this.docked, externalPower: onExternalPower() };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error(`the lid is closed, but where the machine is cannot be seen: ${reason}`);
+      return;
+    }
     const where = [place.docked && "docked", place.externalPower && "on external power"];
     const again = !this.#news;
     this.#news = false;
