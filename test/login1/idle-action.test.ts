@@ -78,6 +78,8 @@ describe("over the bus", () => {
     power.write(FILE, ["[Login]", ...lines, ""].join("\n"));
     await power.call("Reload");
   };
+  const logged = (line: string) =>
+    power.world.until(`the line: ${line}`, () => power.world.log.includes(line));
   const ran = (command: string) =>
     power.world.until(command, () => power.commands.includes(command));
   async function login(options: Partial<CreateOptions> = {}) {
@@ -118,7 +120,7 @@ describe("over the bus", () => {
     await two.idle(true);
     await ran("openrc-shutdown --poweroff now");
     expect(now().monotonic - before >= 400_000n).toBe(true);
-    expect(power.world.log).toContain("nobody has used the machine for 0.4 s: poweroff\n");
+    await logged("nobody has used the machine for 0.4 s: poweroff\n");
   });
 
   test("an inhibitor of idleness keeps from it, and it begins anew when that ends", async () => {
@@ -150,7 +152,7 @@ describe("over the bus", () => {
     await configure("IdleAction=lock", "IdleActionSec=100ms");
     await idle(false);
     await idle(true);
-    await power.world.until("the lock", () => power.world.log.includes("for 0.1 s: lock\n"));
+    await logged("for 0.1 s: lock\n");
     expect(sleeps()).toBe(2);
   });
 
@@ -173,7 +175,7 @@ describe("over the bus", () => {
     await greeter.idle(true);
     await graphical.idle(true);
     await gone(graphical.id);
-    expect(power.world.log).toContain(`session ${graphical.id} of nobody was idle for 0.2 s\n`);
+    await logged(`session ${graphical.id} of nobody was idle for 0.2 s\n`);
     const tty = await terminal(0);
     await gone(tty.id);
     for (const { id } of [busy, greeter]) {

@@ -206,7 +206,7 @@ describe("from the event node", () => {
     device.press(POWER);
     await ran("openrc-shutdown --poweroff now");
     await power.world.until("the news", () => power.signals.includes("PrepareForShutdown true"));
-    expect(since()).toContain("the power key was pressed: poweroff\n");
+    await logged("the power key was pressed: poweroff\n");
     device.letGo(POWER);
     device.press(POWER);
     await logged("the power key was pressed: poweroff is refused: poweroff is under way");
@@ -243,7 +243,7 @@ describe("from the event node", () => {
     const device = await plug(3, { keys: [SUSPEND] });
     device.press(SUSPEND);
     await slept();
-    expect(since()).toContain(
+    await logged(
       "the hibernate key was pressed: suspend, since hibernate is impossible: the kernel cannot",
     );
   });
@@ -295,7 +295,7 @@ describe("from the event node", () => {
     device.press(CTRL, ALT, SHIFT, ESCAPE);
     await power.world.until("the signal", () => attention.length > 0);
     expect(attention).toEqual(["seat0 /org/freedesktop/login1/seat/seat0"]);
-    expect(since()).toContain("Ctrl+Alt+Shift+Esc was pressed on seat0: secure-attention-key");
+    await logged("Ctrl+Alt+Shift+Esc was pressed on seat0: secure-attention-key");
   });
 
   test("a keyboard is left alone when none of its keys is wanted any more", async () => {
@@ -318,12 +318,12 @@ describe("from the event node", () => {
 
   test("the lid suspends when it is closed, and is told of", async () => {
     const lid = await plug(6, { switches: [LID] });
-    expect(since()).toContain("how the switches of Test 6 stand is known when they move: ioctl");
+    await logged("how the switches of Test 6 stand is known when they move: ioctl");
     lid.switch(LID, true);
     await slept();
     expect(await power.property("LidClosed")).toBe(true);
-    expect(since()).toContain("the lid was closed\n");
-    expect(since()).toContain("the lid is closed, on external power: suspend\n");
+    await logged("the lid was closed\n");
+    await logged("the lid is closed, on external power: suspend\n");
     lid.switch(LID, false);
     await logged("the lid was opened");
     expect(await power.property("LidClosed")).toBe(false);
@@ -382,9 +382,9 @@ describe("from the event node", () => {
 
   test("the lid waits until HoldoffTimeoutSec is over", async () => {
     await power.world.endBridge("SIGTERM");
-    power.write("run/lainos/logind.conf.d/50-test.conf", "[Login]\nHoldoffTimeoutSec=1500ms\n");
+    power.write("run/lainos/logind.conf.d/50-test.conf", "[Login]\nHoldoffTimeoutSec=3s\n");
     await power.world.startBridge();
-    expect(await power.property("HoldoffTimeoutUSec")).toBe(1_500_000n);
+    expect(await power.property("HoldoffTimeoutUSec")).toBe(3_000_000n);
     const lid = await plug(6, { switches: [LID] });
     lid.switch(LID, true);
     await logged("the lid was closed");
