@@ -35,6 +35,7 @@ import { Polkit } from "./polkit.ts";
 import { Power } from "./power.ts";
 import { Seats } from "./seats.ts";
 import { Sleeper } from "./sleep.ts";
+import { Triggers } from "./triggers.ts";
 import { characterDevice, udevRecord, watchUdev } from "./udev.ts";
 import { userLabels } from "./user.ts";
 import { LOGIN_SOCKET, loginInterface } from "./varlink.ts";
@@ -71,12 +72,20 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   let session: ReturnType<typeof sessionInterface>;
   let user: ReturnType<typeof userInterface>;
   let seat: ReturnType<typeof seatInterface>;
+  let triggers: Triggers | undefined;
   const events: ManagerEvents = {
-    sessionNew: ({ id, objectPath }) =>
-      tree.emit(MANAGER_PATH, managerInterface, "SessionNew", [id, objectPath]),
-    sessionRemoved: ({ id, objectPath }) =>
-      tree.emit(MANAGER_PATH, managerInterface, "SessionRemoved", [id, objectPath]),
-    sessionChanged: (target, names) => tree.emitChanged(target.objectPath, session, target, names),
+    sessionNew: ({ id, objectPath }) => {
+      tree.emit(MANAGER_PATH, managerInterface, "SessionNew", [id, objectPath]);
+      triggers?.settle();
+    },
+    sessionRemoved: ({ id, objectPath }) => {
+      tree.emit(MANAGER_PATH, managerInterface, "SessionRemoved", [id, objectPath]);
+      triggers?.settle();
+    },
+    sessionChanged: (target, names) => {
+      tree.emitChanged(target.objectPath, session, target, names);
+      triggers?.settle();
+    },
     sessionLock: ({ objectPath }, lock) =>
       tree.emit(objectPath, session, lock ? "Lock" : "Unlock", []),
     userNew: ({ uid, objectPath }) =>
@@ -118,8 +127,12 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   // Control first: what it gives up takes the devices along.
   const access = new DeviceAccess(log, manager.seats);
   manager.followers.push(control, devices, access);
-  const inhibitors = new Inhibitors(log, settings, events.managerChanged);
+  const inhibitors = new Inhibitors(log, settings, (names) => {
+    events.managerChanged(names);
+    triggers?.settle();
+  });
   const operations = new Operations(log, inhibitors, (way, active) => {
+    if (!active) triggers?.awoke();
     if (!isShutdown(way)) {
       tree.emit(MANAGER_PATH, managerInterface, "PrepareForSleep", [active]);
       return;
@@ -129,19 +142,21 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdownWithMetadata", [active, details]);
     tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdown", [active]);
   });
-  const power = new Power(log, operations, () => events.managerChanged(["ScheduledShutdown"]));
-  const sleeper = new Sleeper(log, operations);
+  const power = new Power(log, operations, settings, () =>
+    events.managerChanged(["ScheduledShutdown"]),
+  );
+  const sleeper = new Sleeper(log, operations, settings);
   usePolkit(new Polkit(connection, log), manager);
-  const login1: Login1 = {
-    manager,
-    settings,
-    inhibitors,
-    operations,
-    power,
-    sleeper,
-    control,
-    devices,
-  };
+  const parts = { manager, settings, inhibitors, operations, power, sleeper, control, devices };
+  const armed = new Triggers(log, parts, {
+    secureAttentionKey: (id) =>
+      tree.emit(MANAGER_PATH, managerInterface, "SecureAttentionKey", [
+        id,
+        manager.seat(id).objectPath,
+      ]),
+    lidChanged: () => events.managerChanged(["LidClosed"]),
+  });
+  const login1: Login1 = { ...parts, lid: armed.lid };
   const seats = new Seats(manager);
   session = sessionInterface(login1);
   user = userInterface(manager);
@@ -186,6 +201,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
       seats.refresh();
       devices.refresh();
       access.refresh();
+      triggers?.devicesChanged();
     } catch (error) {
       log.error(`after a change in udev: ${error instanceof Error ? error.message : error}`);
     }
@@ -193,6 +209,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   let varlink: VarlinkServer | undefined;
   const stop = () => {
     varlink?.stop();
+    armed.stop();
     power.stop();
     operations.stop();
     inhibitors.stop();
@@ -210,6 +227,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   }
   operations.start();
   power.start();
+  triggers = armed;
+  triggers.start();
   try {
     // Who has the name is the only logind, so whatever socket is there is nobody's.
     varlink = serveVarlink(manager, log);

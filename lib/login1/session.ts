@@ -60,9 +60,6 @@ export interface SessionFacts {
   hasFifo: boolean;
 }
 
-/** A tty session counts as idle after its terminal was untouched for this long, logind's 30 minutes. */
-export const IDLE_AFTER = 30n * 60n * 1_000_000n;
-
 /** The classes of a person's own logins, once they are complete. */
 function isInteractive(kind: SessionClass): boolean {
   return ["user", "user-early", "user-light", "user-early-light"].includes(kind);
@@ -77,6 +74,8 @@ export interface Idle {
 const NEVER: Timestamp = { realtime: 0n, monotonic: 0n };
 
 export class Session {
+  /** For how long nobody has touched a tty session's terminal before it counts as idle, in microseconds; see `ttyIdleAfter`. */
+  static idleAfter = 30n * 60n * 1_000_000n;
   readonly id: string;
   readonly objectPath: string;
   readonly user: User;
@@ -192,7 +191,7 @@ export class Session {
     const { realtime, monotonic } = now();
     const age = realtime - touched;
     const since = { realtime: touched, monotonic: monotonic > age ? monotonic - age : 0n };
-    return { hint: age >= IDLE_AFTER, since };
+    return { hint: age >= Session.idleAfter, since };
   }
 }
 

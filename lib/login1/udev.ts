@@ -26,8 +26,14 @@ const MASTER_TAG = "master-of-seat";
 const ACCESS_TAG = "uaccess";
 /** Links to nodes of drivers that are loaded when somebody opens them. */
 const STATIC_NODES = `/run/udev/static_node-tags/${ACCESS_TAG}`;
+/** Keys and switches that are about the machine's power; see logind.conf(5). */
+const POWER_SWITCH_TAG = "power-switch";
 /** What to watch, each in the one before it or made later than it. */
-const WATCHED = ["/run", "/run/udev", TAGS, join(TAGS, MASTER_TAG), join(TAGS, ACCESS_TAG), DATA];
+const WATCHED = [
+  ...["/run", "/run/udev", TAGS],
+  ...[MASTER_TAG, ACCESS_TAG, POWER_SWITCH_TAG].map((tag) => join(TAGS, tag)),
+  DATA,
+];
 
 function readLinkIfThere(path: string): string | undefined {
   try {
@@ -167,6 +173,13 @@ export function deviceAt(path: string): SystemDevice | undefined {
 /** The character device of this number. */
 export function characterDevice(number: string): SystemDevice | undefined {
   return deviceAt(`/sys/dev/char/${number}`);
+}
+
+/** The devices of input whose keys and switches are about the machine's power, by the tag `power-switch`. */
+export function powerSwitchDevices(): SystemDevice[] {
+  return [...recordsTagged(POWER_SWITCH_TAG).keys()]
+    .flatMap((key) => characterDevice(/^c(\d+:\d+)$/.exec(key)?.[1] ?? "") ?? [])
+    .filter(({ subsystem, name }) => subsystem === "input" && name.startsWith("event"));
 }
 
 /** The nearest device above one that is of this subsystem. */

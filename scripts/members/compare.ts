@@ -3,12 +3,7 @@ import { insertBetween, table } from "../page.ts";
 import { type ContractMember, INTERFACES, keyOf, type Member } from "./contract.ts";
 
 /** Members that nothing stands behind yet, by their keys. Each that is there after all is a fault. */
-export const LACKING: readonly string[] = [
-  "Manager property HandleSecureAttentionKey",
-  "Manager property HoldoffTimeoutUSec",
-  "Manager property DesignatedMaintenanceTime",
-  "Manager signal SecureAttentionKey",
-];
+export const LACKING: readonly string[] = [];
 
 const ASPECTS = ["in", "out", "access", "emits", "privileged", "hidden"] as const;
 
