@@ -2,9 +2,6 @@
 import { insertBetween, table } from "../page.ts";
 import { type ContractMember, INTERFACES, keyOf, type Member } from "./contract.ts";
 
-/** Members that nothing stands behind yet, by their keys. Each that is there after all is a fault. */
-export const LACKING: readonly string[] = [];
-
 const ASPECTS = ["in", "out", "access", "emits", "privileged", "hidden"] as const;
 
 /** How a member is another than it should be; undefined if it is not. */
@@ -18,18 +15,13 @@ const byKey = (members: readonly Member[]) =>
   new Map(members.map((member) => [keyOf(member), member]));
 
 /** What is wrong with the members that our bridge has, a line each. */
-export function faults(
-  contract: readonly ContractMember[],
-  ours: readonly Member[],
-  lacking: readonly string[] = LACKING,
-): string[] {
+export function faults(contract: readonly ContractMember[], ours: readonly Member[]): string[] {
   const found = byKey(ours);
   const wanted = byKey(contract);
   const lines = contract.flatMap((member) => {
     const key = keyOf(member);
     const have = found.get(key);
-    if (!have) return lacking.includes(key) ? [] : [`${key} is missing`];
-    if (lacking.includes(key)) return [`${key} is there: take it out of LACKING`];
+    if (!have) return [`${key} is missing`];
     const differs = difference(member, have);
     if (!differs) return [];
     const should = ASPECTS.map((aspect) => `${aspect} ${member[aspect]}`).join(", ");

@@ -31,17 +31,13 @@ test("the contract is whole: systemd's 205 members, and two of elogind's", async
   }
 });
 
-test("what is missing, different, of no login1 or there after all is a fault each", async () => {
+test("what is missing, different or of no login1 is a fault each", async () => {
   const contract = await readContract();
-  expect(faults(contract, contract, [])).toEqual([]);
+  expect(faults(contract, contract)).toEqual([]);
   const [first, second, ...rest] = contract;
   if (!first || !second) throw new Error("the contract is empty");
-  expect(faults(contract, [second, ...rest], [])).toEqual([`${keyOf(first)} is missing`]);
-  expect(faults(contract, [second, ...rest], [keyOf(first)])).toEqual([]);
-  expect(faults(contract, contract, [keyOf(first)])).toEqual([
-    `${keyOf(first)} is there: take it out of LACKING`,
-  ]);
-  expect(faults(contract, [...contract, { ...first, name: "Fly" }], [])).toEqual([
+  expect(faults(contract, [second, ...rest])).toEqual([`${keyOf(first)} is missing`]);
+  expect(faults(contract, [...contract, { ...first, name: "Fly" }])).toEqual([
     "Manager method Fly is in no login1",
   ]);
   for (const other of [
@@ -54,7 +50,7 @@ test("what is missing, different, of no login1 or there after all is a fault eac
   ]) {
     const changed = { ...first, ...other };
     expect(difference(first, changed)).toBeDefined();
-    expect(faults(contract, [changed, second, ...rest], [])).toEqual([
+    expect(faults(contract, [changed, second, ...rest])).toEqual([
       expect.stringContaining(`${keyOf(first)} has `),
     ]);
   }
