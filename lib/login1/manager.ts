@@ -702,6 +702,8 @@ export class Manager {
   /** Takes away a seat whose last master device went, and ends the sessions on it. */
   removeSeat(seat: Seat): void {
     this.#releaseSessionsOn(seat);
+    // Also one that was closing before, and brought to the foreground then.
+    this.#setActive(seat, undefined);
     this.seats.delete(seat.id);
     this.#goneSeats.set(seat.id, seat);
     removeSeat(seat);
