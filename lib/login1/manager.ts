@@ -75,6 +75,10 @@ export class Manager {
   readonly sessions = new Map<string, Session>();
   readonly users = new Map<number, User>();
   readonly seats = new Map<string, Seat>();
+  /** They stay their sessions' seats until these have ended, or the device is there again. */
+  readonly #goneSeats = new Map<string, Seat>();
+  /** Which session each user's files call the display. */
+  readonly #savedDisplays = new WeakMap<User, Session | undefined>();
   /** Set before `start`. */
   readonly followers: SessionFollower[] = [];
   #moves: [Session | undefined, Session | undefined][] = [];
@@ -115,7 +119,13 @@ export class Manager {
       this.users.set(uid, user);
     }
     const userOf = (uid: number) => this.users.get(uid);
-    for (const session of loadSessions(userOf, (id) => this.seats.get(id), onBad)) {
+    const seatOf = (id: string) => {
+      if (id === "") return undefined;
+      const seat = this.seats.get(id) ?? this.#goneSeats.get(id) ?? new Seat(id);
+      if (!this.seats.has(id)) this.#goneSeats.set(id, seat);
+      return seat;
+    };
+    for (const session of loadSessions(userOf, seatOf, onBad)) {
       this.#addSession(session);
     }
     for (const seat of this.seats.values()) {
@@ -125,10 +135,14 @@ export class Manager {
       if (seat.hasVts) this.#endVtWatch = watchActiveVt(() => this.#onVtSwitch(seat));
       this.#changes.seat(seat);
     }
+    // One that was killed may have written some of what belongs together.
+    for (const user of this.users.values()) this.#changes.user(user);
     for (const session of [...this.sessions.values()]) {
+      this.#changes.session(session);
       this.#watchFifo(session);
       this.#watchSession(session);
     }
+    for (const seat of this.#goneSeats.values()) this.#releaseSessionsOn(seat);
     for (const user of [...this.users.values()]) this.#removeUserIfUnused(user);
     this.#startLingering();
     this.#flush();
@@ -716,7 +730,8 @@ export class Manager {
 
   /** Adds a seat that udev has a master device of. */
   addSeat(id: string): void {
-    const seat = new Seat(id);
+    const seat = this.#goneSeats.get(id) ?? new Seat(id);
+    this.#goneSeats.delete(id);
     this.seats.set(id, seat);
     this.#changes.seat(seat);
     this.#saveChanged();
@@ -726,11 +741,18 @@ export class Manager {
 
   /** Takes away a seat whose last master device went, and ends the sessions on it. */
   removeSeat(seat: Seat): void {
-    for (const session of [...seat.sessions]) this.releaseSession(session);
+    this.#releaseSessionsOn(seat);
+    // Also one that was closing before, and brought to the foreground then.
+    this.#setActive(seat, undefined);
     this.seats.delete(seat.id);
+    this.#goneSeats.set(seat.id, seat);
     removeSeat(seat);
     this.#events.seatRemoved(seat);
     this.#flush();
+  }
+
+  #releaseSessionsOn(seat: Seat): void {
+    for (const session of [...seat.sessions]) this.releaseSession(session);
   }
 
   /** A seat has got or lost its graphics. */
@@ -816,13 +838,24 @@ export class Manager {
 
   /** Writes the files of all that changed. Signals go out after it, never before. */
   #saveChanged(): void {
-    for (const user of this.#changes.users.keys()) {
-      if (this.users.get(user.uid) === user) {
-        // Which session is the user's display may have changed with any of them.
-        const { display } = user;
-        for (const session of user.sessions) saveSession(session, session === display);
-        saveUser(user);
-      }
+    const stale = new Set(this.#changes.sessions.keys());
+    const users = [...this.#changes.users.keys()].filter(
+      (user) => this.users.get(user.uid) === user,
+    );
+    const displays = new Map(users.map((user) => [user, user.display]));
+    // Which session is the display is in its own file, and in that of the one before.
+    for (const [user, display] of displays) {
+      const before = this.#savedDisplays.get(user);
+      if (display === before) continue;
+      for (const session of [before, display]) if (session) stale.add(session);
+    }
+    for (const session of stale) {
+      if (this.sessions.get(session.id) !== session) continue;
+      saveSession(session, session === displays.get(session.user));
+    }
+    for (const [user, display] of displays) {
+      saveUser(user);
+      this.#savedDisplays.set(user, display);
     }
     for (const seat of this.#changes.seats.keys()) {
       if (this.seats.get(seat.id) === seat) saveSeat(seat);

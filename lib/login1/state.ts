@@ -1,6 +1,7 @@
 /** What the state files of sessions, users and seats say, in the order in which logind writes them. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { escapeC, unescapeC } from "./c-escape.ts";
 import { loadIdle, savedIdle } from "./idle.ts";
 import { MACHINES, SEATS, SESSIONS, USERS } from "./paths.ts";
 import type { Seat } from "./seat.ts";
@@ -21,7 +22,7 @@ export function ensureStateFolders(): void {
   }
 }
 
-/** @param isDisplay whether it stands for its user (`User.display`, which sorts: look once for all sessions) */
+/** @param isDisplay whether it stands for its user (`User.display`, which looks at all: ask once) */
 export function saveSession(session: Session, isDisplay: boolean): void {
   saveState(session.stateFile, {
     UID: session.user.uid,
@@ -43,7 +44,8 @@ export function saveSession(session: Session, isDisplay: boolean): void {
     REMOTE_HOST: session.remoteHost,
     REMOTE_USER: session.remoteUser,
     SERVICE: session.service,
-    DESKTOP: session.desktop,
+    // The one value that sd_session_get_desktop(3) also reads C's escapes in.
+    DESKTOP: escapeC(session.desktop),
     POSITION: session.position > 0 ? session.position : undefined,
     VTNR: session.vtnr > 0 ? session.vtnr : undefined,
     LEADER: session.leader.pid,
@@ -167,7 +169,7 @@ export function loadSessions(
       service: text("SERVICE"),
       type,
       class: kind,
-      desktop: text("DESKTOP"),
+      desktop: unescapeC(text("DESKTOP")),
       seat: seatOf(text("SEAT")),
       vtnr: Number(text("VTNR") || "0"),
       tty: text("TTY"),
@@ -220,7 +222,7 @@ export function removeSession(session: Session): void {
 
 /** Removes the file of a seat. */
 export function removeSeat(seat: Seat): void {
-  rmSync(seat.stateFile, { force: true });
+  removeState(seat.stateFile);
 }
 
 /** Removes the file of a user. */

@@ -81,6 +81,43 @@ const seat = (id: string, member: string, signature = "", body: unknown[] = []) 
 const INVALID = { errorName: "org.freedesktop.DBus.Error.InvalidArgs" };
 
 describe("seats of udev", () => {
+  test("leave no closing session in a foreground that is gone, also after a restart", async () => {
+    addDevice("c226:0", MASTER, { ID_SEAT: "seat-two" });
+    await world.until("the seat is there", async () => (await seatIds()).includes("seat-two"));
+    const { id, fd } = await login({ seat: "seat-two" });
+    const other = await login({ seat: "seat-two" });
+    await callManager(bus, "ReleaseSession", "s", [id]);
+    await callManager(bus, "ActivateSession", "s", [id]);
+    expect(stateOf("sessions", id)).toMatchObject({ ACTIVE: "1", STATE: "closing" });
+    removeDevice("c226:0", MASTER);
+    await world.until("the seat is gone", async () => !(await seatIds()).includes("seat-two"));
+    const before = [id, other.id].map((one) => stateOf("sessions", one));
+    for (const state of before) {
+      expect(state).toMatchObject({ ACTIVE: "0", STATE: "closing", SEAT: "seat-two" });
+    }
+    await world.endBridge("SIGKILL");
+    await world.startBridge();
+    expect([id, other.id].map((one) => stateOf("sessions", one))).toEqual(before);
+    // It comes back with those that have not ended yet.
+    addDevice("c226:0", MASTER, { ID_SEAT: "seat-two" });
+    await world.until("the seat is back", async () => (await seatIds()).includes("seat-two"));
+    expect(stateOf("seats", "seat-two").SESSIONS).toBe(`${id} ${other.id}`);
+    removeDevice("c226:0", MASTER);
+    close(fd);
+    close(other.fd);
+  });
+
+  test("end their sessions also where they go while nobody looks", async () => {
+    addDevice("c226:0", MASTER, { ID_SEAT: "seat-two" });
+    await world.until("the seat is there", async () => (await seatIds()).includes("seat-two"));
+    const { id, fd } = await login({ seat: "seat-two" });
+    await world.endBridge("SIGKILL");
+    removeDevice("c226:0", MASTER);
+    await world.startBridge();
+    expect(stateOf("sessions", id)).toMatchObject({ STATE: "closing", SEAT: "seat-two" });
+    close(fd);
+  });
+
   test("come with their master device, also when udev starts late, and go with it", async () => {
     addDevice("c226:0", MASTER);
     await world.until("seat0 can show something", () => events.includes("seat0 CanGraphical=true"));

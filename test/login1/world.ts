@@ -239,16 +239,18 @@ export class World {
     return Connection.open(this.busAddress);
   }
 
-  /** Waits until `probe` gives something other than undefined or false, for 5 s at most. */
+  /** Waits until `probe` gives something other than undefined or false, for 5 s or so many at most. */
   async until<Result>(
     what: string,
     probe: () => Result | undefined | false | Promise<Result | undefined | false>,
+    seconds = 5,
   ): Promise<Result> {
-    const deadline = performance.now() + 5000;
+    const deadline = performance.now() + seconds * 1000;
     for (;;) {
       const result = await probe();
       if (result !== undefined && result !== false) return result;
-      if (performance.now() > deadline) throw new Error(`not in 5 s: ${what}\n${this.log}`);
+      if (performance.now() > deadline)
+        throw new Error(`not in ${seconds} s: ${what}\n${this.log}`);
       await Bun.sleep(10);
     }
   }
