@@ -32,9 +32,9 @@ async function check(pid: number): Promise<[number, number]> {
   };
   return [await ask("suspend"), await ask("inhibit-handle-lid-switch")];
 }
-const ACTIVE = [0, 0];
-const INACTIVE = [2, 0];
-const ANY = [2, 1];
+const ACTIVE: [number, number] = [0, 0];
+const INACTIVE: [number, number] = [2, 0];
+const ANY: [number, number] = [2, 1];
 
 /** A session whose leader is a process of its user. */
 async function login(uid: number, options: Partial<CreateOptions>) {
@@ -52,12 +52,12 @@ test("allow_active, allow_inactive and allow_any are for those whom login1 says 
   const seatless = await login(SEATLESS, { type: "tty", tty: "pts/9" });
   const outside = await world.leader({ user: NOWHERE });
   await activate(first.id);
-  expect(await check(first.pid)).toEqual([...ACTIVE]);
-  expect(await check(second.pid)).toEqual([...INACTIVE]);
+  expect(await check(first.pid)).toEqual(ACTIVE);
+  expect(await check(second.pid)).toEqual(INACTIVE);
   await activate(second.id);
-  expect(await check(first.pid)).toEqual([...INACTIVE]);
-  expect(await check(second.pid)).toEqual([...ACTIVE]);
-  expect(await check(remote.pid)).toEqual([...ANY]);
-  expect(await check(seatless.pid)).toEqual([...ANY]);
-  expect(await check(outside.pid)).toEqual([...ANY]);
+  expect(await check(first.pid)).toEqual(INACTIVE);
+  expect(await check(second.pid)).toEqual(ACTIVE);
+  expect(await check(remote.pid)).toEqual(ANY);
+  expect(await check(seatless.pid)).toEqual(ANY);
+  expect(await check(outside.pid)).toEqual(ANY);
 });
