@@ -117,7 +117,6 @@ describe.each([
       [["--signal=SIGINT"], "SIGINT"],
       [["-s9"], "SIGKILL"],
       [["-s", String(constants.signals.SIGALRM)], "SIGALRM"],
-      [["-s", "SIGABRT"], "SIGABRT"],
     ] as const) {
       const one = await login();
       await run("kill-session", ...words, one.id);
