@@ -28,6 +28,7 @@ const TOOLS: ToolName[] = [
   "pipewire-pulse",
   "polkitd",
   "ps",
+  "python-dbusmock",
   "python3",
   "pw-mon",
   "shellcheck",

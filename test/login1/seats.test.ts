@@ -5,7 +5,12 @@ import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
-import { addDevice as addToDatabase, removeDevice as removeFromDatabase } from "./udev-database.ts";
+import {
+  DEVICE,
+  makeDevice,
+  removeDevice as removeRecord,
+  addDevice as writeRecord,
+} from "./udev-database.ts";
 import { type CreateOptions, callManager, createSession, World } from "./world.ts";
 
 const ALICE = 65534;
@@ -50,8 +55,8 @@ afterEach(async () => {
 });
 
 const addDevice = (key: string, tags: string[], properties: Record<string, string> = {}) =>
-  addToDatabase(world, key, tags, properties);
-const removeDevice = (key: string, tags: string[]) => removeFromDatabase(world, key, tags);
+  writeRecord(world, key, tags, properties);
+const removeDevice = (key: string, tags: string[]) => removeRecord(world, key, tags);
 const MASTER = ["seat", "master-of-seat"];
 const stateOf = (folder: string, name: string) =>
   Object.fromEntries(
@@ -215,24 +220,9 @@ describe("switching without VTs", () => {
 });
 
 describe("a device's seat", () => {
-  const DEVICE = "/sys/devices/fake/input3";
   const RULE = "/etc/udev/rules.d/72-seat-usb-1.rules";
 
-  beforeAll(async () => {
-    const made = await world.run([
-      "sh",
-      "-ec",
-      `mkdir /run/upper /run/work
-       mount -t overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work overlay /etc
-       mount -t tmpfs tmpfs /sys/devices
-       mkdir -p ${DEVICE}/event3 /sys/devices/class/input
-       for device in ${DEVICE} ${DEVICE}/event3; do
-         ln -s /sys/devices/class/input $device/subsystem
-         : > $device/uevent
-       done`,
-    ]);
-    expect(made).toMatchObject({ code: 0, stderr: "" });
-  });
+  beforeAll(() => makeDevice(world));
   afterAll(async () => {
     await world.run(["sh", "-ec", "umount /sys/devices; umount -l /etc"]);
   });
