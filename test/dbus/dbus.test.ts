@@ -263,7 +263,7 @@ print("answered")
     const seen = await onBus(bus, "python3", "-c", script, join(bus.folder, "bus"));
     expect(seen.stderr).toBe("");
     expect(seen.stdout).toBe("answered\n");
-    expect(bad.map((error) => error.message)).toEqual(["No FDs available"]);
+    expect(bad.map((error) => error.message)).toEqual(["a message names descriptor 9 and has 0"]);
   });
 });
 
