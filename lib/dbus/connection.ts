@@ -85,7 +85,7 @@ export class Connection {
   #ended: Error | undefined;
   /** Called once when the connection ends by itself. */
   onClosed: () => void = () => {};
-  /** Called with a message that could not be parsed and was dropped. */
+  /** Called with what was wrong with a message that was dropped, or thrown by who handles signals. */
   onBadMessage: (error: Error) => void = () => {};
 
   private constructor(address: string) {

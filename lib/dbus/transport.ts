@@ -33,7 +33,7 @@ const LONGEST_TURN = 5;
 /** The longest line of the authentication that makes sense. */
 const LONGEST_LINE = 16384;
 
-/** Who is told what happens on a transport. None may throw. */
+/** Who is told what happens on a transport. */
 export interface TransportEvents {
   /**
    * `message.fds` are closed after it, but for those taken out.
@@ -41,7 +41,7 @@ export interface TransportEvents {
    * @returns whether all is done that the message asks for: nothing waits for a turn of the event loop
    */
   onMessage(message: Incoming): boolean;
-  /** A message made no sense and was dropped. */
+  /** A message made no sense, or what handled it threw; the next is handled all the same. */
   onBadMessage(error: Error): void;
   /** The end, once, unless `close` was called; with the reason if it is not the other end's. */
   onEnd(error?: Error): void;
@@ -208,17 +208,23 @@ export class Transport {
       if (length > this.#end - this.#start) break;
       const start = this.#start;
       this.#start += length;
-      let message: Incoming;
-      try {
-        message = this.#messages.read(start, length, this.#fds);
-      } catch (error) {
-        this.#events.onBadMessage(error as Error);
-        continue;
-      }
-      if (!this.#events.onMessage(message)) done = false;
-      for (const fd of message.fds) close(fd);
+      if (!this.#handleOne(start, length)) done = false;
     }
     return done;
+  }
+
+  /** Handles one message, and reports one that makes no sense or that a handler fails over. */
+  #handleOne(start: number, length: number): boolean {
+    let message: Incoming | undefined;
+    try {
+      message = this.#messages.read(start, length, this.#fds);
+      return this.#events.onMessage(message);
+    } catch (error) {
+      this.#events.onBadMessage(error as Error);
+      return false;
+    } finally {
+      for (const fd of message?.fds ?? []) close(fd);
+    }
   }
 
   /** Reads the bus's lines; whether they have all come. */

@@ -296,7 +296,7 @@ export class Manager {
     }
     if (isNewUser) this.#events.userNew(user);
     this.#events.sessionNew(session);
-    this.#flush();
+    this.#tell();
     this.#log.info(
       `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
     );
@@ -780,7 +780,13 @@ export class Manager {
       if (this.users.get(user.uid) === user) {
         // Which session is the user's display may have changed with any of them.
         const { display } = user;
-        for (const session of user.sessions) saveSession(session, session === display);
+        for (const session of user.sessions) {
+          const isDisplay = session === display;
+          if (session.savedAsDisplay === isDisplay && !this.#changes.sessions.has(session))
+            continue;
+          saveSession(session, isDisplay);
+          session.savedAsDisplay = isDisplay;
+        }
         saveUser(user);
       }
     }
@@ -791,6 +797,11 @@ export class Manager {
 
   #flush(): void {
     this.#saveChanged();
+    this.#tell();
+  }
+
+  /** Tells what has changed and is written down. */
+  #tell(): void {
     for (const [before, after] of this.#moves.splice(0)) {
       for (const follower of this.followers) follower.foreground(before, after);
     }

@@ -98,6 +98,8 @@ export class Session {
   position = 0;
   /** Whether it was in the foreground when the last run ended. */
   wasActive = false;
+  /** Whether its file says that it stands for its user; undefined until there is one of this run. */
+  savedAsDisplay: boolean | undefined;
   lockedHint = false;
   /** What a graphical session says of itself (SetIdleHint), and since when. */
   idleHint: Idle = { hint: false, since: NEVER };
