@@ -28,6 +28,8 @@ const MOST_WAITING = 2 ** 20;
  * here without a signal and a turn of the event loop, which take longer than to answer.
  */
 const LINGER = 1;
+/** A recvmsg(2) that is back within this did not wait, in milliseconds. */
+const AT_ONCE = 0.01;
 /** When the event loop gets a turn although messages keep coming, in milliseconds. */
 const LONGEST_TURN = 5;
 /** The longest line of the authentication that makes sense. */
@@ -129,19 +131,23 @@ export class Transport {
     const end = performance.now() + LONGEST_TURN;
     // Whether something came, and all of it is answered.
     let answered: boolean | undefined;
+    // Whether the next is probably here already: one call follows the other without waiting for it.
+    let crowded = true;
     while (this.#open && performance.now() < end) {
       // Clogged: the rest is read when the bus has taken what there is, which is told by a turn.
       if (this.#outbox.length >= MOST_TOGETHER && !this.#flush()) {
         if (this.#outbox.length >= MOST_WAITING) return;
       }
-      if (this.#receive(false)) {
+      if ((crowded || !answered) && this.#receive(false)) {
         answered = this.#handle() && answered !== false;
         continue;
       }
       // Not before: the answers to all that is here already go out together, as every sendmsg(2)
       // wakes the bus.
       this.#flush();
+      const waiting = performance.now();
       if (!answered || !this.#receive(true)) return;
+      crowded = performance.now() - waiting < AT_ONCE;
       answered = this.#handle();
     }
     this.#flush();
