@@ -36,7 +36,7 @@ const TOOLS = ["scripts", "test", "bench"];
 
 /**
  * The part of the program that a path belongs to: `lib/NAME`, or the top folder.
- * @example partOf("lib/dbus/usocket/index.ts") // "lib/dbus"
+ * @example partOf("lib/login1/dbus/user.ts") // "lib/login1"
  */
 export function partOf(path: string): string {
   const [top = "", second = ""] = path.split("/");
