@@ -69,9 +69,9 @@ async function main(): Promise<void> {
   const counts: Counts = {
     rounds: number("rounds"),
     calls,
-    // With the four measurements this makes 10,000 calls of 2,000.
     warmUp: Math.ceil(calls / 2),
     sessions: 20,
+    logins: 20,
     idle: number("idle"),
     starts: number("rounds") * 4,
   };

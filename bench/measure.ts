@@ -12,36 +12,40 @@ const UID = 65534;
 /** How much is measured. */
 export interface Counts {
   rounds: number;
-  /** ListSessions calls in each of the four measurements of them, and before the first two. */
+  /** Calls in each measurement of calls, and of each kind before it. */
   calls: number;
   warmUp: number;
   /** How many sessions "all sessions" are. */
   sessions: number;
+  /** How many sessions are made and released, one after the other. */
+  logins: number;
   /** How long a server is left alone before its memory is looked at, in seconds. */
   idle: number;
   /** How often `lainos-init --version` runs. */
   starts: number;
 }
 
-/** What client.c prints: times in ms, rates in calls a second, costs in µs a call, memory in KiB. */
-export interface Figures {
+/** What client.c measures of one call: calls a second, and µs of the server's processor time a call. */
+type CallFigures<Label extends string> = Record<
+  `${Label}${"InTurn" | "Cost" | "Few" | "Many" | "ManyCost"}`,
+  number
+>;
+
+/** KiB, as /proc/PID/smaps_rollup has them. */
+type MemoryFigures<When extends string> = Record<
+  `${When}${"Rss" | "Pss" | "Uss" | "Anonymous"}`,
+  number
+>;
+
+/** What client.c prints: times in ms, and the above. */
+export interface Figures
+  extends CallFigures<"one" | "all" | "getAll">,
+    MemoryFigures<"idle" | "called"> {
   start: number;
-  idleRss: number;
-  idlePss: number;
-  idleUss: number;
-  idleAnonymous: number;
   createFirst: number;
   create: number[];
-  oneInTurn: number;
-  oneCost: number;
-  oneInFlight: number;
-  allInTurn: number;
-  allCost: number;
-  allInFlight: number;
-  calledRss: number;
-  calledPss: number;
-  calledUss: number;
-  calledAnonymous: number;
+  /** CreateSession and ReleaseSession, of each login. */
+  logins: number[];
   calls: number;
 }
 
@@ -123,10 +127,15 @@ export async function measure(client: string, server: Server, counts: Counts): P
   try {
     if (server.etc !== undefined) await layOverEtc(world, server.etc);
     const environment = Object.entries(server.environment).map(([key, value]) => `${key}=${value}`);
-    const { calls, sessions, warmUp, idle } = counts;
+    const { calls, sessions, logins, warmUp, idle } = counts;
     const done = await world.run([
       ...["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...environment],
-      ...[client, ...[calls, sessions, warmUp, idle, UID].map(String), "--", ...server.command],
+      ...[
+        client,
+        ...[calls, sessions, logins, warmUp, idle, UID].map(String),
+        "--",
+        ...server.command,
+      ],
     ]);
     if (done.code !== 0) throw new Error(`${server.name}: ${done.stderr}`);
     return JSON.parse(done.stdout) as Figures;

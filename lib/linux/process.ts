@@ -141,7 +141,7 @@ export function setOpenFilesLimit({ soft, hard }: OpenFilesLimit): void {
   check(result, "prlimit RLIMIT_NOFILE", `${soft} to ${hard}`);
 }
 
-/** What /proc/PID/stat and status say of a process. */
+/** What /proc/PID/stat says of a process. */
 export interface ProcessStatus {
   pid: number;
   parent: number;
@@ -149,9 +149,6 @@ export interface ProcessStatus {
   state: string;
   /** The kernel's name for it, at most 15 bytes, chosen by the process itself. */
   command: string;
-  /** The real uid. */
-  uid: number;
-  gid: number;
   /** When it started, in clock ticks since boot: with the pid it names one process for good. */
   startTime: bigint;
   /** Its controlling terminal as a device number, 0 for none. */
@@ -165,10 +162,8 @@ export interface ProcessStatus {
  */
 export function processStatus(pid: number): ProcessStatus | undefined {
   let stat: string;
-  let status: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    status = readFileSync(`/proc/${pid}/status`, "utf8");
   } catch (error) {
     if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
@@ -177,14 +172,11 @@ export function processStatus(pid: number): ProcessStatus | undefined {
   const open = stat.indexOf("(");
   const end = stat.lastIndexOf(")");
   const fields = stat.slice(end + 2).split(" ");
-  const ids = (key: string) => Number(new RegExp(`^${key}:\\t(\\d+)`, "m").exec(status)?.[1]);
   return {
     pid,
     parent: Number(fields[1]),
     state: fields[0] ?? "",
     command: stat.slice(open + 1, end),
-    uid: ids("Uid"),
-    gid: ids("Gid"),
     startTime: BigInt(fields[19] ?? "0"),
     tty: Number(fields[4]),
   };

@@ -69,7 +69,6 @@ export function placeSession(
 ): SessionPlace {
   const type = choose(SESSION_TYPES, request.type, "type");
   const kind = choose(SESSION_CLASSES, request.class, "class");
-  if (kind === "none") throw invalidArgument("class", "Class none stands for no session");
   const tty = request.tty.replace(/^\/dev\//, "");
   if (tty !== "" && !TTY_NAME.test(tty)) {
     throw invalidArgument("tty", `Invalid TTY name '${request.tty}'`);

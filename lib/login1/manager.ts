@@ -317,7 +317,7 @@ export class Manager {
     }
     if (isNewUser) this.#events.userNew(user);
     this.#events.sessionNew(session);
-    this.#flush();
+    this.#tell();
     this.#log.info(
       `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
     );
@@ -864,6 +864,11 @@ export class Manager {
 
   #flush(): void {
     this.#saveChanged();
+    this.#tell();
+  }
+
+  /** Tells what has changed and is written down. */
+  #tell(): void {
     for (const [before, after] of this.#moves.splice(0)) {
       for (const follower of this.followers) follower.foreground(before, after);
     }

@@ -165,18 +165,20 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
-    find: (name, call) => orNothing(findSession(manager, name, call)),
+    // Without a promise where there need be none: the answer goes out in the same turn.
+    find: (name, call) => manager.sessions.get(name) ?? orNothing(findSession(manager, name, call)),
     names: () => [...manager.sessions.keys()],
   });
   tree.addFolder(USER_FOLDER, {
     interfaces: [user],
-    find: (name, call) => orNothing(findUserByName(manager, name, call)),
+    find: (name, call) =>
+      manager.users.get(Number(name)) ?? orNothing(findUserByName(manager, name, call)),
     names: () => [...manager.users.keys()].map(String),
     labels: userLabels,
   });
   tree.addFolder(SEAT_FOLDER, {
     interfaces: [seat],
-    find: (name, call) => orNothing(findSeat(manager, name, call)),
+    find: (name, call) => manager.seats.get(name) ?? orNothing(findSeat(manager, name, call)),
     names: () => [...manager.seats.keys()],
   });
 

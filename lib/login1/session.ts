@@ -21,7 +21,6 @@ export const SESSION_CLASSES = [
   "background-light",
   "manager",
   "manager-early",
-  "none",
 ] as const;
 
 export type SessionType = (typeof SESSION_TYPES)[number];

@@ -7,8 +7,7 @@ export const LOGIN_INTERFACE = "io.systemd.Login";
 export const toVarlinkName = (name: string) => name.replaceAll("-", "_");
 export const fromVarlinkName = (name: string) => name.replaceAll("_", "-");
 
-/** "none" stands for no session, so that none can be of it. */
-const classes = SESSION_CLASSES.filter((name) => name !== "none").map(toVarlinkName);
+const classes = SESSION_CLASSES.map(toVarlinkName);
 
 export const LOGIN_DESCRIPTION = `# Login sessions
 interface ${LOGIN_INTERFACE}
