@@ -6,6 +6,7 @@ export * from "./clock.ts";
 export { errno, hasCode, SystemError } from "./errors.ts";
 export * from "./fd.ts";
 export * from "./files.ts";
+export * from "./hang-up.ts";
 export * from "./inotify.ts";
 export * from "./ipc.ts";
 export * from "./local-time.ts";
