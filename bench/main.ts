@@ -16,8 +16,9 @@ import {
   stopMeasuring,
   Tools,
 } from "./measure.ts";
+import { measureNotify } from "./notify.ts";
 import { fetchElogind } from "./peer.ts";
-import { compare, insertFigures, type OwnFigures, own } from "./report.ts";
+import { compare, compareNotify, insertFigures, type OwnFigures, own } from "./report.ts";
 
 const PAGE = join(ROOT, "docs/bench.md");
 
@@ -117,14 +118,16 @@ async function main(): Promise<void> {
     tools.remove();
   }
   const ownFigures = { ...sizes, starts };
+  const notify = await measureNotify(counts.rounds);
   if (values.json) {
-    const all = { counts, servers: Object.fromEntries(measured), own: ownFigures };
+    const all = { counts, servers: Object.fromEntries(measured), notify, own: ownFigures };
     process.stdout.write(`${JSON.stringify(all)}\n`);
     return;
   }
   const figures = [
     `Measured ${machine(peer.version)}. Rounds: ${counts.rounds}; the median, and in parentheses the least and the most.`,
     compare(measured, counts),
+    compareNotify(notify),
     own(ownFigures),
   ].join("\n\n");
   process.stdout.write(`${figures}\n`);

@@ -13,16 +13,17 @@ import {
   Service,
   shown,
   start,
+  startWith,
 } from "./world.ts";
 
 setDefaultTimeout(60_000);
 afterEach(cleanUp);
 
 /** A daemon with a root of its own. */
-async function world(...args: string[]) {
+async function world(env: Record<string, string> = {}) {
   const root = newRoot();
   const socket = join(newFolder(), "notify");
-  const daemon = await start(socket, "--root", root, ...args);
+  const daemon = await startWith(env, socket, "--root", root);
   return { root, socket, daemon, one: (service: string) => find(daemon.state, service) };
 }
 
@@ -334,12 +335,7 @@ describe("a watchdog", () => {
 
   test("that is missed is said, and restarts the service if it is to", async () => {
     const { path, calls } = recordedRestarts();
-    const before = process.env.PATH;
-    process.env.PATH = path;
-    later(() => {
-      process.env.PATH = before;
-    });
-    const { root, socket, daemon, one } = await world();
+    const { root, socket, daemon, one } = await world({ PATH: path });
     const quiet = new Service(root, newName());
     const restarted = new Service(root, newName(), "lainos_watchdog=restart\n");
     for (const service of [quiet, restarted]) {
@@ -356,12 +352,7 @@ describe("a watchdog", () => {
 
   test("that is fed is quiet, WATCHDOG=trigger is obeyed, and the second restart waits", async () => {
     const { path, calls } = recordedRestarts();
-    const before = process.env.PATH;
-    process.env.PATH = path;
-    later(() => {
-      process.env.PATH = before;
-    });
-    const { root, socket, daemon, one } = await world();
+    const { root, socket, daemon, one } = await world({ PATH: path });
     const service = new Service(
       root,
       newName(),

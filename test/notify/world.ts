@@ -27,6 +27,11 @@ export function newFolder(): string {
 
 /** Starts lainos-notifyd; it is usable when this returns, because the descriptor said so. */
 export async function start(socket: string, ...args: string[]) {
+  return startWith({}, socket, ...args);
+}
+
+/** The same with more in its environment. */
+export async function startWith(env: Record<string, string>, socket: string, ...args: string[]) {
   const folder = newFolder();
   const ready = join(folder, "ready");
   const own = ["--store", join(folder, "store"), "--state", join(folder, "state/state.json")];
@@ -46,7 +51,7 @@ export async function start(socket: string, ...args: string[]) {
       ...quiet,
       ...args,
     ],
-    { stderr: "pipe" },
+    { stderr: "pipe", env: { ...process.env, ...env } },
   );
   later(async () => {
     child.kill("SIGKILL");
@@ -106,6 +111,25 @@ ${program}`,
   const out = await child.stdout.text();
   expect(await child.exited).toBe(0);
   return { out: out.trim(), pid: child.pid };
+}
+
+/** Compiles a C program of this folder; returns its path. */
+export async function compile(source: string, ...libraries: string[]): Promise<string> {
+  const program = join(newFolder(), source.replace(/\.c$/, ""));
+  const path = join(import.meta.dir, source);
+  const gcc = Bun.spawn([
+    "gcc",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-o",
+    program,
+    path,
+    ...libraries,
+  ]);
+  expect(await gcc.exited).toBe(0);
+  return program;
 }
 
 /** How many descriptors a process has open. */

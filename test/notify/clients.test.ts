@@ -1,0 +1,129 @@
+/** Programs that speak sd_notify(3), unchanged. */
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  cleanUp,
+  compile,
+  later,
+  newFolder,
+  newName,
+  newRoot,
+  Service,
+  type Shown,
+  shown,
+  start,
+} from "./world.ts";
+
+setDefaultTimeout(60_000);
+afterEach(cleanUp);
+
+async function world(settings = "lainos_notify_access=all\nlainos_fdstore_max=8\n") {
+  const root = newRoot();
+  const folder = newFolder();
+  const socket = join(folder, "notify");
+  const daemon = await start(socket, "--root", root, "--verbose");
+  const service = new Service(root, newName(), settings);
+  /** Starts a command in the service's cgroup: a shell waits there for a line first. */
+  const run = (command: string[], env: Record<string, string> = {}) => {
+    const child = service.spawn(["sh", "-c", 'read go; exec "$@"', "sh", ...command], {
+      NOTIFY_SOCKET: socket,
+      ...env,
+    });
+    service.notePid(child.pid);
+    child.stdin.write("\n");
+    child.stdin.end();
+    later(async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+    });
+    return child;
+  };
+  const known = () => shown(daemon.state).find((entry) => entry.service === service.name);
+  /** Waits until what is known of it is as it should be. */
+  const until = async (isSo: (entry: Shown) => boolean) => {
+    for (;;) {
+      const entry = known();
+      if (entry && isSo(entry)) return entry;
+      await Bun.sleep(50);
+    }
+  };
+  return { folder, daemon, service, run, known, until };
+}
+
+test("libsystemd's functions all work", async () => {
+  const { daemon, run, until } = await world();
+  const program = await compile("sd-notify.c", "-lsystemd");
+  const other = Bun.spawn(["sleep", "60"]);
+  later(async () => {
+    other.kill();
+    await other.exited;
+  });
+  const child = run([program, `${other.pid}`]);
+  expect((await child.stdout.text()).trim()).toMatch(/^1 1 1 1 1 (1|lacking 1)$/);
+  await daemon.logged(`pid ${other.pid} uid 0 (sleep): STATUS=in another's name`);
+  expect(await until(({ fds }) => fds === 2)).toMatchObject({ status: "number 7" });
+});
+
+test("systemd-notify speaks for the script that calls it", async () => {
+  const { run, until } = await world("");
+  const script = "systemd-notify --ready --status='a script' && sleep 60";
+  const child = run(["sh", "-c", `${script}; true`]);
+  expect(await until(({ state }) => state === "ready")).toMatchObject({
+    status: "a script",
+    pid: child.pid,
+  });
+});
+
+test("a Python service as in sd_notify(3) is heard", async () => {
+  const { folder, run, until } = await world("");
+  const path = join(folder, "service.py");
+  // By the page's example, in our own words: notify READY and RELOADING with the monotonic time.
+  writeFileSync(
+    path,
+    `import os, signal, socket, time
+def notify(text):
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path: return
+    if path[0] == "@": path = "\\0" + path[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
+        s.connect(path)
+        s.sendall(text)
+def reload(*_):
+    notify(b"RELOADING=1\\nMONOTONIC_USEC=%d" % (time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000))
+signal.signal(signal.SIGHUP, reload)
+notify(b"READY=1")
+while True: signal.pause()
+`,
+  );
+  const child = run(["/usr/bin/python3", path]);
+  await until(({ state }) => state === "ready");
+  child.kill("SIGHUP");
+  const { reloadBegan } = await until(({ state }) => state === "reloading");
+  expect(reloadBegan).toBeGreaterThan(1_000_000);
+});
+
+test("dbus-daemon says when it is ready", async () => {
+  const { folder, run, until } = await world("");
+  const address = `unix:path=${join(folder, "bus")}`;
+  run(["dbus-daemon", "--session", "--nofork", "--nopidfile", `--address=${address}`]);
+  expect(await until(({ state }) => state === "ready")).toMatchObject({ command: "dbus-daemon" });
+});
+
+test.skipIf(!Bun.which("pipewire"))("PipeWire says when it is ready", async () => {
+  const { folder, run, until } = await world("");
+  const runtime = join(folder, "runtime");
+  mkdirSync(runtime);
+  chmodSync(runtime, 0o700);
+  run(["pipewire"], { XDG_RUNTIME_DIR: runtime, PIPEWIRE_RUNTIME_DIR: runtime });
+  while (!existsSync(join(runtime, "pipewire-0"))) await Bun.sleep(20);
+  expect(await until(({ state }) => state === "ready")).toMatchObject({ command: "pipewire" });
+});
+
+test.skipIf(!Bun.which("chronyd"))("chronyd says when it is ready", async () => {
+  const { folder, run, until } = await world("");
+  const config = join(folder, "chrony.conf");
+  writeFileSync(config, `port 0\ncmdport 0\nbindcmdaddress /\npidfile ${folder}/chronyd.pid\n`);
+  run(["chronyd", "-n", "-x", "-f", config, "-u", "root"]);
+  expect(await until(({ state }) => state === "ready")).toMatchObject({ command: "chronyd" });
+});
