@@ -1,7 +1,8 @@
 /** Programs that speak sd_notify(3), unchanged. */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { syslogSink } from "../../lib/cli/index.ts";
 import {
   cleanUp,
   compile,
@@ -110,20 +111,41 @@ test("dbus-daemon says when it is ready", async () => {
   expect(await until(({ state }) => state === "ready")).toMatchObject({ command: "dbus-daemon" });
 });
 
-test.skipIf(!Bun.which("pipewire"))("PipeWire says when it is ready", async () => {
-  const { folder, run, until } = await world("");
-  const runtime = join(folder, "runtime");
-  mkdirSync(runtime);
-  chmodSync(runtime, 0o700);
-  run(["pipewire"], { XDG_RUNTIME_DIR: runtime, PIPEWIRE_RUNTIME_DIR: runtime });
-  while (!existsSync(join(runtime, "pipewire-0"))) await Bun.sleep(20);
-  expect(await until(({ state }) => state === "ready")).toMatchObject({ command: "pipewire" });
-});
-
-test.skipIf(!Bun.which("chronyd"))("chronyd says when it is ready", async () => {
-  const { folder, run, until } = await world("");
-  const config = join(folder, "chrony.conf");
-  writeFileSync(config, `port 0\ncmdport 0\nbindcmdaddress /\npidfile ${folder}/chronyd.pid\n`);
-  run(["chronyd", "-n", "-x", "-f", config, "-u", "root"]);
-  expect(await until(({ state }) => state === "ready")).toMatchObject({ command: "chronyd" });
+test.skipIf(!Bun.which("syslog-ng"))("syslog-ng says so too, and takes our lines", async () => {
+  const { folder, daemon, run, until } = await world("");
+  const config = join(folder, "syslog-ng.conf");
+  const [log, out] = [join(folder, "log"), join(folder, "out")];
+  const form = "$FACILITY $LEVEL $PROGRAM $PID $MSG\\n";
+  writeFileSync(
+    config,
+    `@version: 3.38
+source s { unix-dgram("${log}"); };
+destination d { file("${out}" template("${form}")); };
+log { source(s); destination(d); };
+`,
+  );
+  const own = ["persist-file", "pidfile", "control"].flatMap((name) => [
+    `--${name}`,
+    join(folder, name),
+  ]);
+  // It speaks only where systemd's folder is.
+  const booted = 'mount -t tmpfs run /run && mkdir -p /run/systemd/system && exec "$@"';
+  const apart = ["unshare", "--mount", "sh", "-c", booted, "sh"];
+  run([
+    ...apart,
+    "syslog-ng",
+    "--foreground",
+    "--no-caps",
+    "--stderr",
+    "--cfgfile",
+    config,
+    ...own,
+  ]);
+  expect(await until(({ state }) => state === "ready")).toMatchObject({ command: "syslog-ng" });
+  const give = syslogSink("a-daemon", log);
+  while (!give("warning", "a line")) await Bun.sleep(20);
+  const written = () => (existsSync(out) ? readFileSync(out, "utf8") : "");
+  while (!written().includes("a line")) await Bun.sleep(20);
+  expect(written()).toBe(`daemon warning a-daemon ${process.pid} a line\n`);
+  expect(await daemon.stop()).toBe(0);
 });
