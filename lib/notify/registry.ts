@@ -280,9 +280,11 @@ export class Registry {
       this.#writer.changed();
     }
     const isRunning = entry.state === "ready" || entry.state === "reloading";
-    const isTold = said.watchdogUsec !== undefined || said.state === "ready";
-    if (said.state === "stopping") this.#watchdogs.end(name);
-    else if (isRunning && (isTold || (said.watchdog && !this.#watchdogs.isWatched(name)))) {
+    // A service that never says READY=1 may have a watchdog too.
+    const isFirst = said.watchdog === "alive" && !this.#watchdogs.isWatched(name);
+    const begins = said.state === "ready" || (isRunning && said.watchdogUsec !== undefined);
+    if (entry.state === "stopping") this.#watchdogs.end(name);
+    else if (begins || isFirst) {
       this.#watchdogs.set(name, BigInt(entry.watchdogUsec));
     } else if (said.watchdog === "alive") this.#watchdogs.ping(name);
   }

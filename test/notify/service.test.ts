@@ -338,10 +338,13 @@ describe("a watchdog", () => {
     const { root, socket, daemon, one } = await world({ PATH: path });
     const quiet = new Service(root, newName());
     const restarted = new Service(root, newName(), "lainos_watchdog=restart\n");
-    for (const service of [quiet, restarted]) {
+    for (const [service, words] of [
+      [quiet, 'send(b"WATCHDOG_USEC=100000"); send(b"WATCHDOG=1")'],
+      [restarted, 'send(b"WATCHDOG_USEC=100000\\nREADY=1")'],
+    ] as const) {
       const main = await service.process(socket);
       service.notePid(main.pid);
-      await main.tell('send(b"WATCHDOG_USEC=100000\\nREADY=1"); barrier()');
+      await main.tell(`${words}; barrier()`);
       await daemon.logged(`${service.name}: watchdog: it was not heard of in time`);
       while (!one(service.name)?.watchdogMissed) await Bun.sleep(20);
     }
