@@ -1,8 +1,8 @@
 /** lainos-notifyd beside a receiver in C that does nothing with what it gets. */
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, readFileSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build, EXECUTABLES } from "../scripts/build.ts";
+import { build, EXECUTABLES, removeAtExit } from "../scripts/build.ts";
 
 const SENDERS = 50;
 const EACH = 2000;
@@ -31,6 +31,9 @@ async function compile(source: string, program: string): Promise<void> {
 /** Starts a receiver, floods it, and looks at its memory. */
 async function one(flooder: string, command: string[], socket: string): Promise<NotifyFigures> {
   const receiver = Bun.spawn(command, { stderr: "pipe", env: { PATH: "/usr/bin:/bin" } });
+  const kill = () => receiver.kill("SIGKILL");
+  // An interruption ends the process in the middle; without a receiver the senders end too.
+  process.once("exit", kill);
   const words = receiver.stderr.getReader();
   // It is not read further than the pipe is long: what is logged is bounded by the rate limits.
   const { value } = await words.read();
@@ -50,7 +53,8 @@ async function one(flooder: string, command: string[], socket: string): Promise<
     const rss = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]);
     return { rate: (SENDERS * EACH) / seconds, rss };
   } finally {
-    receiver.kill("SIGKILL");
+    process.off("exit", kill);
+    kill();
     await receiver.exited;
   }
 }
@@ -62,6 +66,7 @@ async function one(flooder: string, command: string[], socket: string): Promise<
  */
 export async function measureNotify(rounds: number): Promise<NotifyRounds> {
   const folder = mkdtempSync(join(tmpdir(), "p7-bench-notify-"));
+  const remove = removeAtExit(folder);
   try {
     const [flooder, sink] = [join(folder, "traffic"), join(folder, "sink")];
     await compile(join(import.meta.dir, "../test/notify/traffic.c"), flooder);
@@ -79,6 +84,6 @@ export async function measureNotify(rounds: number): Promise<NotifyRounds> {
     }
     return measured;
   } finally {
-    rmSync(folder, { recursive: true });
+    await remove();
   }
 }
