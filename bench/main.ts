@@ -8,8 +8,9 @@ import { BuildError, ROOT } from "../scripts/build.ts";
 import { ensureHostPackages, HostError, requireRoot } from "../scripts/host.ts";
 import { buildPackage, PackageError } from "../scripts/package.ts";
 import { type Counts, type Figures, measure, stopMeasuring, Tools } from "./measure.ts";
+import { measureNotify } from "./notify.ts";
 import { elogindServer, fetchElogind, type Server } from "./peer.ts";
-import { compare, insertFigures, type OwnFigures, own } from "./report.ts";
+import { compare, compareNotify, insertFigures, type OwnFigures, own } from "./report.ts";
 
 const PAGE = join(ROOT, "docs/bench.md");
 
@@ -109,14 +110,16 @@ async function main(): Promise<void> {
     tools.remove();
   }
   const ownFigures = { ...sizes, starts };
+  const notify = await measureNotify(counts.rounds);
   if (values.json) {
-    const all = { counts, servers: Object.fromEntries(measured), own: ownFigures };
+    const all = { counts, servers: Object.fromEntries(measured), notify, own: ownFigures };
     process.stdout.write(`${JSON.stringify(all)}\n`);
     return;
   }
   const figures = [
     `Measured ${machine(peer.version)}. Rounds: ${counts.rounds}; the median, and in parentheses the least and the most.`,
     compare(measured, counts),
+    compareNotify(notify),
     own(ownFigures),
   ].join("\n\n");
   process.stdout.write(`${figures}\n`);

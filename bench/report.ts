@@ -1,6 +1,7 @@
 /** Figures as a table. */
 import { insertBetween, table } from "../scripts/page.ts";
 import type { Counts, Figures } from "./measure.ts";
+import type { NotifyFigures, NotifyRounds } from "./notify.ts";
 
 /** The middle of many measurements, and how far they went. */
 export interface Spread {
@@ -121,6 +122,19 @@ export function compare(measured: Map<string, Figures[]>, counts: Counts): strin
     ratio(row, first, second),
   ]);
   return table([["", ...measured.keys(), "times as good"], ...lines]);
+}
+
+/** The receivers of datagrams side by side. */
+export function compareNotify({ ours, sink }: NotifyRounds): string {
+  const line = (label: string, value: (at: NotifyFigures) => number, digits: number) => [
+    label,
+    ...[ours, sink].map((rounds) => format(rounds.map(value), digits)),
+  ];
+  return table([
+    ["", "lainos-notifyd", "a sink in C"],
+    line("datagrams a second, of 50 senders at once", ({ rate }) => rate, 0),
+    line("RSS after 100,000, MB", ({ rss }) => (rss * 1024) / 1e6, 1),
+  ]);
 }
 
 /** What has no peer. */

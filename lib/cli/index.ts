@@ -1,8 +1,9 @@
 /** What the executables share: the command line, the log, exit codes. */
 
 export { type GetoptOption, getopt, OptionError } from "./getopt.ts";
-export { createLogger, type Logger, visible } from "./log.ts";
+export { createLogger, type Level, type Logger, visible } from "./log.ts";
 export { restoreOpenFilesLimit } from "./open-files.ts";
 export { announceReady, readyDescriptor, readyFdOption } from "./ready.ts";
 export { Failure, PASSED_ON, run, UsageFailure } from "./run.ts";
+export { DEFAULT_SYSLOG, syslogSink } from "./syslog.ts";
 export { version } from "./version.ts";

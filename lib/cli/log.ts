@@ -10,19 +10,26 @@ export interface Logger {
   error(message: string): void;
 }
 
-const NAMES = ["debug", "info", "warning", "error"] as const;
+export type Level = "debug" | "info" | "warning" | "error";
 
 /**
  * A logger that writes `NAME: message` lines.
  *
  * @param name the program's name
  * @param verbose whether debug lines are written too
+ * @param elsewhere takes the line instead of standard error, unless it returns false
  */
-export function createLogger(name: string, verbose = false): Logger {
-  const at = (level: (typeof NAMES)[number]) => (message: string) => {
+export function createLogger(
+  name: string,
+  verbose = false,
+  elsewhere: (level: Level, message: string) => boolean = () => false,
+): Logger {
+  const at = (level: Level) => (message: string) => {
     if (level === "debug" && !verbose) return;
+    const text = visible(message);
+    if (elsewhere(level, text)) return;
     const mark = level === "warning" || level === "error" ? `${level}: ` : "";
-    process.stderr.write(`${name}: ${mark}${visible(message)}\n`);
+    process.stderr.write(`${name}: ${mark}${text}\n`);
   };
   return { debug: at("debug"), info: at("info"), warning: at("warning"), error: at("error") };
 }

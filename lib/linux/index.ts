@@ -7,6 +7,7 @@ export { errno, hasCode, SystemError } from "./errors.ts";
 export * from "./evdev.ts";
 export * from "./fd.ts";
 export * from "./files.ts";
+export * from "./hang-up.ts";
 export * from "./inotify.ts";
 export * from "./ipc.ts";
 export * from "./local-time.ts";

@@ -59,7 +59,7 @@ const library = dlopen("libc.so.6", {
   signal: { args: [T.i32, T.ptr], returns: T.ptr },
   socket: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
   socketpair: { args: [T.i32, T.i32, T.i32, T.ptr], returns: T.i32 },
-  syscall: { args: [T.i64, T.i64, T.i64, T.i64, T.i64], returns: T.i64 },
+  syscall: { args: [T.i64, T.i64, T.i64, T.i64, T.i64, T.i64], returns: T.i64 },
   timerfd_create: { args: [T.i32, T.i32], returns: T.i32 },
   timerfd_settime: { args: [T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
   umount2: { args: [T.ptr, T.i32], returns: T.i32 },

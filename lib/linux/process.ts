@@ -1,5 +1,5 @@
 /** Processes: pidfds, signals, prctl, and what /proc says of them (proc(5)). */
-import { fstatSync, readdirSync, readFileSync, statfsSync } from "node:fs";
+import { fstatSync, readdirSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { constants } from "node:os";
 import { check, hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
@@ -17,7 +17,7 @@ const SIG_DFL = null;
  * @throws {SystemError} ESRCH if there is no such process
  */
 export function openPidfd(pid: number): Fd {
-  return check(libc.syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0), "pidfd_open", `pid ${pid}`);
+  return check(libc.syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0, 0), "pidfd_open", `pid ${pid}`);
 }
 
 /**
@@ -61,7 +61,7 @@ export function descriptorOf(pid: number, fd: Fd): Fd {
   const pidfd = openPidfd(pid);
   try {
     const subject = `descriptor ${fd} of pid ${pid}`;
-    return check(libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0, 0), "pidfd_getfd", subject);
+    return check(libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0, 0, 0), "pidfd_getfd", subject);
   } finally {
     close(pidfd);
   }
@@ -182,6 +182,66 @@ export function processStatus(pid: number): ProcessStatus | undefined {
   };
 }
 
+/**
+ * The real, effective, saved and file system uid of a process.
+ *
+ * @returns undefined if there is no such process
+ */
+export function uidsOf(pid: number): number[] | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    return (/^Uid:\t(.*)$/m.exec(status)?.[1] ?? "").split("\t").map(Number);
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * When a process started, as `startTime` in ProcessStatus: a quick look whether a pid is still whose it was.
+ *
+ * @returns undefined if there is no such process, or it has ended and is not yet waited for
+ */
+export function startTimeOf(pid: number): bigint | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? undefined : BigInt(fields[19] ?? "0");
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The words that a process was started with; none for a kernel thread and a zombie.
+ *
+ * @returns undefined if there is no such process
+ */
+export function commandWords(pid: number): string[] | undefined {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return words.at(-1) === "" ? words.slice(0, -1) : words;
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The file that a process executes.
+ *
+ * @returns undefined if there is no such process, it executes none, or we may not know
+ */
+export function executableOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ESRCH", "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
+}
+
 /** The pids of all processes that we can see. */
 export function allProcesses(): number[] {
   return readdirSync("/proc")
@@ -212,11 +272,7 @@ export function auditSession(pid: number): number | undefined {
  * @returns undefined if there is no such process
  */
 export function commandLine(pid: number): string | undefined {
-  try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").filter(Boolean);
-    return words.length > 0 ? words.join(" ") : `[${processStatus(pid)?.command ?? pid}]`;
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
-    throw error;
-  }
+  const words = commandWords(pid)?.filter(Boolean);
+  if (!words) return undefined;
+  return words.length > 0 ? words.join(" ") : `[${processStatus(pid)?.command ?? pid}]`;
 }

@@ -1,6 +1,15 @@
 /** Both ends of sd_notify(3). */
 export { systemdNotify } from "./command.ts";
+export { type DaemonOptions, startDaemon } from "./daemon.ts";
 export { type Assignment, type Datagram, MOST_BYTES, parseDatagram } from "./parse.ts";
-export { NotifyServer, type ServerOptions } from "./receive.ts";
 export { sendNotification, waitForBarrier } from "./send.ts";
-export { type ClaimedSocket, claimSocket, DEFAULT_SOCKET } from "./socket.ts";
+export { DEFAULT_SOCKET } from "./socket.ts";
+export { DEFAULT_STATE } from "./state-file.ts";
+export { statusText, waitForReady, watchStatus } from "./status.ts";
+export {
+  dropDescriptors,
+  type Fetched,
+  fetchDescriptors,
+  storeDescriptors,
+} from "./store-client.ts";
+export { DEFAULT_STORE } from "./store-protocol.ts";

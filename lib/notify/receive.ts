@@ -1,7 +1,6 @@
-/** Reads the notify socket and says in the log who said what. */
-import { type Logger, visible } from "../cli/index.ts";
+/** Reads the notify socket, and says in the log who said what. */
+import { type Level, type Logger, visible } from "../cli/index.ts";
 import {
-  type Credentials,
   close,
   type Fd,
   onReadiness,
@@ -12,6 +11,8 @@ import {
 } from "../linux/index.ts";
 import { type Limit, RateLimiter } from "./limit.ts";
 import { type Assignment, MOST_BYTES, parseDatagram } from "./parse.ts";
+import { isPing, type Outcome, type Registry } from "./registry.ts";
+import { interpret, type Statement } from "./statement.ts";
 
 /** The longest text of one sender in one log line, in characters; what is more is cut. */
 const LONGEST_TEXT = 512;
@@ -29,17 +30,15 @@ const USER_LIMIT: Limit = { messages: 1000, window: 5000, senders: 4096 };
 
 export interface ServerOptions {
   log: Logger;
-  /** How much of one process is logged; what is not is still acted on. */
-  limit?: Limit;
-  /** Called for each good datagram, in the order of arrival: who says what of itself. */
-  onAssignments?: (sender: Credentials, assignments: readonly Assignment[]) => void;
+  /** Takes in what is said. */
+  registry: Registry;
 }
 
 /** The reader of one notify socket. */
 export class NotifyServer {
   readonly #fd: Fd;
   readonly #log: Logger;
-  readonly #onAssignments: NonNullable<ServerOptions["onAssignments"]>;
+  readonly #registry: Registry;
   readonly #byProcess: RateLimiter;
   readonly #byUser: RateLimiter;
   // One byte more than a datagram may have, so that one too long is seen to be.
@@ -52,10 +51,10 @@ export class NotifyServer {
   constructor(fd: Fd, options: ServerOptions) {
     this.#fd = fd;
     this.#log = options.log;
-    this.#onAssignments = options.onAssignments ?? (() => {});
+    this.#registry = options.registry;
     const report = (sender: string, count: number) =>
       this.#log.warning(`${sender}: ${count} more datagrams were not logged, too many at once`);
-    this.#byProcess = new RateLimiter(options.limit ?? PROCESS_LIMIT, report);
+    this.#byProcess = new RateLimiter(PROCESS_LIMIT, report);
     this.#byUser = new RateLimiter(USER_LIMIT, report);
     this.#endWatch = onReadiness(fd, () => this.#drain());
   }
@@ -93,10 +92,10 @@ export class NotifyServer {
       if (!message) return false;
       try {
         this.#handle(message);
-      } finally {
-        // Nothing is stored yet. For a barrier this is the answer; it comes after all
-        // that its sender said before, since one socket keeps the order.
-        for (const passed of message.fds) close(passed);
+      } catch (error) {
+        // Not of the sender's making: /proc or a descriptor failed us. The next one is a new try.
+        const who = `pid ${message.credentials?.pid}`;
+        this.#log.error(`${who}: a datagram was lost: ${(error as Error).message}`);
       }
     }
     return true;
@@ -106,6 +105,7 @@ export class NotifyServer {
     const { credentials, data, fds, truncated, controlTruncated } = message;
     // pid 0 stands for a sender outside our pid namespace and for one without credentials.
     if (!credentials || credentials.pid <= 0) {
+      closeAll(fds);
       this.#say("unknown sender", "unknown user", () => [
         "warning",
         "dropped a datagram, since nothing says whose it is",
@@ -113,27 +113,67 @@ export class NotifyServer {
       return;
     }
     const { pid, uid } = credentials;
+    const say = (line: () => [Level, string]) =>
+      this.#say(`pid ${pid} uid ${uid}`, `uid ${uid}`, () => {
+        const [level, text] = line();
+        return [level, `(${processStatus(pid)?.command ?? "ended"})${text}`];
+      });
     const datagram = parseDatagram(data, fds.length, truncated);
-    this.#say(`pid ${pid} uid ${uid}`, `uid ${uid}`, () => {
-      const who = processStatus(pid)?.command ?? "ended";
-      if (datagram.kind === "bad") {
-        return ["warning", `(${who}): dropped a datagram that ${datagram.why}: ${quote(data)}`];
+    if (datagram.kind === "assignments") {
+      const { assignments, ignored } = datagram;
+      const said = interpret(assignments, fds.length);
+      if (ignored !== undefined) said.problems.push(ignored);
+      if (fds.length > 0 && !said.store && !said.mainByPidfd) {
+        said.problems.push(`${fds.length} descriptors that nothing was said of`);
       }
-      if (datagram.kind === "barrier") return ["debug", `(${who}): BARRIER=1`];
-      const closed =
-        fds.length > 0 ? ` (descriptors closed, since none are stored: ${fds.length})` : "";
-      const lost = controlTruncated ? " (descriptors lost: this process may open no more)" : "";
-      return ["info", `(${who}): ${list(datagram.assignments)}${closed}${lost}`];
-    });
-    if (datagram.kind === "assignments") this.#onAssignments(credentials, datagram.assignments);
+      const outcome = this.#registry.apply(credentials, said, fds);
+      if (controlTruncated) outcome.notes.push("descriptors lost: this process may open no more");
+      say(() => [levelOf(said, outcome), describe(assignments, said, outcome)]);
+      return;
+    }
+    if (datagram.kind === "barrier") {
+      // Who asks for the state now shall see all that was said before the barrier.
+      if (this.#registry.origins.find(credentials)?.service !== undefined) this.#registry.flush();
+      // The answer: since one socket keeps the order, all that was said before has been handled.
+      closeAll(fds);
+      say(() => ["debug", ": BARRIER=1"]);
+      return;
+    }
+    closeAll(fds);
+    say(() => ["warning", `: dropped a datagram that ${datagram.why}: ${quote(data)}`]);
   }
 
   /** Logs a line of a sender, if it and its user may have one more. */
-  #say(process: string, user: string, line: () => ["debug" | "info" | "warning", string]): void {
+  #say(process: string, user: string, line: () => [Level, string]): void {
     if (!this.#byProcess.allow(process) || !this.#byUser.allow(user)) return;
     const [level, text] = line();
     this.#log[level](`${process} ${text}`);
   }
+}
+
+function closeAll(fds: readonly Fd[]): void {
+  for (const fd of fds) close(fd);
+}
+
+/** A sign of life is no news; a failure and what has no effect is worth more than a state. */
+function levelOf(said: Statement, { refused }: Outcome): Level {
+  if (refused !== undefined) return "warning";
+  const failed = said.busError ?? said.varlinkError ?? (said.errno || said.exitStatus);
+  if (failed) return "warning";
+  return isPing(said) ? "debug" : "info";
+}
+
+/** The rest of a line after the sender. */
+function describe(
+  assignments: readonly Assignment[],
+  { problems }: Statement,
+  { service, refused, notes }: Outcome,
+): string {
+  const text = list(assignments);
+  if (refused !== undefined) return `: not credited to ${refused}: ${text}`;
+  const asides = [...problems.map((problem) => `ignored ${problem}`), ...notes];
+  const aside = asides.length > 0 ? ` (${asides.join("; ")})` : "";
+  return `${service === undefined ? "" : ` of ${service}`}: ${text}${aside}`;
 }
 
 /** The assignments in one line; made visible before it is cut, so that what is seen is bounded. */

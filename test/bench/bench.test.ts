@@ -49,13 +49,15 @@ test("every figure is a positive number, and nothing is left behind", async () =
   const child = start("--json", "--idle=0.1");
   const [out, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   expect({ status: await child.exited, errors }).toEqual({ status: 0, errors: "round 1 of 1\n" });
-  const { servers, own } = JSON.parse(out);
+  const { servers, notify, own } = JSON.parse(out);
   expect(Object.keys(servers)).toEqual(["lainos-dbus-bridge", "elogind"]);
   for (const [round] of Object.values<object[]>(servers)) {
     const numbers = numbersIn(round);
     expect(numbers.length).toBe(26 + 19 + 20);
     for (const number of numbers) expect(number).toBeGreaterThan(0);
   }
+  expect(numbersIn(notify)).toHaveLength(4);
+  for (const number of numbersIn(notify)) expect(number).toBeGreaterThan(0);
   expect(own.starts.length).toBe(4);
   for (const taken of own.starts) expect(taken).toBeGreaterThan(0);
   expectNothingLeft();

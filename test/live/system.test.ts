@@ -1,6 +1,7 @@
 /** The booted system itself: init, services, package, hardening, notifications. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, statSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { LIVE_USER, type Live } from "../../scripts/live/index.ts";
 import { BOOT_TIMEOUT, bootSystem, ensureDesktop, must, OTHER_USER } from "./system.ts";
 
@@ -106,12 +107,72 @@ describe("sd_notify", () => {
     });
     expect(done).toMatchObject({ code: 0, stderr: "" });
     const line = await live.waitFor(async () => {
-      const log = await must(live, ["cat", "/var/log/lainos/lainos-notifyd.log"]);
-      return log.split("\n").find((text) => text.includes(mark));
+      // syslog-ng takes the lines while it runs.
+      const log = await live.exec(["cat", "/var/log/lainos/lainos-notifyd.log", "/var/log/syslog"]);
+      return log.stdout.split("\n").find((text) => text.includes(mark));
     }, "the line in the log");
     expect(line).toMatch(/uid 1000/);
     expect((await live.exec(["systemd-notify", "--booted"])).code).toBe(0);
   }, 60_000);
+
+  /** Makes a supervised service of a shell script; with lainos_ready=notify and more settings. */
+  const makeService = async (name: string, script: string, settings = "") => {
+    const program = `/usr/local/bin/${name}`;
+    await writeFile(`${live.root}${program}`, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    await writeFile(
+      `${live.root}/etc/init.d/${name}`,
+      `#!/sbin/openrc-run\n. /usr/libexec/lainos/service.sh\nlainos_supervise\ncommand=${program}\n`,
+      { mode: 0o755 },
+    );
+    await writeFile(`${live.root}/etc/conf.d/${name}`, `lainos_ready=notify\n${settings}`);
+  };
+  const said = async (name: string) => {
+    const list = ["/usr/libexec/lainos/lainos-notifyd", "status", "--json"];
+    const all = JSON.parse(await must(live, list)) as Record<string, unknown>[];
+    return all.find((entry) => entry.service === name);
+  };
+
+  test("is heard from the services of the boot", async () => {
+    for (const name of ["dbus", "syslog-ng"]) {
+      expect(await said(name)).toMatchObject({ state: "ready", uid: expect.any(Number) });
+      expect(await must(live, ["rc-service", name, "status"])).toMatch(/started[\s\S]*ready/);
+    }
+  }, 60_000);
+
+  test("decides when a service has started, and whether it has", async () => {
+    const words = "sleep 1; systemd-notify --ready --status='all is well'; exec sleep 1000";
+    await makeService("p7-ready", words);
+    await must(live, ["rc-service", "p7-ready", "start"]);
+    expect(await said("p7-ready")).toMatchObject({ state: "ready", status: "all is well" });
+    expect(await must(live, ["rc-service", "p7-ready", "status"])).toContain("all is well");
+    // A user cannot speak for it.
+    await live.exec(["systemd-notify", "--status=forged"], {
+      user: LIVE_USER,
+      env: { NOTIFY_SOCKET: "/run/systemd/notify" },
+    });
+    expect((await said("p7-ready"))?.status).toBe("all is well");
+    await must(live, ["rc-service", "p7-ready", "stop"]);
+    await live.waitFor(async () => (await said("p7-ready")) === undefined, "it is forgotten");
+
+    await makeService("p7-silent", "exec sleep 1000", "lainos_ready_timeout=2\n");
+    const start = await live.exec(["rc-service", "p7-silent", "start"]);
+    expect(start.code).not.toBe(0);
+    expect(`${start.stdout}${start.stderr}`).toContain("not ready after 2 seconds");
+    expect((await live.exec(["rc-service", "p7-silent", "status"])).code).not.toBe(0);
+    expect((await live.exec(["pgrep", "-f", "p7-silent"])).code).toBe(1);
+  }, 120_000);
+
+  test("restarts a service that misses its watchdog", async () => {
+    const words = "systemd-notify --ready WATCHDOG_USEC=1500000; exec sleep 1000";
+    await makeService("p7-hung", words, "lainos_watchdog=restart\n");
+    await must(live, ["rc-service", "p7-hung", "start"]);
+    const first = (await said("p7-hung"))?.pid;
+    await live.waitFor(async () => {
+      const entry = await said("p7-hung");
+      return entry?.state === "ready" && entry.pid !== first;
+    }, "it runs anew");
+    await must(live, ["rc-service", "p7-hung", "stop"]);
+  }, 120_000);
 });
 
 describe("the package", () => {

@@ -36,11 +36,33 @@ describe("parseDatagram", () => {
     expect(why("\0")).toBe("says nothing");
     expect(why("READY=1\0\nSTATUS=x")).toBe("has a NUL byte in it");
     expect(why("READY=1\0\0")).toBe("has a NUL byte in it");
-    expect(why("READY")).toBe("has a line that is not NAME=VALUE");
-    expect(why("=1")).toBe("has a line that is not NAME=VALUE");
-    expect(why("READY=1\n\x1b[2J=x")).toBe("has a line that is not NAME=VALUE");
+    expect(why("READY")).toBe("has nothing in it but a line that is not NAME=VALUE");
+    expect(why("=1")).toBe("has nothing in it but a line that is not NAME=VALUE");
     const notText = parseDatagram(Uint8Array.of(0x41, 0x3d, 0xff), 0);
-    expect(notText).toEqual({ kind: "bad", why: "is not UTF-8" });
+    expect(notText).toEqual({
+      kind: "bad",
+      why: "has nothing in it but A, which is not UTF-8",
+    });
+  });
+
+  test("what cannot be used does not cost a service the rest", () => {
+    const ready = { kind: "assignments", assignments: [{ name: "READY", value: "1" }] } as const;
+    const other = "a line that is not NAME=VALUE";
+    expect(parse("READY=1\n\x1b[2J=x")).toEqual({
+      ...ready,
+      assignments: [...ready.assignments],
+      ignored: other,
+    });
+    expect(parse("two\nlines\nREADY=1")).toMatchObject({
+      ...ready,
+      assignments: [...ready.assignments],
+      ignored: other,
+    });
+    const latin = Buffer.from("READY=1\nSTATUS=caf\xe9", "latin1");
+    expect(parseDatagram(latin, 0)).toMatchObject({
+      assignments: [...ready.assignments],
+      ignored: "STATUS, which is not UTF-8",
+    });
   });
 
   test("a barrier is alone and has one descriptor", () => {

@@ -12,6 +12,10 @@ lainos_supervise()
 	pidfile=/run/supervise-$RC_SVCNAME.pid
 	: "${respawn_delay:=1}" "${respawn_max:=5}" "${respawn_period:=60}"
 	: "${retry:=SIGTERM/10/SIGKILL/5}"
+	# Where the daemon may say how it is, and what it finds there; see docs/notifyd.md.
+	export NOTIFY_SOCKET=/run/systemd/notify
+	[ -z "${lainos_watchdog_sec:-}" ] || export WATCHDOG_USEC="${lainos_watchdog_sec}000000"
+	[ -z "${lainos_fdstore_max:-}" ] || export FDSTORE="$lainos_fdstore_max"
 }
 
 # Have OpenRC wait for a newline on a descriptor of the daemon, if lainos_notify=yes in conf.d.
@@ -125,6 +129,36 @@ lainos_await()
 		supervise_stop
 		return 1
 	done
+	lainos_await_ready
+}
+
+# With lainos_ready=notify in conf.d, wait until the daemon has said READY=1: 15 seconds, or
+# lainos_ready_timeout, or longer if it asks for more time. One that does not is stopped.
+lainos_await_ready()
+{
+	[ "${lainos_ready:-no}" = notify ] || return 0
+	lainos_run lainos-notifyd wait "$RC_SVCNAME" --ready --timeout "${lainos_ready_timeout:-15}" &&
+		return 0
+	eerror "$RC_SVCNAME: lainos_ready=notify in conf.d, and no READY=1${error_log:+: see $error_log}"
+	supervise_stop
+	return 1
+}
+
+# A service that has something else to wait for defines its own, with lainos_await.
+start_post()
+{
+	lainos_await_ready
+}
+
+# What OpenRC knows of a service, and below it what the daemon says of itself.
+status()
+{
+	default_status
+	lainos_status=$?
+	if grep -qsF "\"service\":\"$RC_SVCNAME\"" /run/lainos/notify/state.json; then
+		lainos_run lainos-notifyd status "$RC_SVCNAME" | sed 's/^/   /'
+	fi
+	return "$lainos_status"
 }
 
 # Does somebody own this name on the system bus?

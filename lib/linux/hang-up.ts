@@ -1,0 +1,106 @@
+/** Other people's descriptors: which of them hang up, and which are the same open file. */
+import { fstatSync, statfsSync } from "node:fs";
+import { check, SystemError } from "./errors.ts";
+import { close, type Fd } from "./fd.ts";
+import { lastErrno, libc, Memory } from "./libc.ts";
+import { onceReadable } from "./readiness.ts";
+
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const BATCH = 64;
+/** struct epoll_event is packed on x86-64: 32 bits of events, 64 of data. */
+const EVENT_SIZE = 12;
+
+const SYS_KCMP = 312;
+const KCMP_FILE = 0;
+
+/**
+ * Tells which of many descriptors hang up (EPOLLHUP) or fail (EPOLLERR). Unlike `onReadiness` it
+ * changes nothing about the open files, which belong to somebody else: no O_ASYNC, no O_NONBLOCK.
+ */
+export class HangUpWatch {
+  readonly #epoll = check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "hang-ups");
+  readonly #gone: (fd: Fd) => void;
+  #endWait: (() => void) | undefined;
+  #count = 0;
+
+  /** @param gone called once for each descriptor, which is no longer watched then; must not throw */
+  constructor(gone: (fd: Fd) => void) {
+    this.#gone = gone;
+  }
+
+  /**
+   * Watches one more.
+   *
+   * @returns false if it is of a kind that cannot be polled, such as a plain file
+   * @throws {SystemError}
+   */
+  add(fd: Fd): boolean {
+    if (this.#control(EPOLL_CTL_ADD, fd) < 0) {
+      const error = new SystemError("epoll_ctl", lastErrno(), `descriptor ${fd}`);
+      if (error.code === "EPERM") return false;
+      throw error;
+    }
+    this.#count++;
+    this.#endWait ??= onceReadable(this.#epoll, () => this.#drain());
+    return true;
+  }
+
+  /** Watches it no more; to be called before it is closed. */
+  remove(fd: Fd): void {
+    if (this.#control(EPOLL_CTL_DEL, fd) < 0) return;
+    this.#count--;
+    if (this.#count === 0) this.#stopWaiting();
+  }
+
+  /** Ends all watches. */
+  end(): void {
+    this.#stopWaiting();
+    close(this.#epoll);
+  }
+
+  #stopWaiting(): void {
+    this.#endWait?.();
+    this.#endWait = undefined;
+  }
+
+  /** No events are asked for: the two that matter come unasked. */
+  #control(operation: number, fd: Fd): number {
+    const event = new Memory(EVENT_SIZE);
+    event.view.setUint32(4, fd, true);
+    return libc.epoll_ctl(this.#epoll, operation, fd, event.bytes);
+  }
+
+  #drain(): void {
+    // It serves once.
+    this.#endWait = undefined;
+    const events = new Memory(BATCH * EVENT_SIZE);
+    const count = libc.epoll_wait(this.#epoll, events.bytes, BATCH, 0);
+    for (let index = 0; index < count; index++) {
+      const fd = events.view.getUint32(index * EVENT_SIZE + 4, true);
+      this.remove(fd);
+      this.#gone(fd);
+    }
+    if (this.#count > 0) this.#endWait ??= onceReadable(this.#epoll, () => this.#drain());
+  }
+}
+
+/**
+ * Whether two descriptors are the same open file, as after dup(2), and not two openings of one;
+ * see kcmp(2). False where the kernel cannot tell.
+ */
+export function isSameOpenFile(one: Fd, other: Fd): boolean {
+  return Number(libc.syscall(SYS_KCMP, process.pid, process.pid, KCMP_FILE, one, other)) === 0;
+}
+
+/**
+ * The number of the inode behind a pidfd, which since Linux 6.9 is of one process alone.
+ *
+ * @returns undefined where the kernel gives all pidfds one number
+ */
+export function pidfdInode(fd: Fd): bigint | undefined {
+  const PIDFS_MAGIC = 0x50494446n;
+  const { ino } = fstatSync(fd, { bigint: true });
+  return statfsSync(`/proc/self/fd/${fd}`, { bigint: true }).type === PIDFS_MAGIC ? ino : undefined;
+}

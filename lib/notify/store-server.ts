@@ -1,0 +1,178 @@
+/** Hands back to services what is kept for them; see store-protocol.ts. */
+import { chmodSync, rmSync } from "node:fs";
+import type { Logger } from "../cli/index.ts";
+import {
+  accept,
+  close,
+  type Fd,
+  listenStream,
+  onReadiness,
+  peerCredentials,
+  ReceiveBuffer,
+  receive,
+  send,
+} from "../linux/index.ts";
+import type { Stored } from "./fd-store.ts";
+import type { Registry } from "./registry.ts";
+import {
+  type Answer,
+  MOST_REQUEST,
+  PER_ANSWER,
+  parseRequest,
+  type Request,
+} from "./store-protocol.ts";
+
+/** So many connections of one user at once, and of all together. */
+const MOST_OF_USER = 16;
+const MOST = 128;
+
+interface Client {
+  fd: Fd;
+  uid: number;
+  /** The service that it was of when it connected: later the pid may be another's. */
+  service: string | undefined;
+  request: string;
+  /** What is still to be sent. */
+  answers: { bytes: Uint8Array; fds: Fd[] }[];
+  endWatch: () => void;
+}
+
+/** The listening socket and its connections. */
+export class StoreServer {
+  readonly #path: string;
+  readonly #listener: Fd;
+  readonly #registry: Registry;
+  readonly #log: Logger;
+  readonly #clients = new Set<Client>();
+  readonly #buffer = new ReceiveBuffer(MOST_REQUEST + 1);
+  readonly #endWatch: () => void;
+
+  /**
+   * Listens at `path`. The caller has made sure that no other daemon runs.
+   *
+   * @throws {SystemError}
+   */
+  constructor(path: string, registry: Registry, log: Logger) {
+    this.#path = path;
+    this.#registry = registry;
+    this.#log = log;
+    rmSync(path, { force: true });
+    this.#listener = listenStream(path);
+    chmodSync(path, 0o666);
+    this.#endWatch = onReadiness(this.#listener, () => this.#acceptAll());
+  }
+
+  /** Ends every connection and removes the socket. */
+  stop(): void {
+    this.#endWatch();
+    close(this.#listener);
+    rmSync(this.#path, { force: true });
+    for (const client of [...this.#clients]) this.#end(client);
+  }
+
+  #acceptAll(): void {
+    for (;;) {
+      let fd: Fd | undefined;
+      try {
+        fd = accept(this.#listener);
+      } catch (error) {
+        this.#log.error((error as Error).message);
+        return;
+      }
+      if (fd === undefined) return;
+      const peer = peerCredentials(fd);
+      const ofUser = [...this.#clients].filter(({ uid }) => uid === peer.uid).length;
+      if (ofUser >= MOST_OF_USER || this.#clients.size >= MOST) {
+        close(fd);
+        continue;
+      }
+      const service = this.#registry.origins.find(peer)?.service;
+      const client: Client = {
+        fd,
+        uid: peer.uid,
+        service,
+        request: "",
+        answers: [],
+        endWatch() {},
+      };
+      this.#clients.add(client);
+      client.endWatch = onReadiness(fd, () => this.#serve(client));
+    }
+  }
+
+  #end(client: Client): void {
+    if (!this.#clients.delete(client)) return;
+    client.endWatch();
+    close(client.fd);
+  }
+
+  /** Reads and writes until it would block; a connection that breaks is over. */
+  #serve(client: Client): void {
+    try {
+      if (client.answers.length === 0 && !this.#read(client)) return;
+      if (this.#write(client)) this.#end(client);
+    } catch (error) {
+      this.#log.debug(`descriptor store: ${(error as Error).message}`);
+      this.#end(client);
+    }
+  }
+
+  /** Reads the request; true if its answers are ready. */
+  #read(client: Client): boolean {
+    for (;;) {
+      const received = receive(client.fd, this.#buffer);
+      if (!received) return false;
+      // Nobody sends any here.
+      for (const fd of received.fds) close(fd);
+      client.request += Buffer.from(received.data).toString("latin1");
+      const end = client.request.indexOf("\n");
+      if (end < 0 && received.data.length > 0 && client.request.length <= MOST_REQUEST) continue;
+      const line = end < 0 ? "" : client.request.slice(0, end);
+      client.answers = this.#answer(client, parseRequest(Buffer.from(line, "latin1").toString()));
+      return true;
+    }
+  }
+
+  /** Writes what it can; true if all of it has gone. */
+  #write(client: Client): boolean {
+    for (let [next] = client.answers; next; [next] = client.answers) {
+      const sent = send(client.fd, next.bytes, next.fds);
+      if (sent === undefined) return false;
+      // The descriptors went with the first byte.
+      next.fds = [];
+      next.bytes = next.bytes.subarray(sent);
+      if (next.bytes.length === 0) client.answers.shift();
+    }
+    return true;
+  }
+
+  #answer(client: Client, request: Request | undefined): Client["answers"] {
+    const one = (answer: Answer, fds: Fd[] = []) => ({
+      bytes: Buffer.from(`${JSON.stringify(answer)}\n`),
+      fds,
+    });
+    if (!request) return [one({ error: "this is no request" })];
+    const service = request.service ?? client.service;
+    if (service === undefined) return [one({ error: "the caller is of no service: name one" })];
+    if (client.uid !== 0 && service !== client.service) {
+      return [one({ error: `only ${service} itself and root get what is kept for it` })];
+    }
+    if (request.do === "remove") {
+      const removed = this.#registry.forget(service, request.name);
+      return [one({ service, names: [], removed })];
+    }
+    const { name } = request;
+    const meant = this.#registry.store
+      .list(service)
+      .filter((stored) => name === undefined || stored.name === name);
+    const answers = [];
+    for (let at = 0; at === 0 || at < meant.length; at += PER_ANSWER) {
+      const part: readonly Stored[] = meant.slice(at, at + PER_ANSWER);
+      const names = part.map((stored) => stored.name);
+      const isLast = at + PER_ANSWER >= meant.length;
+      const fds = request.do === "fetch" ? part.map(({ fd }) => fd) : [];
+      answers.push(one({ service, names, ...(!isLast && { more: true as const }) }, fds));
+    }
+    return answers;
+  }
+}
