@@ -1,5 +1,6 @@
 /** What the kernel says of the bridge's process: counts, which do not depend on how busy the machine is. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { hasCode } from "../../lib/linux/index.ts";
 
 /** What the process holds. */
 export interface Held {
@@ -19,13 +20,19 @@ export interface Work {
 }
 
 export function heldBy(pid: number): Held {
-  const folder = `/proc/${pid}/fd`;
-  const fds = readdirSync(folder);
-  const inotify = fds.filter((fd) => readlinkSync(`${folder}/${fd}`).includes("inotify"));
-  const watches = inotify.flatMap(
-    (fd) => readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8").match(/^inotify /gm) ?? [],
-  );
-  return { descriptors: fds.length, watches: watches.length };
+  const held: Held = { descriptors: 0, watches: 0 };
+  for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      const isInotify = readlinkSync(`/proc/${pid}/fd/${fd}`).includes("inotify");
+      const info = isInotify ? readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8") : "";
+      held.descriptors++;
+      held.watches += info.match(/^inotify /gm)?.length ?? 0;
+    } catch (error) {
+      // It was closed since it was listed: the process goes on meanwhile.
+      if (!hasCode(error, "ENOENT")) throw error;
+    }
+  }
+  return held;
 }
 
 export function workOf(pid: number): Work {
