@@ -46,6 +46,8 @@ export interface Request {
 /** A method call that arrived. */
 export type IncomingCall = Incoming;
 
+const TOO_MANY = "Too many calls wait to be done: send fewer before their replies have come";
+
 /** The address of the system bus, as the D-Bus specification finds it. */
 export function systemBusAddress(): string {
   return process.env.DBUS_SYSTEM_BUS_ADDRESS ?? "unix:path=/run/dbus/system_bus_socket";
@@ -91,6 +93,7 @@ export class Connection {
   private constructor(address: string) {
     this.#transport = new Transport(socketOf(address), {
       onMessage: (message) => this.#onMessage(message),
+      onRefused: (call) => this.fail(call, busErrors.limitsExceeded(TOO_MANY)),
       onBadMessage: (error) => this.onBadMessage(error),
       onEnd: (error) => this.#onEnd(error),
     });

@@ -11,8 +11,9 @@ import {
   receiveStream,
   setReceiveTimeout,
 } from "../linux/index.ts";
+import { Crowd } from "./crowd.ts";
 import { marshal } from "./marshal.ts";
-import { FIXED_HEADER, type Incoming, type Outgoing } from "./message.ts";
+import { FIXED_HEADER, type Incoming, MessageType, type Outgoing } from "./message.ts";
 import { Outbox } from "./outbox.ts";
 import { messageLength, Unmarshaller } from "./unmarshal.ts";
 
@@ -43,6 +44,8 @@ export interface TransportEvents {
    * @returns whether all is done that the message asks for: nothing waits for a turn of the event loop
    */
   onMessage(message: Incoming): boolean;
+  /** A call that is not done, since its sender sends more than can be done: see Crowd. */
+  onRefused(call: Incoming): void;
   /** A message made no sense, or what handled it threw; the next is handled all the same. */
   onBadMessage(error: Error): void;
   /** The end, once, unless `close` was called; with the reason if it is not the other end's. */
@@ -54,6 +57,7 @@ export class Transport {
   readonly #events: TransportEvents;
   readonly #endWatch: () => void;
   readonly #outbox = new Outbox();
+  readonly #crowd = new Crowd();
   readonly #buffer = new ReceiveBuffer(BUFFER_SIZE);
   #messages = new Unmarshaller(this.#buffer.data.bytes);
   /** What has come and is not handled, in the buffer; and the descriptors that came along. */
@@ -171,6 +175,7 @@ export class Transport {
       if (length === 0) this.#fail();
       if (!length) return false;
       this.#end += length;
+      this.#crowd.read(this.#end === this.#buffer.data.bytes.length);
       return true;
     } catch (error) {
       this.#fail(error);
@@ -224,6 +229,10 @@ export class Transport {
     let message: Incoming | undefined;
     try {
       message = this.#messages.read(start, length, this.#fds);
+      if (message.type === MessageType.METHOD_CALL && this.#crowd.refuses(message.sender)) {
+        this.#events.onRefused(message);
+        return true;
+      }
       return this.#events.onMessage(message);
     } catch (error) {
       this.#events.onBadMessage(error as Error);

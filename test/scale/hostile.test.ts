@@ -65,8 +65,8 @@ async function start(last: string, words: string[], user = MALLORY): Promise<Map
 const inhibitors = async () => (await callManager(bus, "ListInhibitors"))[0] as unknown[][];
 
 /** What another client does meanwhile. Each call has the 25 s that a client waits. */
-async function useBridge(): Promise<void> {
-  for (let call = 0; call < 50; call++) await callManager(bus, "ListSessions");
+async function useBridge(calls = 50): Promise<void> {
+  for (let call = 0; call < calls; call++) await callManager(bus, "ListSessions");
   const leader = await world.leader();
   const { fd, id } = await createSession(bus, { uid: MALLORY, leader: leader.pid });
   await callManager(bus, "ReleaseSession", "s", [id]);
@@ -89,11 +89,12 @@ describe("while others send more than they should", () => {
       expect(anonymous(world.bridgePid) - before).toBeLessThan(MOST_GROWTH);
     }, 90_000);
 
-    // dbus-daemon queues without end, and in one row for all, what comes faster than the
-    // bridge reads. To be made a test when lib/dbus sheds a flooding sender's calls unread.
-    test.todo(`${mode} without end do not shut others out`, async () => {
+    test(`${mode} without end do not shut others out`, async () => {
+      const before = anonymous(world.bridgePid);
       await start("sending", [mode]);
-      await useBridge();
+      // dbus-daemon itself is busy with the flood, and each takes about a second.
+      await useBridge(8);
+      expect(anonymous(world.bridgePid) - before).toBeLessThan(MOST_GROWTH);
     }, 90_000);
   }
 });
