@@ -12,14 +12,18 @@ export const command = defineCommand({
   args: {
     system: { type: "boolean", description: "only restore the mixers (what root does anyway)" },
     session: { type: "boolean", description: "only start the sound servers, also as root" },
+    jack: { type: "boolean", description: "start jackd in place of PipeWire, where installed" },
   },
   async run({ args }) {
     if (args.system && args.session) {
       throw new UsageFailure("--system and --session: only one of them");
     }
+    if (args.system && args.jack) {
+      throw new UsageFailure("--jack: for a session's sound servers, not for --system");
+    }
     const log = createLogger(NAME);
     const { restoreCards, runSession } = await import("../lib/audio/index.ts");
-    const system = args.system || (!args.session && process.getuid?.() === 0);
+    const system = args.system || (!args.session && !args.jack && process.getuid?.() === 0);
     if (system) {
       if (!(await restoreCards({ log }))) throw new Failure("not all sound cards were restored");
       return;
@@ -27,7 +31,7 @@ export const command = defineCommand({
     const stop = new AbortController();
     const abort = () => stop.abort();
     process.on("SIGTERM", abort).on("SIGINT", abort);
-    const good = await runSession({ log }, stop.signal);
+    const good = await runSession({ log, jack: args.jack ?? false }, stop.signal);
     if (!good) throw new Failure("not all sound servers ran to the end: see above");
   },
 });

@@ -1,4 +1,4 @@
-/** lainos-net-init: sets the kernel's hardening keys and reads each back. */
+/** lainos-net-init: sets the kernel's hardening keys and reads each back; prepares wireless networks. */
 import { defineCommand } from "citty";
 import { createLogger, Failure, run, UsageFailure, visible } from "../lib/cli/index.ts";
 
@@ -21,6 +21,10 @@ export const command = defineCommand({
       type: "boolean",
       description: "change nothing, print the keys as a file of sysctl.d(5)",
     },
+    wireless: {
+      type: "boolean",
+      description: "only turn the wireless devices on through iwd, then run resolvconf -u",
+    },
     procSys: {
       type: "string",
       default: "/proc/sys",
@@ -31,6 +35,12 @@ export const command = defineCommand({
   async run({ args }) {
     const { applyHardening, compareHardening, formatTable, hardeningKeys, SCOPES, sysctlFile } =
       await import("../lib/net/index.ts");
+    if (args.wireless) {
+      const other = (["check", "sysctl", "only", "except"] as const).find((name) => args[name]);
+      if (other) throw new UsageFailure(`--wireless and --${other}: only one of them`);
+      await wireless();
+      return;
+    }
     if (args.sysctl) {
       process.stdout.write(sysctlFile());
       return;
@@ -67,5 +77,14 @@ export const command = defineCommand({
     if (count("failed") > 0) throw new Failure("not all keys could be set: see above");
   },
 });
+
+async function wireless(): Promise<void> {
+  const log = createLogger(NAME);
+  const { prepareWireless, updateResolvConf } = await import("../lib/net/index.ts");
+  const { Connection } = await import("../lib/dbus/index.ts");
+  const prepared = await prepareWireless({ log, connect: () => Connection.open() });
+  const updated = await updateResolvConf(log);
+  if (!prepared || !updated) throw new Failure("not all is prepared: see above");
+}
 
 if (import.meta.main) await run(command);

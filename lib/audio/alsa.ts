@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { hasCode } from "../linux/index.ts";
+import { setInitialLevels, storedCards } from "./mixer.ts";
 
 /** One line of /proc/asound/cards. */
 export interface SoundCard {
@@ -17,9 +18,11 @@ export interface AlsaOptions {
   procAsound?: string;
   /** alsactl's path; null if it is not installed. */
   alsactl?: string | null;
+  /** Where alsactl stores, /var/lib/alsa/asound.state. */
+  stateFile?: string;
 }
 
-/** alsactl(1): "If device is not known, error code 99 is returned": it was given a generic setting. */
+/** alsactl(1): nothing of the card could be restored nor is it known; it was given a generic setting. */
 const GENERIC = 99;
 
 /**
@@ -43,13 +46,15 @@ export function soundCards(procAsound = "/proc/asound"): SoundCard[] {
 
 /**
  * Restores the mixer of every card, each by itself, so that one that fails does
- * not keep the others from being restored. No card is no error, and neither is a
- * system without alsactl, which is named.
+ * not keep the others from being restored. One that nothing is stored for gets
+ * moderate levels. No card is no error, and neither is a system without alsactl,
+ * which is named.
  *
  * @returns false if a card could not be restored
  */
 export async function restoreCards(options: AlsaOptions): Promise<boolean> {
   const { log, procAsound, alsactl = Bun.which("alsactl") } = options;
+  const { stateFile = "/var/lib/alsa/asound.state" } = options;
   const cards = soundCards(procAsound);
   if (cards.length === 0) {
     log.info("no sound card, so nothing to restore");
@@ -59,6 +64,7 @@ export async function restoreCards(options: AlsaOptions): Promise<boolean> {
     log.warning("alsactl is not installed (package alsa-utils): the mixers stay as they are");
     return true;
   }
+  const stored = storedCards(stateFile);
   let good = true;
   for (const { number, id } of cards) {
     const child = Bun.spawn([alsactl, "restore", String(number)], {
@@ -67,14 +73,17 @@ export async function restoreCards(options: AlsaOptions): Promise<boolean> {
       stderr: "pipe",
     });
     const [text, status] = await Promise.all([child.stderr.text(), child.exited]);
-    if (status === 0) {
-      log.info(`card ${number} (${id}): restored`);
-    } else if (status === GENERIC) {
-      log.info(`card ${number} (${id}): nothing was stored for it, so it has a generic setting`);
-    } else {
+    if (status !== 0 && status !== GENERIC) {
       good = false;
       const reason = text.trim().split("\n").at(-1) || "no reason given";
       log.error(`card ${number} (${id}): alsactl restore ended with status ${status}: ${reason}`);
+    } else if (stored.has(id) && status === 0) {
+      log.info(`card ${number} (${id}): restored`);
+    } else {
+      log.info(
+        `card ${number} (${id}): nothing was stored for it, so it begins at moderate levels`,
+      );
+      await setInitialLevels(number, log);
     }
   }
   return good;

@@ -1,6 +1,8 @@
 /** The cgroup2 tree; see cgroups(7) and the kernel's cgroup-v2 document. */
 import {
+  chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -33,17 +35,47 @@ export function cgroupOf(pid: number): string | undefined {
   }
 }
 
+/** The files that a cgroup is delegated by, where the kernel does not list them in /sys/kernel/cgroup/delegate. */
+const DELEGATED_FILES = ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"];
+
+function delegatedFiles(): string[] {
+  try {
+    return readFileSync("/sys/kernel/cgroup/delegate", "utf8").split("\n").filter(Boolean);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return DELEGATED_FILES;
+    throw error;
+  }
+}
+
+/** How far a delegated tree may grow: whoever owns it must not fill the kernel's memory, nor make a path too long. */
+export interface CgroupLimits {
+  depth: number;
+  descendants: number;
+}
+
 /** One cgroup, by its path below the cgroup2 mount. */
 export class Cgroup {
   readonly #root: string;
-  readonly #folder: string;
+  /** In bytes, since the owner of a delegated tree may give names that are no UTF-8. */
+  readonly #folder: Buffer;
 
+  /** @param folder the same path in bytes, where it cannot be written as text */
   constructor(
     root: string,
     readonly path: string,
+    folder: Buffer = Buffer.from(join(root, path)),
   ) {
     this.#root = root;
-    this.#folder = join(root, path);
+    this.#folder = folder;
+  }
+
+  #file(name: string | Buffer): Buffer {
+    return Buffer.concat([this.#folder, Buffer.from("/"), Buffer.from(name)]);
+  }
+
+  /** The cgroup of that name right below it, which need not exist. */
+  child(name: string | Buffer): Cgroup {
+    return new Cgroup(this.#root, join(this.path, name.toString()), this.#file(name));
   }
 
   exists(): boolean {
@@ -61,18 +93,62 @@ export class Cgroup {
    * @throws {Error} with code ESRCH if the process is gone
    */
   add(pid: number): void {
-    writeFileSync(join(this.#folder, "cgroup.procs"), `${pid}`);
+    writeFileSync(this.#file("cgroup.procs"), `${pid}`);
+  }
+
+  /**
+   * Lets those below it have every controller that it has.
+   *
+   * @returns those that the kernel refuses, each with the reason
+   */
+  passOnControllers(): string[] {
+    const controllers = readFileSync(this.#file("cgroup.controllers"), "utf8").trim();
+    const refused: string[] = [];
+    for (const controller of controllers.split(" ").filter(Boolean)) {
+      try {
+        // One at a time: the kernel takes all of a line or nothing.
+        writeFileSync(this.#file("cgroup.subtree_control"), `+${controller}`);
+      } catch (error) {
+        refused.push(`${controller} (${error instanceof Error ? error.message : error})`);
+      }
+    }
+    return refused;
+  }
+
+  /**
+   * Gives it to a user, who may from then on make cgroups in it, and move
+   * processes between those: the kernel's "model of delegation" in cgroup-v2.
+   * Its own limits stay root's, and so does the way out of it, since moving a
+   * process needs write access to the cgroup.procs of the common ancestor.
+   */
+  delegate(uid: number, gid: number, limits?: CgroupLimits): void {
+    if (limits) {
+      writeFileSync(this.#file("cgroup.max.depth"), `${limits.depth}`);
+      writeFileSync(this.#file("cgroup.max.descendants"), `${limits.descendants}`);
+    }
+    for (const name of delegatedFiles()) {
+      try {
+        chownSync(this.#file(name), uid, gid);
+      } catch (error) {
+        // memory.oom.group, for example, is only there with its controller.
+        if (!hasCode(error, "ENOENT")) throw error;
+      }
+    }
+    chownSync(this.#folder, uid, gid);
   }
 
   /** The pids in it and, with `deep`, in those below it. Empty if it does not exist. */
   processes(deep = true): number[] {
     let pids: number[];
     try {
-      const text = readFileSync(join(this.#folder, "cgroup.procs"), "utf8");
+      const text = readFileSync(this.#file("cgroup.procs"), "utf8");
       pids = text.split("\n").filter(Boolean).map(Number);
     } catch (error) {
       if (hasCode(error, "ENOENT", "ENODEV")) return [];
-      throw error;
+      // A threaded cgroup has threads; its processes are in the one above that is the threads' domain.
+      // Bun gives EOPNOTSUPP the other name of its number.
+      if (!hasCode(error, "EOPNOTSUPP", "ENOTSUP")) throw error;
+      pids = [];
     }
     if (!deep) return pids;
     return [...pids, ...this.#children().flatMap((child) => child.processes())];
@@ -87,7 +163,7 @@ export class Cgroup {
   /** True if any process is in it or below it (cgroup.events). */
   populated(): boolean {
     try {
-      return /^populated 1$/m.test(readFileSync(join(this.#folder, "cgroup.events"), "utf8"));
+      return /^populated 1$/m.test(readFileSync(this.#file("cgroup.events"), "utf8"));
     } catch (error) {
       if (hasCode(error, "ENOENT", "ENODEV")) return false;
       throw error;
@@ -100,13 +176,13 @@ export class Cgroup {
    * @returns a function that ends the watch
    */
   watch(changed: () => void): () => void {
-    return watchPath(join(this.#folder, "cgroup.events"), IN_MODIFY, changed);
+    return watchPath(this.#file("cgroup.events").toString(), IN_MODIFY, changed);
   }
 
   /** Sends a signal to every process in it and below it. */
   signal(signal: number): void {
     const SIGKILL = 9;
-    const killFile = join(this.#folder, "cgroup.kill");
+    const killFile = this.#file("cgroup.kill");
     if (signal === SIGKILL && existsSync(killFile)) {
       // In one step, so that a process that forks cannot slip away (Linux 5.14).
       writeFileSync(killFile, "1");
@@ -142,11 +218,11 @@ export class Cgroup {
 
   #children(): Cgroup[] {
     try {
-      return readdirSync(this.#folder, { withFileTypes: true })
-        .filter((entry) => entry.isDirectory())
-        .map((entry) => new Cgroup(this.#root, join(this.path, entry.name)));
+      return readdirSync(this.#folder, { encoding: "buffer" })
+        .filter((name) => lstatSync(this.#file(name), { throwIfNoEntry: false })?.isDirectory())
+        .map((name) => this.child(name));
     } catch (error) {
-      if (hasCode(error, "ENOENT")) return [];
+      if (hasCode(error, "ENOENT", "ENODEV")) return [];
       throw error;
     }
   }

@@ -2,12 +2,22 @@
  * Sessions as cgroups: /user.slice/user-UID.slice/session-ID.scope, the layout
  * of systemd, by which libsystemd tells whose a process is (sd_pid_get_session(3)).
  */
-import { Cgroup, cgroupOf, cgroupRoot, processStatus } from "../linux/index.ts";
+import { Cgroup, type CgroupLimits, cgroupOf, cgroupRoot, processStatus } from "../linux/index.ts";
 import type { Session } from "./session.ts";
 import type { User } from "./user.ts";
 
 const SESSION_SCOPE = /^\/user\.slice\/user-(\d+)\.slice\/session-([A-Za-z0-9]+)\.scope(?:\/|$)/;
 const USER_SLICE = /^\/user\.slice\/user-(\d+)\.slice(?:\/|$)/;
+
+/**
+ * Where in a scope its processes begin. A cgroup that has processes of its own
+ * can pass no controllers on, so the scope itself stays empty. The name has no
+ * unit's ending, which sd_pid_get_user_unit(3) would take for a unit.
+ */
+const START = "leader";
+
+/** Twelve names of 255 bytes, and what is before them, fit into a path (PATH_MAX is 4096). */
+const SCOPE_LIMITS: CgroupLimits = { depth: 12, descendants: 1024 };
 
 export class SessionCgroups {
   readonly #root = cgroupRoot();
@@ -21,6 +31,30 @@ export class SessionCgroups {
   scopeOf(session: Session): Cgroup | undefined {
     if (this.#root === undefined) return undefined;
     return new Cgroup(this.#root, `/user.slice/${session.user.slice}/${session.scope}`);
+  }
+
+  /**
+   * Makes a session's scope, gives it to the user, and moves a process into it.
+   * Whatever the user's slice may be limited by, the user may limit by in the
+   * scope: see docs/cgroups.md.
+   *
+   * @returns the controllers that the kernel refuses to pass on, with its reasons
+   * @throws {Error} if the scope cannot be made, or the process is gone
+   */
+  enter(session: Session, pid: number): string[] {
+    const slice = this.sliceOf(session.user);
+    const scope = this.scopeOf(session);
+    if (!slice || !scope) return [];
+    slice.create();
+    const refused = slice.passOnControllers();
+    const { uid, gid } = session.user;
+    scope.create();
+    scope.delegate(uid, gid, SCOPE_LIMITS);
+    const start = scope.child(START);
+    start.create();
+    start.delegate(uid, gid);
+    start.add(pid);
+    return refused;
   }
 
   /** A user's slice; undefined without cgroup2. */

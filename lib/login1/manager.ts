@@ -325,10 +325,11 @@ export class Manager {
   }
 
   #moveIntoScope(session: Session): void {
-    const scope = this.#cgroups.scopeOf(session);
     try {
-      scope?.create();
-      scope?.add(session.leader.pid);
+      const refused = this.#cgroups.enter(session, session.leader.pid);
+      if (refused.length > 0) {
+        this.#log.warning(`${session.user.slice} cannot pass on ${refused.join(", ")}`);
+      }
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#log.error(`the scope of session ${session.id} could not be made: ${reason}`);

@@ -140,7 +140,7 @@ describe("a session", () => {
     });
     const cgroup = readFileSync(`/proc/${leader.pid}/cgroup`, "utf8");
     const scope = `/user.slice/user-${ALICE.uid}.slice/session-${made.id}.scope`;
-    expect(cgroup).toMatch(new RegExp(`^0::.*${scope}$`, "m"));
+    expect(cgroup).toMatch(new RegExp(`^0::.*${scope}/leader$`, "m"));
     const runtime = statSync(`${world.root}/run/user/${ALICE.uid}`);
     expect([runtime.uid, runtime.mode & 0o7777]).toEqual([ALICE.uid, 0o700]);
     const mounts = await world.run(["findmnt", "-no", "FSTYPE,OPTIONS", `/run/user/${ALICE.uid}`]);

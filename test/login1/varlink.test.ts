@@ -164,7 +164,7 @@ describe("CreateSession", () => {
       REMOTE_USER: "them",
       LEADER: String(leader.pid),
     });
-    expect(readFileSync(`/proc/${leader.pid}/cgroup`, "utf8")).toContain(`${scopeOf(id)}\n`);
+    expect(readFileSync(`/proc/${leader.pid}/cgroup`, "utf8")).toContain(`${scopeOf(id)}/leader\n`);
     expect(lstatSync(`${world.root}/run/user/${ALICE}`).uid).toBe(ALICE);
     const shown = await world.run(["loginctl", "show-session", id, "--property=Leader"]);
     expect(shown.stdout).toBe(`Leader=${leader.pid}\n`);

@@ -112,6 +112,32 @@ describe("in a network namespace of the real kernel", () => {
     expect(out).not.toContain("kernel.");
   });
 
+  test("interfaces that come later have them, made here or moved in from elsewhere", () => {
+    const { out, errors, status } = inNamespace(`
+      $NET_INIT 2> /dev/null
+      ip link add late type veth peer name p7b
+      unshare --net sleep infinity & other=$!
+      trap 'kill $other' EXIT
+      while [ "$(readlink /proc/$other/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do sleep 0.05; done
+      there="nsenter --net=/proc/$other/ns/net"
+      $there ip link add moved type veth peer name p7c
+      $there sh -euc '
+        cd /proc/sys/net
+        echo 0 > ipv6/conf/moved/disable_ipv6; echo 1 > ipv6/conf/moved/accept_redirects
+        echo 2 > ipv4/conf/moved/rp_filter; echo 1 > ipv4/conf/moved/send_redirects
+        ip link set moved netns '$$
+      ip link set late up; ip link set moved up
+      $NET_INIT --check`);
+    expect(errors).toBe("");
+    for (const name of ["late", "moved"]) {
+      for (const { key, value } of HARDENING.filter((row) => row.key.includes("*"))) {
+        const dotted = key.replace("*", name).replaceAll("/", ".");
+        expect(out).toMatch(new RegExp(`^right +${dotted} +${value} +${value} `, "m"));
+      }
+    }
+    expect(status).toBe(0);
+  });
+
   test("what root may not write is named with the reason, and the rest is set", () => {
     const { out, errors, status } = inNamespace(`
       exec 2>&1
