@@ -41,7 +41,9 @@ const isGone = (name: string) => async () => (await pidOf(live, name)) === undef
 
 /** A session of another user in which a command runs; `end` ends it. */
 async function loginOf(user: string, command: string) {
-  const done = live.exec(["su", "-l", user, "-c", command], { timeout: 120_000 });
+  // On a terminal: without one it would be a job in the background, which has no lock.
+  const words = ["script", "-qec", `su -l ${user} -c '${command}'`, "/dev/null"];
+  const done = live.exec(words, { timeout: 120_000 });
   const session = await live.waitFor(
     async () => (await live.sessions()).find((each) => each.user === user)?.id,
     `${user}'s session`,
