@@ -69,6 +69,10 @@ const TOOLS = {
     files: ["/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd"],
   },
   "libc's headers": { debian: "libc6-dev", arch: "glibc", files: ["/usr/include/stdio.h"] },
+  "qemu-system-x86_64": { debian: "qemu-system-x86", arch: "qemu-system-x86" },
+  mke2fs: { debian: "e2fsprogs", arch: "e2fsprogs" },
+  modprobe: { debian: "kmod", arch: "kmod" },
+  setpriv: { debian: "util-linux", arch: "util-linux" },
   unshare: { debian: "util-linux", arch: "util-linux" },
   nsenter: { debian: "util-linux", arch: "util-linux" },
 } as const satisfies Record<string, Tool>;
