@@ -34,6 +34,9 @@ const BOOT_TIMEOUT = 180_000;
 /** What hibernation may write. */
 const SWAP_SIZE = "1G";
 
+/** A saved state's memory, in the machine's folder. */
+const MEMORY_FILE = "memory";
+
 /** A machine, on or off. */
 export class Machine {
   private running: Running | undefined;
@@ -121,7 +124,8 @@ export class Machine {
 
   /** Whether QEMU runs. */
   get isOn(): boolean {
-    return this.running !== undefined && this.running.process.exitCode === null;
+    const child = this.running?.process;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
   /** Waits for the power to be off: QEMU ends. */
@@ -130,10 +134,10 @@ export class Machine {
     this.release();
   }
 
-  /** Switches it on. @param resumed whether a hibernated system goes on in it. */
-  async start(resumed = false): Promise<void> {
+  /** Switches it on. @param hibernated whether a hibernated system goes on in it. */
+  async start(hibernated = false): Promise<void> {
     if (this.running) throw new HostError(`${this.name} is on`);
-    this.running = await startQemu(this.hardware, resumed);
+    this.running = await startQemu(this.hardware, { agentsRun: hibernated });
   }
 
   /** Waits until commands can be run in it. */
@@ -164,6 +168,41 @@ export class Machine {
     await this.waitFor(look, `${LIVE_USER}'s Sway`, BOOT_TIMEOUT, signal);
   }
 
+  /**
+   * Keeps what the machine is at this moment, its memory and its disks; it goes on then. One such
+   * state at a time.
+   */
+  async save(): Promise<void> {
+    const { qmp } = this.on;
+    await qmp.execute("stop");
+    await qmp.execute("migrate", { uri: `exec:cat >${MEMORY_FILE}` });
+    const done = async () => {
+      const { status } = (await qmp.execute("query-migrate")) as { status: string };
+      if (status === "failed") throw new HostError(`${this.name} cannot be saved`);
+      return status === "completed";
+    };
+    await this.waitFor(done, "the saved memory");
+    await this.copyDisks("", ".saved");
+    await qmp.execute("cont");
+  }
+
+  /** Makes the machine what it was at `save`, whether it is on or off. */
+  async restore(): Promise<void> {
+    await this.switchOff();
+    await this.copyDisks(".saved", "");
+    this.running = await startQemu(this.hardware, { agentsRun: true, memory: MEMORY_FILE });
+    const runs = async () =>
+      ((await this.on.qmp.execute("query-status")) as { status: string }).status === "running";
+    await this.waitFor(runs, "the restored machine");
+  }
+
+  private async copyDisks(from: string, to: string): Promise<void> {
+    for (const { path, writable } of this.hardware.disks) {
+      if (!writable) continue;
+      await $({ quiet: true })`cp --sparse=always ${path + from} ${path + to}`;
+    }
+  }
+
   /** The last lines that the kernel, the init and its services printed. */
   async consoleTail(count: number): Promise<string> {
     const text = await readFile(join(this.hardware.folder, "console.log"), "utf8").catch(() => "");
@@ -172,11 +211,15 @@ export class Machine {
 
   /** Switches it off at once and removes all of it. */
   async stop(): Promise<void> {
+    await this.switchOff();
+    await rm(this.hardware.folder, { recursive: true, force: true });
+  }
+
+  private async switchOff(): Promise<void> {
     const child = this.running?.process;
     this.release();
     child?.kill("SIGKILL");
     await child?.exited;
-    await rm(this.hardware.folder, { recursive: true, force: true });
   }
 
   private async errors(): Promise<string> {

@@ -28,24 +28,37 @@ const MEMORY = "1536";
 /** All that the kernel is told; `resume=` is where init.sh and login1 look for a hibernation. */
 const COMMAND_LINE = "console=tty0 console=ttyS0 quiet panic=-1 mitigations=off resume=/dev/vdd";
 
+export interface Start {
+  /** Whether the agents run in it from the first moment, as in a system that goes on. */
+  readonly agentsRun: boolean;
+  /** The name of a file in `folder`: a saved state of memory and devices, from which it goes on. */
+  readonly memory?: string;
+}
+
 /**
  * Starts the machine, which ends with this process.
- * @param resumed whether a hibernated system goes on in it.
  * @throws HostError with QEMU's own words where it does not start.
  */
-export async function startQemu(hardware: Hardware, resumed = false): Promise<Running> {
+export async function startQemu(
+  hardware: Hardware,
+  { agentsRun, memory }: Start,
+): Promise<Running> {
   const { folder } = hardware;
   const ports = Array.from({ length: PORTS }, (_, index) => join(folder, `port${index}.sock`));
   const qmpPath = join(folder, "qmp.sock");
   for (const path of [...ports, qmpPath]) await rm(path, { force: true });
   const child = Bun.spawn(
-    ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", ...words(hardware, ports, qmpPath)],
-    { stdio: ["ignore", "ignore", "pipe"] },
+    [
+      ...["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"],
+      ...words(hardware, ports, qmpPath),
+      ...(memory === undefined ? [] : ["-incoming", `exec:cat ${memory}`]),
+    ],
+    { stdio: ["ignore", "ignore", "pipe"], cwd: folder },
   );
   try {
     const ended = () => child.exitCode !== null || child.signalCode !== null;
     const qmp = await Qmp.connect(qmpPath, ended);
-    return { process: child, qmp, channel: await Channel.connect(ports, resumed, ended) };
+    return { process: child, qmp, channel: await Channel.connect(ports, agentsRun, ended) };
   } catch {
     child.kill("SIGKILL");
     await child.exited;

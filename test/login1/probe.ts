@@ -1,19 +1,23 @@
 /** Builds the C programs of these tests against the real libraries. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 /** @returns the path of sd-login.c's executable, in `folder` */
 export function buildProbe(folder: string): Promise<string> {
-  return build("sd-login", "-lsystemd", folder);
+  return buildProgram(join(import.meta.dir, "sd-login.c"), "-lsystemd", folder);
 }
 
 /** @returns the path of seat-client.c's executable, in `folder` */
 export function buildSeatClient(folder: string): Promise<string> {
-  return build("seat-client", "-lseat", folder);
+  return buildProgram(join(import.meta.dir, "seat-client.c"), "-lseat", folder);
 }
 
-async function build(name: string, library: string, folder: string): Promise<string> {
-  const source = join(import.meta.dir, `${name}.c`);
-  const program = join(folder, name);
+/** @returns the path of a C file's executable, in `folder` */
+export async function buildProgram(
+  source: string,
+  library: string,
+  folder: string,
+): Promise<string> {
+  const program = join(folder, basename(source, ".c"));
   const flags = ["-Wall", "-Wextra", "-Werror", "-O1"];
   const compiler = Bun.spawn(["cc", ...flags, "-o", program, source, library], {
     stderr: "pipe",
