@@ -80,7 +80,9 @@ function countReport(xml: string): Tally | undefined {
   return { passed: Number(totals[1]) - failed - skipped, failed };
 }
 
-/** The folders of tests, the booted system's last: it takes longest. */
+/** What takes longest comes last: the booted system, then the same in a virtual machine. */
+const LAST = ["test/live", "test/machine"];
+
 function testFolders(): string[] {
   const folders = readdirSync(join(ROOT, "test"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
@@ -88,9 +90,7 @@ function testFolders(): string[] {
     .filter(
       (folder) => new Bun.Glob("**/*.test.ts").scanSync(join(ROOT, folder)).next().done === false,
     );
-  return folders.sort(
-    (a, b) => Number(a === "test/live") - Number(b === "test/live") || a.localeCompare(b),
-  );
+  return folders.sort((a, b) => LAST.indexOf(a) - LAST.indexOf(b) || a.localeCompare(b));
 }
 
 async function main(): Promise<number> {
