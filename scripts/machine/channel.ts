@@ -29,11 +29,11 @@ export class Channel {
   private readonly queue: Job[] = [];
   private count = 0;
   private ended = false;
-  private onReady = () => {};
-  /** Fulfilled when the first agent is there. */
-  readonly ready = new Promise<void>((resolve) => {
-    this.onReady = resolve;
-  });
+
+  /** Whether an agent is there. */
+  get isReady(): boolean {
+    return this.ports.some(({ ready }) => ready);
+  }
 
   /** @param ready whether the agents run already, as after a hibernation. */
   static async connect(
@@ -52,7 +52,6 @@ export class Channel {
       );
       channel.ports.push(port);
     }
-    if (ready) channel.onReady();
     return channel;
   }
 
@@ -88,10 +87,7 @@ export class Channel {
   }
 
   private receive(port: Port, line: string): void {
-    if (line === "ready") {
-      port.ready = true;
-      this.onReady();
-    }
+    if (line === "ready") port.ready = true;
     const [id, status, stdout = "", stderr = ""] = line.split(" ");
     if (port.job && id === String(port.job.id)) {
       port.job.resolve({ code: Number(status), stdout: decode(stdout), stderr: decode(stderr) });

@@ -1,6 +1,6 @@
 /** A machine as tests use it: start one, look into it, press its keys, end it. See docs/machine.md. */
 import { mkdir, readFile, rename, rm } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { $ } from "zx";
 import { cacheDir, ensureHostPackages, HostError } from "../host.ts";
@@ -29,7 +29,7 @@ export interface MachineOptions {
 }
 
 /** Without KVM every step takes some times as long as on the host. */
-const BOOT_TIMEOUT = 180_000;
+const BOOT_TIMEOUT = 300_000;
 
 /** What hibernation may write. */
 const SWAP_SIZE = "1G";
@@ -95,9 +95,10 @@ export class Machine {
     }
   }
 
-  /** What the screen shows, as a PNG file on the host. */
+  /** What the screen shows, as a file on the host: a PNG, or a PPM where its name ends so. */
   async screendump(file: string): Promise<void> {
-    await this.on.qmp.execute("screendump", { filename: file, format: "png" });
+    const format = file.endsWith(".ppm") ? "ppm" : "png";
+    await this.on.qmp.execute("screendump", { filename: resolve(file), format });
   }
 
   /** Presses the power button for a moment. */
@@ -142,12 +143,9 @@ export class Machine {
 
   /** Waits until commands can be run in it. */
   async reachable(signal?: AbortSignal): Promise<void> {
-    let ready = false;
-    const { channel } = this.on;
-    channel.ready.then(() => (ready = true));
     const look = async () => {
       if (!this.isOn) throw new HostError(`QEMU has ended: ${await this.errors()}`);
-      return ready;
+      return this.on.channel.isReady;
     };
     await this.waitFor(look, "the agent in the machine", BOOT_TIMEOUT, signal);
   }

@@ -58,7 +58,9 @@ export async function startQemu(
   try {
     const ended = () => child.exitCode !== null || child.signalCode !== null;
     const qmp = await Qmp.connect(qmpPath, ended);
-    return { process: child, qmp, channel: await Channel.connect(ports, agentsRun, ended) };
+    const channel = await Channel.connect(ports, agentsRun, ended);
+    qmp.onEvent = ({ event }) => event === "RESET" && channel.reset();
+    return { process: child, qmp, channel };
   } catch {
     child.kill("SIGKILL");
     await child.exited;

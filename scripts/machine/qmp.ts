@@ -21,6 +21,8 @@ interface Waiting {
 export class Qmp {
   /** What has happened since the start, oldest first. */
   readonly events: QmpEvent[] = [];
+  /** Is told of each as it comes. */
+  onEvent: (event: QmpEvent) => void = () => {};
   private readonly waiting = new Map<number, Waiting>();
   private count = 0;
   private socket: LineSocket | undefined;
@@ -41,9 +43,12 @@ export class Qmp {
   execute(command: string, words: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     const id = ++this.count;
     return new Promise((resolve, reject) => {
-      if (this.socket === undefined) reject(new HostError(`${command}: QEMU has ended`));
+      if (this.socket === undefined) {
+        reject(new HostError(`${command}: QEMU has ended`));
+        return;
+      }
       this.waiting.set(id, { resolve, reject });
-      this.socket?.send(JSON.stringify({ execute: command, arguments: words, id }));
+      this.socket.send(JSON.stringify({ execute: command, arguments: words, id }));
     });
   }
 
@@ -52,7 +57,10 @@ export class Qmp {
   }
 
   private receive(message: Reply & Partial<QmpEvent>): void {
-    if (message.event !== undefined) this.events.push(message as QmpEvent);
+    if (message.event !== undefined) {
+      this.events.push(message as QmpEvent);
+      this.onEvent(message as QmpEvent);
+    }
     if (message.id === undefined) return;
     const waiting = this.waiting.get(message.id);
     this.waiting.delete(message.id);

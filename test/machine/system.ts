@@ -9,8 +9,11 @@ import { buildProgram } from "../login1/probe.ts";
 /** Without KVM, on a loaded machine; the first time also builds the root and fetches a kernel. */
 export const BOOT_TIMEOUT = 900_000;
 
-/** One test, in milliseconds. */
-export const TEST_TIMEOUT = 240_000;
+/**
+ * One test, in milliseconds: longer than all that it waits for takes to give up, since bun would end
+ * QEMU with a test that is late.
+ */
+export const TEST_TIMEOUT = 600_000;
 
 /** Where device-holder.c's executable is inside. */
 export const HOLDER = "/usr/local/bin/device-holder";
@@ -90,13 +93,21 @@ export async function inSession(machine: Machine, line: string): Promise<void> {
   await must(machine, ["sh", "-c", message], LIVE_USER);
 }
 
-/** Calls a method of login1's manager as root. */
+const MANAGER = "org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager";
+
+/** A line of sh that calls a method of login1's manager. */
+export function calling(method: string, ...words: string[]): string {
+  return `busctl call ${MANAGER} ${method} ${words.join(" ")}`;
+}
+
+/** Calls a method of login1's manager as root; returns what busctl prints. */
 export function login1(machine: Machine, method: string, ...words: string[]): Promise<string> {
-  const name = "org.freedesktop.login1";
-  return must(machine, [
-    ...["busctl", "call", name, "/org/freedesktop/login1", `${name}.Manager`, method],
-    ...words,
-  ]);
+  return sh(machine, calling(method, ...words));
+}
+
+/** The same without waiting for the reply, which a machine that goes down or sleeps owes us. */
+export function login1Later(machine: Machine, method: string): Promise<void> {
+  return background(machine, calling(method, "b", "false"), `/run/${method}.log`);
 }
 
 /** Brings the VT to the foreground through login1 and waits for it. */
@@ -149,4 +160,24 @@ export async function drmMasters(
     const [command = "", , , master] = line.trim().split(/\s+/);
     return { command, master: master === "y" };
   });
+}
+
+/** How many different colours the screen shows: a text console has a few, drawn letters many. */
+export async function coloursOnScreen(machine: Machine): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "p7-screen-"));
+  try {
+    const file = join(folder, "screen.ppm");
+    await machine.screendump(file);
+    const bytes = await readFile(file);
+    // "P6", width, height, 255, each on a line or after a space; then three bytes a pixel.
+    const header = /^P6\s+\d+\s+\d+\s+255\s/.exec(bytes.subarray(0, 64).toString("latin1"));
+    if (header === null) throw new Error("the screendump is no PPM file");
+    const colours = new Set<number>();
+    for (let at = header[0].length; at + 2 < bytes.length; at += 3) {
+      colours.add(bytes.readUIntBE(at, 3));
+    }
+    return colours.size;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
