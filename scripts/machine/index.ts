@@ -46,14 +46,23 @@ export class Machine {
     private readonly hardware: Hardware,
   ) {}
 
-  /** Runs a command inside, outside every session. A status other than 0 is no error. */
+  /**
+   * Runs a command inside, outside every session. A status other than 0 is no error.
+   * @throws Error where it has not ended in time, or the machine stands still.
+   */
   async exec(command: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
     const seconds = (options.timeout ?? 60_000) / 1000;
     const inside = ["timeout", "--kill-after=5", String(seconds), ...asUser(command, options)];
-    const script = inside.map(quoted).join(" ");
-    const done = await this.on.channel.run(`exec ${script}`, options.stdin);
-    if (done.code !== 124) return done;
-    throw new Error(`${command.join(" ")}: not done in time\n${done.stdout}${done.stderr}`);
+    const running = this.on.channel.run(`exec ${inside.map(quoted).join(" ")}`, options.stdin);
+    const late = new AbortController();
+    const done = await Promise.race([
+      running,
+      sleep((seconds + 30) * 1000, undefined, { signal: late.signal }),
+    ]).finally(() => late.abort());
+    if (done !== undefined && done.code !== 124) return done;
+    throw new Error(
+      `${command.join(" ")}: not done in time\n${done?.stdout ?? ""}${done?.stderr ?? ""}`,
+    );
   }
 
   /** See `waitFor` of the container test system. @throws HostError that names what did not come. */
@@ -173,6 +182,8 @@ export class Machine {
   async save(): Promise<void> {
     const { qmp } = this.on;
     await qmp.execute("stop");
+    // Without a word QEMU spares a network that is none.
+    await qmp.execute("migrate-set-parameters", { "max-bandwidth": 2 ** 40 });
     await qmp.execute("migrate", { uri: `exec:cat >${MEMORY_FILE}` });
     const done = async () => {
       const { status } = (await qmp.execute("query-migrate")) as { status: string };
@@ -189,9 +200,12 @@ export class Machine {
     await this.switchOff();
     await this.copyDisks(".saved", "");
     this.running = await startQemu(this.hardware, { agentsRun: true, memory: MEMORY_FILE });
-    const runs = async () =>
-      ((await this.on.qmp.execute("query-status")) as { status: string }).status === "running";
-    await this.waitFor(runs, "the restored machine");
+    const { qmp } = this.on;
+    const read = async () =>
+      ((await qmp.execute("query-status")) as { status: string }).status !== "inmigrate";
+    await this.waitFor(read, "the saved memory");
+    // It was saved while it stood still.
+    await qmp.execute("cont");
   }
 
   private async copyDisks(from: string, to: string): Promise<void> {

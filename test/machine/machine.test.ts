@@ -236,6 +236,26 @@ describe("sleep", () => {
   });
 });
 
+test("the power button is left to who holds it, and else switches the machine off", async () => {
+  await ensureDesktop(machine);
+  await machine.save();
+  const hold = "systemd-inhibit --what=handle-power-key --who=desktop --why=menu sleep infinity";
+  await background(machine, `exec ${hold}`, "/run/inhibit.log");
+  const seen = (text: string, command: string) =>
+    machine.waitFor(async () => (await sh(machine, command)).includes(text), text);
+  await seen("handle-power-key", "systemd-inhibit --list --no-pager");
+  await machine.powerButton();
+  await seen("the power key was pressed: left to", "cat /var/log/lainos/lainos-dbus-bridge.log");
+  await sh(machine, "pkill -x systemd-inhibit");
+  await machine.waitFor(
+    async () => (await machine.exec(["pgrep", "-x", "systemd-inhibit"])).code === 1,
+    "the end of the inhibitor",
+  );
+  await machine.powerButton();
+  await machine.ended();
+  await machine.restore();
+});
+
 describe("the end", () => {
   test("Reboot resets the machine", async () => {
     await machine.save();

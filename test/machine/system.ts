@@ -1,5 +1,5 @@
 /** The one machine that the tests of this folder share, and what several of them do with it. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LIVE_USER } from "../../scripts/live/index.ts";
@@ -31,7 +31,9 @@ export async function bootMachine(name: string): Promise<Machine> {
       name,
       prepare: async (root) => {
         await writeFile(join(root, HOLDER), holder, { mode: 0o755 });
-        await Bun.write(join(root, "etc/lainos/sleep.d/note"), HOOK, { mode: 0o755 });
+        const hooks = join(root, "etc/lainos/sleep.d");
+        await mkdir(hooks, { recursive: true });
+        await writeFile(join(hooks, "note"), HOOK, { mode: 0o755 });
       },
     });
   } finally {
