@@ -1,6 +1,8 @@
 /** logind.conf(5) for the bridge: /etc/lainos/logind.conf and its drop-ins. */
 import { totalmem } from "node:os";
 import type { Logger } from "../cli/index.ts";
+import { isShutdown, isWay, type Sleep } from "./actions.ts";
+import { type Calendar, readCalendar } from "./calendar.ts";
 import { configFiles, loadConfig } from "./config-file.ts";
 import {
   NEVER,
@@ -43,49 +45,50 @@ interface Setting<Value> {
   initial: Value;
   /** What a value looks like, for the log. */
   form: string;
-  /** Whether anything here does as it says; a key that nothing obeys is named in the log. */
-  obeyed: boolean;
+  /** Why nothing can do as it says, for the log. */
+  never?: string;
 }
 
 function setting<Value>(
   read: Setting<Value>["read"],
   form: string,
   initial: Value,
-  obeyed: "obeyed" | "not yet",
+  never?: string,
 ): Setting<Value> {
-  return { read, form, initial, obeyed: obeyed === "obeyed" };
+  return { read, form, initial, ...(never !== undefined && { never }) };
 }
 
-type Obeyed = "obeyed" | "not yet";
-
-const boolean = (initial: boolean, obeyed: Obeyed) =>
-  setting(readBoolean, "yes or no", initial, obeyed);
-const time = (initial: bigint, obeyed: Obeyed) =>
-  setting(readTime, "a time span such as 30s", initial, obeyed);
-const number = (initial: bigint, obeyed: Obeyed, most?: bigint) =>
-  setting((text) => readNumber(text, most), "a number", initial, obeyed);
-const words = (initial: string[], obeyed: Obeyed) =>
-  setting<string[]>(
+const boolean = (initial: boolean) => setting(readBoolean, "yes or no", initial);
+const time = (initial: bigint) => setting(readTime, "a time span such as 30s", initial);
+const number = (initial: bigint, most?: bigint, never?: string) =>
+  setting((text) => readNumber(text, most), "a number", initial, never);
+const list = <Word extends string>(
+  initial: Word[],
+  form: string,
+  isWord: (word: string) => word is Word,
+) =>
+  setting<Word[]>(
     (text, before) => {
       const more = readWords(text);
-      return more && [...(before ?? []), ...more];
+      return more?.every(isWord) ? [...(before ?? []), ...more] : undefined;
     },
-    "words between spaces",
+    form,
     initial,
-    obeyed,
   );
-const handle = <Initial extends HandleAction | undefined>(initial: Initial, obeyed: Obeyed) =>
+const words = (initial: string[]) =>
+  list(initial, "words between spaces", (word): word is string => word !== "");
+const handle = <Initial extends HandleAction | undefined>(initial: Initial) =>
   setting<HandleAction | Initial>(
     (text) => HANDLE_ACTIONS.find((action) => action === text),
     `one of ${HANDLE_ACTIONS.join(", ")}`,
     initial,
-    obeyed,
   );
 
 const SECOND = 1_000_000n;
 const PAGE = 4096n;
 const MEMORY = BigInt(totalmem());
 const MOST_VT = BigInt(MOST_VTS);
+const TERMINALS = "which VT has a login prompt is said by OpenRC's agetty services";
 
 /** Rounded down, but never to nothing: a tmpfs of size 0 has no limit. */
 const wholePages = (size: bigint | undefined) => {
@@ -98,52 +101,54 @@ const wholePages = (size: bigint | undefined) => {
  * users' runtime directories go at once here (UserStopDelaySec).
  */
 const SETTINGS = {
-  NAutoVTs: number(6n, "not yet", MOST_VT),
-  ReserveVT: number(6n, "not yet", MOST_VT),
-  KillUserProcesses: boolean(false, "obeyed"),
-  KillOnlyUsers: words([], "obeyed"),
-  KillExcludeUsers: words(["root"], "obeyed"),
-  InhibitDelayMaxSec: time(5n * SECOND, "obeyed"),
-  UserStopDelaySec: time(0n, "obeyed"),
-  SleepOperation: words(["suspend-then-hibernate", "suspend"], "not yet"),
-  HandlePowerKey: handle("poweroff", "not yet"),
-  HandlePowerKeyLongPress: handle("ignore", "not yet"),
-  HandleRebootKey: handle("reboot", "not yet"),
-  HandleRebootKeyLongPress: handle("poweroff", "not yet"),
-  HandleSuspendKey: handle("suspend", "not yet"),
-  HandleSuspendKeyLongPress: handle("hibernate", "not yet"),
-  HandleHibernateKey: handle("hibernate", "not yet"),
-  HandleHibernateKeyLongPress: handle("ignore", "not yet"),
-  HandleSecureAttentionKey: handle("secure-attention-key", "not yet"),
-  HandleLidSwitch: handle("suspend", "not yet"),
+  NAutoVTs: number(6n, MOST_VT, TERMINALS),
+  ReserveVT: number(6n, MOST_VT, TERMINALS),
+  KillUserProcesses: boolean(false),
+  KillOnlyUsers: words([]),
+  KillExcludeUsers: words(["root"]),
+  InhibitDelayMaxSec: time(5n * SECOND),
+  UserStopDelaySec: time(0n),
+  SleepOperation: list<Sleep>(
+    ["suspend-then-hibernate", "suspend"],
+    "of suspend, hibernate, hybrid-sleep and suspend-then-hibernate",
+    (word): word is Sleep => isWay(word) && !isShutdown(word),
+  ),
+  HandlePowerKey: handle("poweroff"),
+  HandlePowerKeyLongPress: handle("ignore"),
+  HandleRebootKey: handle("reboot"),
+  HandleRebootKeyLongPress: handle("poweroff"),
+  HandleSuspendKey: handle("suspend"),
+  HandleSuspendKeyLongPress: handle("hibernate"),
+  HandleHibernateKey: handle("hibernate"),
+  HandleHibernateKeyLongPress: handle("ignore"),
+  HandleSecureAttentionKey: handle("secure-attention-key"),
+  HandleLidSwitch: handle("suspend"),
   /** Unset, HandleLidSwitch decides on external power too. */
-  HandleLidSwitchExternalPower: handle(undefined, "not yet"),
-  HandleLidSwitchDocked: handle("ignore", "not yet"),
-  PowerKeyIgnoreInhibited: boolean(false, "not yet"),
-  SuspendKeyIgnoreInhibited: boolean(false, "not yet"),
-  HibernateKeyIgnoreInhibited: boolean(false, "not yet"),
-  LidSwitchIgnoreInhibited: boolean(true, "not yet"),
-  RebootKeyIgnoreInhibited: boolean(false, "not yet"),
-  HoldoffTimeoutSec: time(30n * SECOND, "not yet"),
-  IdleAction: handle("ignore", "not yet"),
-  IdleActionSec: time(30n * 60n * SECOND, "not yet"),
+  HandleLidSwitchExternalPower: handle(undefined),
+  HandleLidSwitchDocked: handle("ignore"),
+  PowerKeyIgnoreInhibited: boolean(false),
+  SuspendKeyIgnoreInhibited: boolean(false),
+  HibernateKeyIgnoreInhibited: boolean(false),
+  LidSwitchIgnoreInhibited: boolean(true),
+  RebootKeyIgnoreInhibited: boolean(false),
+  HoldoffTimeoutSec: time(30n * SECOND),
+  IdleAction: handle("ignore"),
+  IdleActionSec: time(30n * 60n * SECOND),
   /** In bytes, of each user's runtime directory. */
   RuntimeDirectorySize: setting(
     (text) => wholePages(readSizeOf(text, MEMORY)),
     "a size such as 64M, or a part of the memory such as 10%",
     (MEMORY / 10n / PAGE) * PAGE,
-    "obeyed",
   ),
   /** Unset, one for each 4096 bytes of RuntimeDirectorySize; see `runtimeDirectoryInodes`. */
   RuntimeDirectoryInodesMax: setting<bigint | undefined>(
     readSize,
     "a number such as 64K",
     undefined,
-    "obeyed",
   ),
-  RemoveIPC: boolean(true, "obeyed"),
-  InhibitorsMax: number(8192n, "obeyed"),
-  SessionsMax: number(8192n, "obeyed"),
+  RemoveIPC: boolean(true),
+  InhibitorsMax: number(8192n),
+  SessionsMax: number(8192n),
   /** 0 is never, as logind reads it. */
   StopIdleSessionSec: setting(
     (text) => {
@@ -152,10 +157,14 @@ const SETTINGS = {
     },
     "a time span such as 2h",
     NEVER,
-    "not yet",
   ),
-  DesignatedMaintenanceTime: words([], "not yet"),
-  WallMessages: boolean(true, "not yet"),
+  /** When a shutdown that is scheduled without a time is due; unset, a minute later. */
+  DesignatedMaintenanceTime: setting<Calendar | undefined>(
+    readCalendar,
+    "a calendar event such as 'Sun 03:00'",
+    undefined,
+  ),
+  WallMessages: boolean(true),
 };
 
 export type ConfigKey = keyof typeof SETTINGS;
@@ -164,11 +173,6 @@ export type ConfigKey = keyof typeof SETTINGS;
 export type Config = {
   readonly [Key in ConfigKey]: (typeof SETTINGS)[Key] extends Setting<infer Value> ? Value : never;
 };
-
-/** Whether anything here does as the key says. */
-export function isObeyed(key: ConfigKey): boolean {
-  return SETTINGS[key].obeyed;
-}
 
 /** How many inodes a user's runtime directory may have. */
 export function runtimeDirectoryInodes(config: Config): bigint {
@@ -212,7 +216,7 @@ export function readConfig(log: Logger, folders = CONFIG_FOLDERS): Config {
       if (read === undefined) onBad(where, `${key}= is '${value}', but must be ${known.form}`);
       else {
         said.set(key, read);
-        if (!known.obeyed) log.warning(`${where}: ${key}= is understood, but nothing obeys it yet`);
+        if (known.never) log.warning(`${where}: ${key}= is obeyed by nothing: ${known.never}`);
       }
     }
   }
@@ -225,6 +229,8 @@ export function readConfig(log: Logger, folders = CONFIG_FOLDERS): Config {
 
 /** The configuration in force, which can be read again while everybody holds on to this. */
 export class Settings {
+  /** Called after the files were read again. None may throw. */
+  readonly followers: (() => void)[] = [];
   #config: Config;
   readonly #log: Logger;
 
@@ -241,5 +247,6 @@ export class Settings {
   reload(): void {
     this.#config = readConfig(this.#log);
     this.#log.info("the configuration was read again");
+    for (const follower of this.followers) follower();
   }
 }

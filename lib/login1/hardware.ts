@@ -40,8 +40,8 @@ export function lidClosed(): boolean {
   return words("/proc/acpi/button/lid/*/state").some((state) => state?.endsWith("closed"));
 }
 
-/** True if a display besides the built-in panel is connected, which is what logind takes for docked. */
-export function docked(): boolean {
+/** True if a display besides the built-in panel is connected, which logind takes for docked as well. */
+export function hasExternalDisplay(): boolean {
   const connected = globSync("/sys/class/drm/card*-*").filter(
     (connector) => readWord(`${connector}/status`) === "connected",
   );

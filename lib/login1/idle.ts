@@ -1,8 +1,9 @@
 /** Idle hints: what graphical sessions say of themselves, and how that is kept; see org.freedesktop.login1(5). */
 import { busErrors } from "../dbus/index.ts";
 import { now } from "../linux/index.ts";
+import type { Inhibitors } from "./inhibitors.ts";
 import type { Manager } from "./manager.ts";
-import type { Idle, Session } from "./session.ts";
+import { combineIdle, type Idle, type Session } from "./session.ts";
 
 /** The properties that tell of idleness, the same four objects over. */
 export const IDLE_PROPERTIES = ["IdleHint", "IdleSinceHint", "IdleSinceHintMonotonic"] as const;
@@ -23,6 +24,12 @@ export function setIdleHint(manager: Manager, session: Session, hint: boolean): 
   if (session.idleHint.hint === hint) return;
   session.idleHint = { hint, since: now() };
   manager.idleChanged(session);
+}
+
+/** Whether the machine is idle: all its sessions are, and no inhibitor of idleness is held. */
+export function machineIdle(manager: Manager, inhibitors: Inhibitors): Idle {
+  const since = inhibitors.blockedSince("idle");
+  return since ? combineIdle([manager.idle, { hint: false, since }]) : manager.idle;
 }
 
 /** How a session's own hint is kept in its state file. */

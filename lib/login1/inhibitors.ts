@@ -7,9 +7,19 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { busErrors, type Caller } from "../dbus/index.ts";
-import { close, type Fd, makeFifo, O_NONBLOCK, O_WRONLY, open } from "../linux/index.ts";
+import {
+  close,
+  type Fd,
+  makeFifo,
+  now,
+  O_NONBLOCK,
+  O_WRONLY,
+  open,
+  type Timestamp,
+} from "../linux/index.ts";
 import { escapeC, unescapeC } from "./c-escape.ts";
 import type { Settings } from "./config.ts";
+import { IDLE_PROPERTIES } from "./idle.ts";
 import { INHIBITORS } from "./paths.ts";
 import { loadState, saveState } from "./state-file.ts";
 import { SessionWatches } from "./watches.ts";
@@ -39,6 +49,8 @@ export interface Inhibitor {
   readonly why: string;
   readonly uid: number;
   readonly pid: number;
+  /** When it was made, or taken up again by a new bridge. */
+  readonly since: Timestamp;
 }
 
 /** The Manager's property that tells of the inhibitors of a mode. */
@@ -144,15 +156,30 @@ export class Inhibitors {
    * The strongest inhibitor that blocks something.
    *
    * @param uid who asks: whose own weak inhibitors do not count
+   * @param counts whether one counts that would
    */
-  blocking(what: InhibitWhat, uid?: number): Inhibitor | undefined {
+  blocking(
+    what: InhibitWhat,
+    uid?: number,
+    counts: (inhibitor: Inhibitor) => boolean = () => true,
+  ): Inhibitor | undefined {
     const blocking = this.list().filter(
       (inhibitor) =>
         inhibitor.what.includes(what) &&
+        counts(inhibitor) &&
         (inhibitor.mode === "block" ||
           (inhibitor.mode === "block-weak" && (uid === undefined || inhibitor.uid !== uid))),
     );
     return blocking.find(({ mode }) => mode === "block") ?? blocking[0];
+  }
+
+  /** Since when something is blocked by anybody; undefined if it is not. */
+  blockedSince(what: InhibitWhat): Timestamp | undefined {
+    if (this.#countBlocking(what) === 0) return undefined;
+    for (const { what: whats, mode, since } of this.#all.values()) {
+      if (mode !== "delay" && whats.includes(what)) return since;
+    }
+    return undefined;
   }
 
   /** An inhibitor that something has to wait for. */
@@ -174,7 +201,7 @@ export class Inhibitors {
     }
     const id = String(++this.#counter);
     const { uid, pid } = caller;
-    const inhibitor: Inhibitor = { id, what, mode, who, why, uid, pid };
+    const inhibitor: Inhibitor = { id, what, mode, who, why, uid, pid, since: now() };
     let fd: Fd | undefined;
     try {
       mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
@@ -191,9 +218,24 @@ export class Inhibitors {
       throw error;
     }
     this.#enter(inhibitor);
-    this.#changed([PROPERTIES[mode], "NCurrentInhibitors"]);
+    this.#changed(this.#propertiesOf(inhibitor, 1));
     this.#log.debug(`inhibitor ${id} of ${who} (pid ${pid}): ${mode} ${what.join(":")}`);
     return fd;
+  }
+
+  /**
+   * The Manager's properties that change with an inhibitor.
+   *
+   * @param edge how many inhibitors of idleness there are when it is the first of them, or was the last
+   */
+  #propertiesOf({ mode, what }: Inhibitor, edge: 0 | 1): string[] {
+    const idle = what.includes("idle") && this.#countBlocking("idle") === edge;
+    return [PROPERTIES[mode], "NCurrentInhibitors", ...(idle ? IDLE_PROPERTIES : [])];
+  }
+
+  #countBlocking(what: InhibitWhat): number {
+    const count = (mode: InhibitMode) => this.#held.get(`${mode} ${what}`) ?? 0;
+    return count("block") + count("block-weak");
   }
 
   #enter(inhibitor: Inhibitor): void {
@@ -215,12 +257,12 @@ export class Inhibitors {
   }
 
   #end(inhibitor: Inhibitor): void {
-    const { id, mode } = inhibitor;
+    const { id } = inhibitor;
     this.#endWatch(id);
     this.#removeFiles(id);
     if (!this.#all.delete(id)) return;
     this.#count(inhibitor, -1);
-    this.#changed([PROPERTIES[mode], "NCurrentInhibitors"]);
+    this.#changed(this.#propertiesOf(inhibitor, 0));
     this.#log.debug(`inhibitor ${id} of ${inhibitor.who} ended`);
     this.onEnded();
   }
@@ -276,5 +318,7 @@ function load(id: string): Inhibitor {
     why: unescapeC(text("WHY")),
     uid,
     pid,
+    // logind's form has no place for it, so that an inhibitor begins anew with the bridge.
+    since: now(),
   };
 }

@@ -2,6 +2,7 @@ import type { Settings } from "./config.ts";
 import type { Control } from "./controller.ts";
 import type { Devices } from "./devices.ts";
 import type { Inhibitors } from "./inhibitors.ts";
+import type { Lid } from "./lid.ts";
 import type { Manager } from "./manager.ts";
 import type { Operations } from "./operations.ts";
 import type { Power } from "./power.ts";
@@ -17,4 +18,5 @@ export interface Login1 {
   settings: Settings;
   control: Control;
   devices: Devices;
+  lid: Lid;
 }

@@ -84,6 +84,11 @@ export class Operations {
     clearTimeout(this.#timer);
   }
 
+  /** What is under way, announced or not; undefined for nothing. */
+  get underWay(): WayName | undefined {
+    return this.#current?.way;
+  }
+
   /** The way that the machine is about to go, announced on the bus; undefined for none. */
   announced(what: "shutdown" | "sleep"): WayName | undefined {
     const current = this.#current;

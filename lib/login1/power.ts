@@ -7,6 +7,7 @@ import { atRealtime, hasCode, now } from "../linux/index.ts";
 import { isShutdown, type Shutdown, WAYS } from "./actions.ts";
 import { escapeC, unescapeC } from "./c-escape.ts";
 import { findCommand, runCommand } from "./command.ts";
+import type { Settings } from "./config.ts";
 import type { Operations } from "./operations.ts";
 import { SCHEDULED_SHUTDOWN } from "./paths.ts";
 import { loadState, saveState } from "./state-file.ts";
@@ -39,7 +40,8 @@ export interface Scheduled {
 
 export class Power {
   wallMessage = "";
-  wallEnabled = false;
+  /** Whether people are told at all: as logind.conf's WallMessages says, until somebody says otherwise on the bus. */
+  wallEnabled: boolean;
   readonly #log: Logger;
   readonly #operations: Operations;
   readonly #changed: () => void;
@@ -49,8 +51,12 @@ export class Power {
   #nologin = false;
 
   /** @param changed called when ScheduledShutdown has */
-  constructor(log: Logger, operations: Operations, changed: () => void) {
+  constructor(log: Logger, operations: Operations, settings: Settings, changed: () => void) {
     this.#log = log;
+    this.wallEnabled = settings.config.WallMessages;
+    settings.followers.push(() => {
+      this.wallEnabled = settings.config.WallMessages;
+    });
     this.#operations = operations;
     this.#changed = changed;
     operations.performBy("shutdown", {

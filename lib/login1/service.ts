@@ -33,6 +33,7 @@ import { Polkit } from "./polkit.ts";
 import { Power } from "./power.ts";
 import { Seats } from "./seats.ts";
 import { Sleeper } from "./sleep.ts";
+import { Triggers } from "./triggers.ts";
 import { characterDevice, udevRecord, watchUdev } from "./udev.ts";
 import { userLabels } from "./user.ts";
 
@@ -68,12 +69,20 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   let session: ReturnType<typeof sessionInterface>;
   let user: ReturnType<typeof userInterface>;
   let seat: ReturnType<typeof seatInterface>;
+  let triggers: Triggers | undefined;
   const events: ManagerEvents = {
-    sessionNew: ({ id, objectPath }) =>
-      tree.emit(MANAGER_PATH, managerInterface, "SessionNew", [id, objectPath]),
-    sessionRemoved: ({ id, objectPath }) =>
-      tree.emit(MANAGER_PATH, managerInterface, "SessionRemoved", [id, objectPath]),
-    sessionChanged: (target, names) => tree.emitChanged(target.objectPath, session, target, names),
+    sessionNew: ({ id, objectPath }) => {
+      tree.emit(MANAGER_PATH, managerInterface, "SessionNew", [id, objectPath]);
+      triggers?.settle();
+    },
+    sessionRemoved: ({ id, objectPath }) => {
+      tree.emit(MANAGER_PATH, managerInterface, "SessionRemoved", [id, objectPath]);
+      triggers?.settle();
+    },
+    sessionChanged: (target, names) => {
+      tree.emitChanged(target.objectPath, session, target, names);
+      triggers?.settle();
+    },
     sessionLock: ({ objectPath }, lock) =>
       tree.emit(objectPath, session, lock ? "Lock" : "Unlock", []),
     userNew: ({ uid, objectPath }) =>
@@ -114,8 +123,12 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   const control = new Control(log, manager, devices);
   // Control first: what it gives up takes the devices along.
   manager.followers.push(control, devices);
-  const inhibitors = new Inhibitors(log, settings, events.managerChanged);
+  const inhibitors = new Inhibitors(log, settings, (names) => {
+    events.managerChanged(names);
+    triggers?.settle();
+  });
   const operations = new Operations(log, inhibitors, (way, active) => {
+    if (!active) triggers?.awoke();
     if (!isShutdown(way)) {
       tree.emit(MANAGER_PATH, managerInterface, "PrepareForSleep", [active]);
       return;
@@ -125,19 +138,21 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdownWithMetadata", [active, details]);
     tree.emit(MANAGER_PATH, managerInterface, "PrepareForShutdown", [active]);
   });
-  const power = new Power(log, operations, () => events.managerChanged(["ScheduledShutdown"]));
-  const sleeper = new Sleeper(log, operations);
+  const power = new Power(log, operations, settings, () =>
+    events.managerChanged(["ScheduledShutdown"]),
+  );
+  const sleeper = new Sleeper(log, operations, settings);
   usePolkit(new Polkit(connection, log), manager);
-  const login1: Login1 = {
-    manager,
-    settings,
-    inhibitors,
-    operations,
-    power,
-    sleeper,
-    control,
-    devices,
-  };
+  const parts = { manager, settings, inhibitors, operations, power, sleeper, control, devices };
+  const armed = new Triggers(log, parts, {
+    secureAttentionKey: (id) =>
+      tree.emit(MANAGER_PATH, managerInterface, "SecureAttentionKey", [
+        id,
+        manager.seat(id).objectPath,
+      ]),
+    lidChanged: () => events.managerChanged(["LidClosed"]),
+  });
+  const login1: Login1 = { ...parts, lid: armed.lid };
   const seats = new Seats(manager);
   session = sessionInterface(login1);
   user = userInterface(manager);
@@ -180,11 +195,13 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     try {
       seats.refresh();
       devices.refresh();
+      triggers?.devicesChanged();
     } catch (error) {
       log.error(`after a change in udev: ${error instanceof Error ? error.message : error}`);
     }
   });
   const stop = () => {
+    armed.stop();
     power.stop();
     operations.stop();
     inhibitors.stop();
@@ -202,6 +219,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   }
   operations.start();
   power.start();
+  triggers = armed;
+  triggers.start();
   try {
     await connection.requestName(UNIT_BUS_NAME);
   } catch (error) {

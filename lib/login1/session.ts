@@ -58,9 +58,6 @@ export interface SessionFacts {
   hasFifo: boolean;
 }
 
-/** A tty session counts as idle after its terminal was untouched for this long, logind's 30 minutes. */
-export const IDLE_AFTER = 30n * 60n * 1_000_000n;
-
 /** Whether something is idle, and since when; zeros where that is not known. */
 export interface Idle {
   hint: boolean;
@@ -70,6 +67,8 @@ export interface Idle {
 const NEVER: Timestamp = { realtime: 0n, monotonic: 0n };
 
 export class Session {
+  /** For how long nobody has touched a tty session's terminal before it counts as idle, in microseconds; see `ttyIdleAfter`. */
+  static idleAfter = 30n * 60n * 1_000_000n;
   readonly id: string;
   readonly objectPath: string;
   readonly user: User;
@@ -178,7 +177,7 @@ export class Session {
     const { realtime, monotonic } = now();
     const age = realtime - touched;
     const since = { realtime: touched, monotonic: monotonic > age ? monotonic - age : 0n };
-    return { hint: age >= IDLE_AFTER, since };
+    return { hint: age >= Session.idleAfter, since };
   }
 }
 

@@ -10,6 +10,7 @@ import { busErrors } from "../dbus/index.ts";
 import { atWakeup, canWakeUp, hasCode } from "../linux/index.ts";
 import { isShutdown, type Sleep, type WayName } from "./actions.ts";
 import { runCommand } from "./command.ts";
+import type { Settings } from "./config.ts";
 import { login1Errors } from "./errors.ts";
 import type { Operations } from "./operations.ts";
 import { POWER, type Support, sleepSupport } from "./sleep-support.ts";
@@ -25,16 +26,24 @@ const HOOK_TIMEOUT = 90_000;
 
 type Moment = "pre" | "post";
 
+/** logind's order, whatever the order in the file. */
+const PREFERENCE: readonly Sleep[] = [
+  "suspend-then-hibernate",
+  "hybrid-sleep",
+  "suspend",
+  "hibernate",
+];
+
 /** How long suspend-then-hibernate stays suspended, in milliseconds. */
 const HIBERNATE_DELAY = 2 * 60 * 60 * 1000;
 
 export class Sleeper {
-  /** What the method Sleep tries, in this order; logind.conf's SleepOperation. */
-  operations: readonly Sleep[] = ["suspend-then-hibernate", "suspend"];
   readonly #log: Logger;
+  readonly #settings: Settings;
 
-  constructor(log: Logger, operations: Operations) {
+  constructor(log: Logger, operations: Operations, settings: Settings) {
     this.#log = log;
+    this.#settings = settings;
     operations.performBy("sleep", {
       before: (way) => this.#before(toSleep(way)),
       perform: async (way) => {
@@ -52,6 +61,11 @@ export class Sleeper {
       return { possible: false, reason: "no clock can wake this machine up to hibernate" };
     }
     return support;
+  }
+
+  /** What the method Sleep tries, in this order; logind.conf's SleepOperation says which, not when. */
+  get operations(): readonly Sleep[] {
+    return PREFERENCE.filter((way) => this.#settings.config.SleepOperation.includes(way));
   }
 
   /** The first of the ways that Sleep tries that the machine has. */

@@ -14,8 +14,13 @@ const DATA = "/run/udev/data";
 const TAGS = "/run/udev/tags";
 /** A graphics card or the like makes a seat; see sd-login(3) and the multi-seat document. */
 const MASTER_TAG = "master-of-seat";
+/** Keys and switches that are about the machine's power; see logind.conf(5). */
+const POWER_SWITCH_TAG = "power-switch";
 /** What to watch, each in the one before it or made later than it. */
-const WATCHED = ["/run", "/run/udev", TAGS, join(TAGS, MASTER_TAG), DATA];
+const WATCHED = [
+  ...["/run", "/run/udev", TAGS, join(TAGS, MASTER_TAG), join(TAGS, POWER_SWITCH_TAG)],
+  DATA,
+];
 
 function readIfThere(path: string): string | undefined {
   try {
@@ -48,18 +53,24 @@ function hasTag(record: string | undefined, tag: string): boolean {
   return lines.includes(`${kind}:${tag}`);
 }
 
-/** The seats that have a master device, whether it is there by name or by default (seat0). */
-export function seatsOfDevices(): Set<string> {
-  let devices: string[];
+/** The keys in the database of the devices that have a tag now, each with its record. */
+function tagged(tag: string): { key: string; record: string | undefined }[] {
+  let keys: string[];
   try {
-    devices = readdirSync(join(TAGS, MASTER_TAG));
+    keys = readdirSync(join(TAGS, tag));
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return new Set();
+    if (hasCode(error, "ENOENT")) return [];
     throw error;
   }
-  const records = devices.map((device) => readIfThere(join(DATA, device)));
   // What was tagged once keeps its place in the tag's folder.
-  return new Set(records.filter((record) => hasTag(record, MASTER_TAG)).map(seatOf));
+  return keys
+    .map((key) => ({ key, record: readIfThere(join(DATA, key)) }))
+    .filter(({ record }) => hasTag(record, tag));
+}
+
+/** The seats that have a master device, whether it is there by name or by default (seat0). */
+export function seatsOfDevices(): Set<string> {
+  return new Set(tagged(MASTER_TAG).map(({ record }) => seatOf(record)));
 }
 
 /** A device of the kernel, by its folder in /sys. */
@@ -103,6 +114,13 @@ export function deviceAt(path: string): SystemDevice | undefined {
 /** The character device of this number. */
 export function characterDevice(number: string): SystemDevice | undefined {
   return deviceAt(`/sys/dev/char/${number}`);
+}
+
+/** The devices of input whose keys and switches are about the machine's power, by the tag `power-switch`. */
+export function powerSwitchDevices(): SystemDevice[] {
+  return tagged(POWER_SWITCH_TAG)
+    .flatMap(({ key }) => characterDevice(/^c(\d+:\d+)$/.exec(key)?.[1] ?? "") ?? [])
+    .filter(({ subsystem, name }) => subsystem === "input" && name.startsWith("event"));
 }
 
 /** The nearest device above one that is of this subsystem. */

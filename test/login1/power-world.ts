@@ -28,7 +28,9 @@ export class PowerWorld {
     const world = await World.create({ bridge: [] });
     const real = world.options.bridge;
     real.push(process.execPath, join(import.meta.dir, "../../cmd/dbus-bridge.ts"));
-    const script = `set -e; mount -t tmpfs -o mode=755 tmpfs /usr/local/sbin; ${setUp}`;
+    // Without wall messages, so that what is run for a shutdown is init's command and nothing else.
+    const quiet = "printf '[Login]\\nWallMessages=no\\n' > /run/lainos/logind.conf";
+    const script = `set -e; mount -t tmpfs -o mode=755 tmpfs /usr/local/sbin; mkdir -p /run/lainos; ${quiet}; ${setUp}`;
     const { code, stderr } = await world.run(["sh", "-c", script]);
     if (code !== 0) throw new Error(stderr);
     for (const name of ["openrc-shutdown", "wall"]) {

@@ -1,18 +1,11 @@
 /** Seats from udev's database, switching on them, and giving devices to them. udev itself is played. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
+import { addDevice as addToDatabase, removeDevice as removeFromDatabase } from "./udev-database.ts";
 import { type CreateOptions, callManager, createSession, World } from "./world.ts";
 
 const ALICE = 65534;
@@ -56,27 +49,9 @@ afterEach(async () => {
   await world.until("only seat0 is left", async () => (await seatIds()).length === 1);
 });
 
-/** Writes a device into udev's database as udev does: the tags, then the record by rename. */
-function addDevice(key: string, tags: string[], properties: Record<string, string> = {}): void {
-  const database = `${world.root}/run/udev`;
-  mkdirSync(`${database}/data`, { recursive: true });
-  for (const tag of tags) {
-    mkdirSync(`${database}/tags/${tag}`, { recursive: true });
-    writeFileSync(`${database}/tags/${tag}/${key}`, "");
-  }
-  const lines = [
-    "I:1",
-    ...Object.entries(properties).map(([name, value]) => `E:${name}=${value}`),
-    ...tags.flatMap((tag) => [`G:${tag}`, `Q:${tag}`]),
-    "V:1",
-  ];
-  writeFileSync(`${database}/data/${key}.tmp`, `${lines.join("\n")}\n`);
-  renameSync(`${database}/data/${key}.tmp`, `${database}/data/${key}`);
-}
-function removeDevice(key: string, tags: string[]): void {
-  for (const tag of tags) rmSync(`${world.root}/run/udev/tags/${tag}/${key}`);
-  rmSync(`${world.root}/run/udev/data/${key}`);
-}
+const addDevice = (key: string, tags: string[], properties: Record<string, string> = {}) =>
+  addToDatabase(world, key, tags, properties);
+const removeDevice = (key: string, tags: string[]) => removeFromDatabase(world, key, tags);
 const MASTER = ["seat", "master-of-seat"];
 const stateOf = (folder: string, name: string) =>
   Object.fromEntries(

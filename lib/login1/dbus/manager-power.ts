@@ -38,6 +38,12 @@ async function shutDown(
   await login1.power.shutDown(chosen);
 }
 
+/** When a shutdown without a time is due. */
+function maintenance({ settings }: Login1): bigint {
+  const { realtime } = now();
+  return settings.config.DesignatedMaintenanceTime?.next(realtime) ?? realtime + MINUTE;
+}
+
 /** The three methods for one way of going down: plain, with flags, and the question whether. */
 function shutdownMethods(name: string, way: Shutdown): Members<Login1> {
   return {
@@ -62,7 +68,7 @@ export const powerMembers: Members<Login1> = {
     const way = dry ? type.slice("dry-".length) : type;
     if (!isShutdown(way)) throw busErrors.invalidArgs(`Unsupported shutdown type: ${way}`);
     await verify(login1, way, 0n, call);
-    const due = usec === NEVER ? now().realtime + MINUTE : usec;
+    const due = usec === NEVER ? maintenance(login1) : usec;
     login1.power.schedule({ way, dry, due, uid: (await call.caller()).uid });
   }),
   CancelScheduledShutdown: method(

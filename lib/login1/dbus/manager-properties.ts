@@ -1,16 +1,19 @@
 /** org.freedesktop.login1.Manager: its properties, but for the configured ones. */
 import { type Members, membersOf } from "../../dbus/index.ts";
-import { docked, lidClosed, onExternalPower } from "../hardware.ts";
+import { onExternalPower } from "../hardware.ts";
+import { machineIdle } from "../idle.ts";
 import type { Login1 } from "../login1.ts";
 
 const { property } = membersOf<Login1>();
 
+const idle = ({ manager, inhibitors }: Login1) => machineIdle(manager, inhibitors);
+
 export const managerProperties: Members<Login1> = {
-  IdleHint: property("b", "true", ({ manager }) => manager.idle.hint),
-  IdleSinceHint: property("t", "true", ({ manager }) => manager.idle.since.realtime),
-  IdleSinceHintMonotonic: property("t", "true", ({ manager }) => manager.idle.since.monotonic),
-  Docked: property("b", "false", (_login1) => docked()),
-  LidClosed: property("b", "true", (_login1) => lidClosed()),
+  IdleHint: property("b", "true", (login1) => idle(login1).hint),
+  IdleSinceHint: property("t", "true", (login1) => idle(login1).since.realtime),
+  IdleSinceHintMonotonic: property("t", "true", (login1) => idle(login1).since.monotonic),
+  Docked: property("b", "false", ({ lid }) => lid.docked),
+  LidClosed: property("b", "true", ({ lid }) => lid.closed),
   OnExternalPower: property("b", "false", (_login1) => onExternalPower()),
   NCurrentSessions: property("t", "false", ({ manager }) => BigInt(manager.sessions.size)),
 };

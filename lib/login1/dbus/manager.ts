@@ -33,6 +33,7 @@ export const managerInterface: Interface<Login1> = {
     UserRemoved: signal("uo", ["uid", "object_path"]),
     SeatNew: signal("so", ["seat_id", "object_path"]),
     SeatRemoved: signal("so", ["seat_id", "object_path"]),
+    SecureAttentionKey: signal("so", ["seat_id", "object_path"]),
     PrepareForSleep: signal("b", ["start"]),
     PrepareForShutdown: signal("b", ["start"]),
     PrepareForShutdownWithMetadata: signal("ba{sv}", ["start", "metadata"]),
