@@ -4,7 +4,7 @@
 #     ID SCRIPT STDIN  ->  ID STATUS STDOUT STDERR      all but ID and STATUS in base64, "-" is none
 set -u
 folder=/run/machine-agent/${1##*.}
-mkdir -p -m 700 "$folder"
+mkdir -p "$folder"
 exec 3<>"/dev/virtio-ports/$1"
 echo ready >&3
 while :; do
