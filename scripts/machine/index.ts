@@ -87,20 +87,25 @@ export class Machine {
     return parseSessions(done.stdout);
   }
 
-  /** Presses keys of QEMU's QKeyCode together and lets them go: `press("ctrl", "alt", "f2")`. */
+  /**
+   * Presses keys of QEMU's QKeyCode together and lets them go: `press("ctrl", "alt", "f2")`. Both come
+   * at once: on a busy host, a key that is held for a moment would repeat.
+   */
   async press(...keys: string[]): Promise<void> {
-    await this.on.qmp.execute("send-key", {
-      keys: keys.map((data) => ({ type: "qcode", data })),
-    });
+    const events = [
+      ...keys.map((key) => keyEvent(key, true)),
+      ...keys.toReversed().map((key) => keyEvent(key, false)),
+    ];
+    await this.on.qmp.execute("input-send-event", { events });
   }
 
-  /** Types small letters, digits, spaces and "\n" on the keyboard. */
+  /** Types small letters, digits, spaces, hyphens and "\n" on the keyboard. */
   async type(text: string): Promise<void> {
     const names: Readonly<Record<string, string>> = { " ": "spc", "\n": "ret", "-": "minus" };
     for (const character of text) {
       await this.press(names[character] ?? character);
-      // send-key holds a key for 100 ms and does not wait for that.
-      await sleep(150);
+      // The keyboard drops what the machine has not taken from it by then.
+      await sleep(100);
     }
   }
 
@@ -248,6 +253,10 @@ export class Machine {
     this.running?.channel.close();
     this.running = undefined;
   }
+}
+
+function keyEvent(key: string, down: boolean) {
+  return { type: "key", data: { down, key: { type: "qcode", data: key } } };
 }
 
 function quoted(word: string): string {
