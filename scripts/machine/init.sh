@@ -1,4 +1,5 @@
 #!/busybox sh
+# shellcheck shell=dash
 # The first process of the machine, in the initramfs: puts the root together and becomes its init.
 set -eu
 export PATH=/
