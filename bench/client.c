@@ -3,7 +3,7 @@
  * the same code, whichever server it is. In C on sd-bus, so that the client's
  * own cost is small.
  *
- *   client CALLS SESSIONS WARM_UP IDLE_SECONDS UID -- SERVER [ARGUMENT...]
+ *   client CALLS SESSIONS LOGINS WARM_UP IDLE_SECONDS UID -- SERVER [ARGUMENT...]
  *
  * prints one JSON object. The server's output goes to standard error.
  */
@@ -23,7 +23,9 @@
 #define PATH "/org/freedesktop/login1"
 #define MANAGER "org.freedesktop.login1.Manager"
 #define START_LIMIT 20000000
-#define IN_FLIGHT 8
+#define END_LIMIT 10000000
+#define FEW_IN_FLIGHT 8
+#define MANY_IN_FLIGHT 64
 
 static sd_bus *bus;
 static pid_t server;
@@ -152,6 +154,9 @@ static void count_sessions(sd_bus_message *reply, int expected) {
         }
 }
 
+/* A call that is repeated: what to send. */
+typedef sd_bus_message *(*request_maker)(void);
+
 static sd_bus_message *list_request(void) {
         sd_bus_message *request;
         check(sd_bus_message_new_method_call(bus, &request, NAME, PATH, MANAGER, "ListSessions"),
@@ -159,37 +164,47 @@ static sd_bus_message *list_request(void) {
         return request;
 }
 
-/* One ListSessions call after the other; in seconds. */
-static double list_in_turn(int calls, int sessions) {
+/* The object of the session that was made first. */
+static char *session_path;
+
+static sd_bus_message *get_all_request(void) {
+        sd_bus_message *request;
+        check(sd_bus_message_new_method_call(bus, &request, NAME, session_path,
+                                             "org.freedesktop.DBus.Properties", "GetAll"),
+              "GetAll");
+        check(sd_bus_message_append(request, "s", "org.freedesktop.login1.Session"), "GetAll");
+        return request;
+}
+
+/* One call after the other; in seconds. */
+static double call_in_turn(request_maker make, int calls) {
         double begin = now();
         for (int call = 0; call < calls; call++) {
-                sd_bus_message *request = list_request(), *reply = NULL;
-                check(sd_bus_call(bus, request, 0, NULL, &reply), "ListSessions");
-                if (call == 0)
-                        count_sessions(reply, sessions);
+                sd_bus_message *request = make(), *reply = NULL;
+                check(sd_bus_call(bus, request, 0, NULL, &reply), "a call in turn");
                 sd_bus_message_unref(reply);
                 sd_bus_message_unref(request);
         }
         return now() - begin;
 }
 
-static int on_list(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         (void)error;
         if (sd_bus_message_is_method_error(reply, NULL))
-                fail("ListSessions", sd_bus_message_get_errno(reply));
+                fail("a call in flight", sd_bus_message_get_errno(reply));
         ++*(int *)userdata;
         return 0;
 }
 
-/* ListSessions calls, IN_FLIGHT of them unanswered at any moment; in seconds. */
-static double list_in_flight(int calls) {
+/* Calls, `most` of them unanswered at any moment; in seconds. */
+static double call_in_flight(request_maker make, int calls, int most) {
         int sent = 0, answered = 0;
         double begin = now();
         while (answered < calls) {
-                for (; sent < calls && sent - answered < IN_FLIGHT; sent++) {
-                        sd_bus_message *request = list_request();
-                        check(sd_bus_call_async(bus, NULL, request, on_list, &answered, 0),
-                              "ListSessions");
+                for (; sent < calls && sent - answered < most; sent++) {
+                        sd_bus_message *request = make();
+                        check(sd_bus_call_async(bus, NULL, request, on_answer, &answered, 0),
+                              "a call in flight");
                         sd_bus_message_unref(request);
                 }
                 if (check(sd_bus_process(bus, NULL), "process") == 0)
@@ -198,63 +213,143 @@ static double list_in_flight(int calls) {
         return now() - begin;
 }
 
-/* CreateSession until its reply, in seconds; the descriptor stays open. */
-static double create_session(uint32_t uid) {
+/* Whether there are as many sessions as were made. */
+static void expect_sessions(int expected) {
+        sd_bus_message *request = list_request(), *reply = NULL;
+        check(sd_bus_call(bus, request, 0, NULL, &reply), "ListSessions");
+        count_sessions(reply, expected);
+        sd_bus_message_unref(reply);
+        sd_bus_message_unref(request);
+}
+
+/* A session that the client made, and what it has to take back. */
+struct session {
+        pid_t leader;
+        char *id, *path;
+        int fd;
+        double took;
+};
+
+/* CreateSession until its reply. */
+static struct session create_session(uint32_t uid) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         sd_bus_message *reply = NULL;
-        pid_t leader = start_leader();
+        struct session made = {.leader = start_leader()};
         double begin = now();
         int result = sd_bus_call_method(bus, NAME, PATH, MANAGER, "CreateSession", &error, &reply,
-                                        "uusssssussbssa(sv)", uid, (uint32_t)leader, "bench",
+                                        "uusssssussbssa(sv)", uid, (uint32_t)made.leader, "bench",
                                         "tty", "user", "", "", (uint32_t)0, "", "", 0, "", "", 0);
-        double took = now() - begin;
+        made.took = now() - begin;
         if (result < 0) {
                 fprintf(stderr, "client: CreateSession: %s\n", error.message);
                 exit(1);
         }
-        const char *id;
+        const char *id, *path;
         int fd;
-        check(sd_bus_message_read(reply, "soshusub", &id, NULL, NULL, &fd, NULL, NULL, NULL, NULL),
+        check(sd_bus_message_read(reply, "soshusub", &id, &path, NULL, &fd, NULL, NULL, NULL, NULL),
               "CreateSession's reply");
-        if (*id == '\0' || dup(fd) < 0)
+        if (*id == '\0' || (made.fd = dup(fd)) < 0)
                 fail("CreateSession's descriptor", errno);
+        made.id = strdup(id);
+        made.path = strdup(path);
         sd_bus_message_unref(reply);
+        return made;
+}
+
+static int on_removed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const char *id, *path;
+        (void)error;
+        check(sd_bus_message_read(message, "so", &id, &path), "SessionRemoved");
+        struct session *awaited = userdata;
+        if (awaited->id && strcmp(id, awaited->id) == 0) {
+                free(awaited->id);
+                awaited->id = NULL;
+        }
+        return 0;
+}
+
+/* A login and its end: CreateSession and ReleaseSession until their replies, in
+ * seconds. That the leader leaves and the session goes is waited for, not measured. */
+static double create_and_release(uint32_t uid) {
+        static struct session awaited;
+        static int listening;
+        if (!listening++)
+                check(sd_bus_match_signal(bus, NULL, NAME, PATH, MANAGER, "SessionRemoved",
+                                          on_removed, &awaited),
+                      "AddMatch");
+        struct session made = create_session(uid);
+        awaited = made;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        double begin = now();
+        int result = sd_bus_call_method(bus, NAME, PATH, MANAGER, "ReleaseSession", &error, NULL,
+                                        "s", made.id);
+        double took = made.took + now() - begin;
+        if (result < 0) {
+                fprintf(stderr, "client: ReleaseSession: %s\n", error.message);
+                exit(1);
+        }
+        close(made.fd);
+        kill(made.leader, SIGKILL);
+        waitpid(made.leader, NULL, 0);
+        begin = now();
+        while (awaited.id) {
+                if (now() - begin > END_LIMIT / 1e6)
+                        fail("the session did not end", ETIMEDOUT);
+                if (check(sd_bus_process(bus, NULL), "process") == 0)
+                        check(sd_bus_wait(bus, 100000), "wait");
+        }
+        free(made.path);
         return took;
 }
 
-static void measure_lists(const char *label, int warm_up, int calls, int sessions) {
-        list_in_turn(warm_up, sessions);
+/* `calls` of one kind: in turn, with the server's cost of each, and in flight. */
+static void measure_calls(const char *label, request_maker make, int warm_up, int calls) {
+        call_in_turn(make, warm_up);
         double before = processor_time(server);
-        printf("\"%sInTurn\":%f,", label, calls / list_in_turn(calls, sessions));
+        printf("\"%sInTurn\":%f,", label, calls / call_in_turn(make, calls));
         printf("\"%sCost\":%f,", label, (processor_time(server) - before) / calls * 1e6);
-        printf("\"%sInFlight\":%f,", label, calls / list_in_flight(calls));
+        printf("\"%sFew\":%f,", label, calls / call_in_flight(make, calls, FEW_IN_FLIGHT));
+        before = processor_time(server);
+        printf("\"%sMany\":%f,", label, calls / call_in_flight(make, calls, MANY_IN_FLIGHT));
+        printf("\"%sManyCost\":%f,", label, (processor_time(server) - before) / calls * 1e6);
 }
 
 int main(int argc, char **argv) {
-        if (argc < 8 || strcmp(argv[6], "--") != 0) {
-                fputs("usage: client CALLS SESSIONS WARM_UP IDLE UID -- SERVER...\n", stderr);
+        if (argc < 9 || strcmp(argv[7], "--") != 0) {
+                fputs("usage: client CALLS SESSIONS LOGINS WARM_UP IDLE UID -- SERVER...\n", stderr);
                 return 2;
         }
-        int calls = atoi(argv[1]), sessions = atoi(argv[2]), warm_up = atoi(argv[3]);
-        double idle = atof(argv[4]);
-        uint32_t uid = (uint32_t)atoi(argv[5]);
+        int calls = atoi(argv[1]), sessions = atoi(argv[2]), logins = atoi(argv[3]);
+        int warm_up = atoi(argv[4]);
+        double idle = atof(argv[5]);
+        uint32_t uid = (uint32_t)atoi(argv[6]);
 
         check(sd_bus_open_system(&bus), "the system bus");
-        printf("{\"start\":%f,", start_server(argv + 7) * 1e3);
+        printf("{\"start\":%f,", start_server(argv + 8) * 1e3);
         usleep((useconds_t)(idle * 1e6));
         print_memory("idle");
 
-        printf("\"createFirst\":%f,", create_session(uid) * 1e3);
-        measure_lists("one", warm_up, calls, 1);
+        struct session first = create_session(uid);
+        session_path = first.path;
+        printf("\"createFirst\":%f,", first.took * 1e3);
+        expect_sessions(1);
+        measure_calls("one", list_request, warm_up, calls);
+        measure_calls("getAll", get_all_request, warm_up, calls);
         printf("\"create\":[");
         for (int session = 2; session <= sessions; session++)
-                printf("%s%f", session == 2 ? "" : ",", create_session(uid) * 1e3);
+                printf("%s%f", session == 2 ? "" : ",", create_session(uid).took * 1e3);
         printf("],");
-        measure_lists("all", warm_up, calls, sessions);
+        expect_sessions(sessions);
+        measure_calls("all", list_request, warm_up, calls);
         print_memory("called");
+        printf("\"logins\":[");
+        for (int login = 0; login < logins; login++)
+                printf("%s%f", login == 0 ? "" : ",", create_and_release(uid) * 1e3);
+        printf("],");
+        expect_sessions(sessions);
 
         kill(server, SIGTERM);
         waitpid(server, NULL, 0);
-        printf("\"calls\":%d}\n", 2 * warm_up + 4 * calls);
+        printf("\"calls\":%d}\n", 3 * warm_up + 9 * calls);
         return 0;
 }

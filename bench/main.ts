@@ -7,16 +7,8 @@ import { version } from "../lib/cli/index.ts";
 import { BuildError, ROOT } from "../scripts/build.ts";
 import { ensureHostPackages, HostError, requireRoot } from "../scripts/host.ts";
 import { buildPackage, PackageError } from "../scripts/package.ts";
-import {
-  type Counts,
-  elogindServer,
-  type Figures,
-  measure,
-  type Server,
-  stopMeasuring,
-  Tools,
-} from "./measure.ts";
-import { fetchElogind } from "./peer.ts";
+import { type Counts, type Figures, measure, stopMeasuring, Tools } from "./measure.ts";
+import { elogindServer, fetchElogind, type Server } from "./peer.ts";
 import { compare, insertFigures, type OwnFigures, own } from "./report.ts";
 
 const PAGE = join(ROOT, "docs/bench.md");
@@ -77,9 +69,9 @@ async function main(): Promise<void> {
   const counts: Counts = {
     rounds: number("rounds"),
     calls,
-    // With the four measurements this makes 10,000 calls of 2,000.
     warmUp: Math.ceil(calls / 2),
     sessions: 20,
+    logins: 20,
     idle: number("idle"),
     starts: number("rounds") * 4,
   };

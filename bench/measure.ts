@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, EXECUTABLES } from "../scripts/build.ts";
 import { World } from "../test/login1/world.ts";
-import type { Peer } from "./peer.ts";
+import { layOverEtc, type Server } from "./peer.ts";
 
 /** `nobody`, who is on every system. */
 const UID = 65534;
@@ -12,46 +12,41 @@ const UID = 65534;
 /** How much is measured. */
 export interface Counts {
   rounds: number;
-  /** ListSessions calls in each of the four measurements of them, and before the first two. */
+  /** Calls in each measurement of calls, and of each kind before it. */
   calls: number;
   warmUp: number;
   /** How many sessions "all sessions" are. */
   sessions: number;
+  /** How many sessions are made and released, one after the other. */
+  logins: number;
   /** How long a server is left alone before its memory is looked at, in seconds. */
   idle: number;
   /** How often `lainos-init --version` runs. */
   starts: number;
 }
 
-/** What client.c prints: times in ms, rates in calls a second, costs in µs a call, memory in KiB. */
-export interface Figures {
+/** What client.c measures of one call: calls a second, and µs of the server's processor time a call. */
+type CallFigures<Label extends string> = Record<
+  `${Label}${"InTurn" | "Cost" | "Few" | "Many" | "ManyCost"}`,
+  number
+>;
+
+/** KiB, as /proc/PID/smaps_rollup has them. */
+type MemoryFigures<When extends string> = Record<
+  `${When}${"Rss" | "Pss" | "Uss" | "Anonymous"}`,
+  number
+>;
+
+/** What client.c prints: times in ms, and the above. */
+export interface Figures
+  extends CallFigures<"one" | "all" | "getAll">,
+    MemoryFigures<"idle" | "called"> {
   start: number;
-  idleRss: number;
-  idlePss: number;
-  idleUss: number;
-  idleAnonymous: number;
   createFirst: number;
   create: number[];
-  oneInTurn: number;
-  oneCost: number;
-  oneInFlight: number;
-  allInTurn: number;
-  allCost: number;
-  allInFlight: number;
-  calledRss: number;
-  calledPss: number;
-  calledUss: number;
-  calledAnonymous: number;
+  /** CreateSession and ReleaseSession, of each login. */
+  logins: number[];
   calls: number;
-}
-
-/** A login1 server to measure. */
-export interface Server {
-  name: string;
-  command: string[];
-  environment: Record<string, string>;
-  /** A folder to be laid over /etc in its world. */
-  etc?: string;
 }
 
 /** What is measured with: the client, and our executables under the names that they are installed by. */
@@ -112,12 +107,6 @@ export class Tools {
   }
 }
 
-/** elogind as a server to measure. */
-export function elogindServer({ executable, libraries, etc }: Peer): Server {
-  const environment = { LD_LIBRARY_PATH: libraries };
-  return { name: "elogind", command: [executable], environment, etc };
-}
-
 let world: World | undefined;
 
 /** Ends what is being measured. */
@@ -136,16 +125,17 @@ export async function measure(client: string, server: Server, counts: Counts): P
   // Pids of its own: elogind takes the cgroup of process 1 for the top of the tree.
   world = await World.create({ bridge: [], ownPids: true });
   try {
-    if (server.etc !== undefined) {
-      const layers = `lowerdir=${server.etc}:/etc`;
-      const mounted = await world.run(["mount", "-t", "overlay", "-o", layers, "overlay", "/etc"]);
-      if (mounted.code !== 0) throw new Error(`/etc of ${server.name}: ${mounted.stderr}`);
-    }
+    if (server.etc !== undefined) await layOverEtc(world, server.etc);
     const environment = Object.entries(server.environment).map(([key, value]) => `${key}=${value}`);
-    const { calls, sessions, warmUp, idle } = counts;
+    const { calls, sessions, logins, warmUp, idle } = counts;
     const done = await world.run([
       ...["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...environment],
-      ...[client, ...[calls, sessions, warmUp, idle, UID].map(String), "--", ...server.command],
+      ...[
+        client,
+        ...[calls, sessions, logins, warmUp, idle, UID].map(String),
+        "--",
+        ...server.command,
+      ],
     ]);
     if (done.code !== 0) throw new Error(`${server.name}: ${done.stderr}`);
     return JSON.parse(done.stdout) as Figures;

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path";
 import { $ } from "zx";
 import { cacheDir, ensureHostPackages, HostError, hostKind } from "../scripts/host.ts";
+import type { World } from "../test/login1/world.ts";
 
 const PACKAGES = ["elogind", "libelogind0"];
 
@@ -16,6 +17,15 @@ export interface Peer {
   libraries: string;
   /** Its configuration, which is /etc in the world that it runs in. */
   etc: string;
+}
+
+/** A login1 server to be started in a world of its own. */
+export interface Server {
+  name: string;
+  command: string[];
+  environment: Record<string, string>;
+  /** A folder to be laid over /etc in its world. */
+  etc?: string;
 }
 
 const run = $({ nothrow: true, quiet: true });
@@ -75,4 +85,21 @@ async function unpack(work: string): Promise<void> {
     const { stdout } = await run`dpkg-deb --field ${join(work, archive)} Version`;
     await Bun.write(join(root, "version"), stdout);
   }
+}
+
+/** elogind as a server to be started. */
+export function elogindServer({ executable, libraries, etc }: Peer): Server {
+  const environment = { LD_LIBRARY_PATH: libraries };
+  return { name: "elogind", command: [executable], environment, etc };
+}
+
+/**
+ * Lays a folder over /etc of a world.
+ *
+ * @throws {Error} with mount's words
+ */
+export async function layOverEtc(world: World, etc: string): Promise<void> {
+  const layers = `lowerdir=${etc}:/etc`;
+  const mounted = await world.run(["mount", "-t", "overlay", "-o", layers, "overlay", "/etc"]);
+  if (mounted.code !== 0) throw new Error(`${etc} over /etc: ${mounted.stderr}`);
 }

@@ -1,4 +1,5 @@
 /** Figures as a table. */
+import { insertBetween, table } from "../scripts/page.ts";
 import type { Counts, Figures } from "./measure.ts";
 
 /** The middle of many measurements, and how far they went. */
@@ -22,40 +23,41 @@ interface Row {
   label: string;
   values: (figures: Figures) => number[];
   digits: number;
+  /** Whether a higher figure is the better one. */
+  rate?: boolean;
 }
 
 const megabytes = (kibibytes: number) => [(kibibytes * 1024) / 1e6];
 
+/** The rows of one kind of call. */
+function callRows(what: string, label: "one" | "all" | "getAll"): Row[] {
+  const rate = (how: string, key: "InTurn" | "Few" | "Many"): Row => ({
+    label: `${what} a second, ${how}`,
+    values: (at) => [at[`${label}${key}`]],
+    digits: 0,
+    rate: true,
+  });
+  const cost = (how: string, key: "Cost" | "ManyCost"): Row => ({
+    label: `... processor time of the server a call, ${how}, µs`,
+    values: (at) => [at[`${label}${key}`]],
+    digits: 0,
+  });
+  return [
+    rate("one after the other", "InTurn"),
+    rate("8 in flight", "Few"),
+    rate("64 in flight", "Many"),
+    cost("one after the other", "Cost"),
+    cost("64 in flight", "ManyCost"),
+  ];
+}
+
 function rows({ sessions, idle }: Counts, calls: number): Row[] {
-  const many = `${sessions} sessions`;
   const after = `after ${calls.toLocaleString("en")} calls`;
   return [
     { label: "exec to owning the name, ms", values: (at) => [at.start], digits: 1 },
-    {
-      label: "ListSessions calls a second, 1 session, one after the other",
-      values: (at) => [at.oneInTurn],
-      digits: 0,
-    },
-    {
-      label: "ListSessions calls a second, 1 session, 8 in flight",
-      values: (at) => [at.oneInFlight],
-      digits: 0,
-    },
-    {
-      label: `ListSessions calls a second, ${many}, one after the other`,
-      values: (at) => [at.allInTurn],
-      digits: 0,
-    },
-    {
-      label: `ListSessions calls a second, ${many}, 8 in flight`,
-      values: (at) => [at.allInFlight],
-      digits: 0,
-    },
-    {
-      label: `the server's processor time a call, ${many}, µs`,
-      values: (at) => [at.allCost],
-      digits: 0,
-    },
+    ...callRows("ListSessions of 1 session", "one"),
+    ...callRows(`ListSessions of ${sessions} sessions`, "all"),
+    ...callRows("GetAll of a session", "getAll"),
     {
       label: "CreateSession to reply, the user's first, ms",
       values: (at) => [at.createFirst],
@@ -64,6 +66,11 @@ function rows({ sessions, idle }: Counts, calls: number): Row[] {
     {
       label: `CreateSession to reply, the next ${sessions - 1}, ms`,
       values: (at) => at.create,
+      digits: 1,
+    },
+    {
+      label: `CreateSession and ReleaseSession to their replies, ${sessions} sessions, ms`,
+      values: (at) => at.logins,
       digits: 1,
     },
     { label: `RSS idle for ${idle} s, MB`, values: (at) => megabytes(at.idleRss), digits: 1 },
@@ -90,26 +97,30 @@ function format(values: number[], digits: number): string {
   return `${text(median)} (${text(least)}–${text(most)})`;
 }
 
-/** A table of markdown, its columns padded. */
-function table(lines: string[][]): string {
-  const widths = (lines[0] ?? []).map((_, column) =>
-    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
-  );
-  const text = (cells: string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
-  const [head = [], ...rest] = lines;
-  return [text(head), text(widths.map((width) => "-".repeat(width))), ...rest.map(text)].join("\n");
+/**
+ * How many times as good as the second server the first is in a row: the median
+ * of the rounds' own ratios, since what else runs changes from round to round.
+ */
+function ratio({ values, rate }: Row, first: Figures[], second: Figures[]): string {
+  const middle = (figures: Figures) => spread(values(figures)).median;
+  const ratios = first.flatMap((ours, round) => {
+    const theirs = second[round];
+    if (!theirs) return [];
+    return [rate ? middle(ours) / middle(theirs) : middle(theirs) / middle(ours)];
+  });
+  return spread(ratios).median.toFixed(2);
 }
 
-/** The servers side by side: the median of each figure, and its least and most. */
+/** Two servers side by side: the median of each figure, its least and most, and how they compare. */
 export function compare(measured: Map<string, Figures[]>, counts: Counts): string {
-  const all = [...measured.values()];
-  const calls = all[0]?.[0]?.calls ?? 0;
-  const lines = rows(counts, calls).map(({ label, values, digits }) => [
-    label,
-    ...all.map((rounds) => format(rounds.flatMap(values), digits)),
+  const [first = [], second = []] = [...measured.values()];
+  const calls = first[0]?.calls ?? 0;
+  const lines = rows(counts, calls).map((row) => [
+    row.label,
+    ...[first, second].map((rounds) => format(rounds.flatMap(row.values), row.digits)),
+    ratio(row, first, second),
   ]);
-  return table([["", ...measured.keys()], ...lines]);
+  return table([["", ...measured.keys(), "times as good"], ...lines]);
 }
 
 /** What has no peer. */
@@ -139,9 +150,5 @@ const END = "<!-- end of figures -->";
  *
  * @throws {Error} if it has not both
  */
-export function insertFigures(page: string, figures: string): string {
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END);
-  if (begin < 0 || end < begin) throw new Error(`no place for figures: ${BEGIN} and ${END}`);
-  return `${page.slice(0, begin + BEGIN.length)}\n\n${figures}\n\n${page.slice(end)}`;
-}
+export const insertFigures = (page: string, figures: string): string =>
+  insertBetween(page, BEGIN, END, figures);

@@ -12,6 +12,15 @@ export const command = defineCommand({
       description: "change nothing, print how each key stands, exit 1 if one differs",
     },
     only: { type: "string", valueHint: "net|kernel", description: "only these keys" },
+    except: {
+      type: "string",
+      valueHint: "KEY,...",
+      description: "leave these keys as they are: net.ipv6.conf.*.disable_ipv6",
+    },
+    sysctl: {
+      type: "boolean",
+      description: "change nothing, print the keys as a file of sysctl.d(5)",
+    },
     procSys: {
       type: "string",
       default: "/proc/sys",
@@ -20,20 +29,29 @@ export const command = defineCommand({
     },
   },
   async run({ args }) {
-    const { applyHardening, compareHardening, formatTable, SCOPES } = await import(
-      "../lib/net/index.ts"
-    );
+    const { applyHardening, compareHardening, formatTable, hardeningKeys, SCOPES, sysctlFile } =
+      await import("../lib/net/index.ts");
+    if (args.sysctl) {
+      process.stdout.write(sysctlFile());
+      return;
+    }
     const scopes = SCOPES.filter((scope) => args.only === undefined || args.only === scope);
     if (scopes.length === 0) throw new UsageFailure(`--only ${args.only}: must be net or kernel`);
+    const except = (args.except ?? "").split(",").filter(Boolean);
+    const unknown = except.find((key) => !hardeningKeys().includes(key));
+    if (unknown !== undefined) {
+      throw new UsageFailure(`--except ${unknown}: must be of ${hardeningKeys().join(", ")}`);
+    }
+    const choice = { scopes, except };
     if (args.check) {
-      const results = compareHardening(args.procSys, scopes);
+      const results = compareHardening(args.procSys, choice);
       process.stdout.write(formatTable(results).map(visible).join("\n").concat("\n"));
       const wrong = results.some(({ state }) => state === "differs" || state === "failed");
       if (wrong) process.exitCode = 1;
       return;
     }
     const log = createLogger(NAME);
-    const results = applyHardening(args.procSys, scopes);
+    const results = applyHardening(args.procSys, choice);
     for (const { key, wanted, found, state, why } of results) {
       if (state === "lacking") log.warning(`${key}: this kernel has no such key, so it is not set`);
       if (state === "failed") {

@@ -42,22 +42,6 @@ export class BuildError extends Error {
 }
 
 /**
- * dbus-next asks for `x11` to find a session bus through an X property. The package is optional, we
- * do not have it, and left unresolved the compiled executable would look for it in node_modules
- * folders of the disk at run time: somebody else's code. So it is replaced by a plain refusal.
- */
-const withoutX11: Bun.BunPlugin = {
-  name: "without-x11",
-  setup(builder) {
-    builder.onResolve({ filter: /^x11$/ }, () => ({ path: "x11", namespace: "left-out" }));
-    builder.onLoad({ filter: /.*/, namespace: "left-out" }, () => ({
-      loader: "js",
-      contents: 'throw new Error("looking for the session bus through X11 is not supported");',
-    }));
-  },
-};
-
-/**
  * Has a folder removed when the process ends in any way but SIGKILL, until the function that comes
  * back is called, which removes it at once.
  */
@@ -127,7 +111,6 @@ export async function build(name: CommandName): Promise<string> {
       minify: false,
       sourcemap: "none",
       env: "disable",
-      plugins: [withoutX11],
       throw: false,
       compile: {
         target: TARGET,

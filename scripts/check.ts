@@ -26,17 +26,18 @@ const BASE_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   linux: [],
   cli: ["linux"],
   dbus: ["linux"],
+  varlink: ["linux"],
 };
 
 /** What every domain may import. */
-const DOMAINS_MAY_IMPORT = ["linux", "cli", "dbus"];
+const DOMAINS_MAY_IMPORT = ["linux", "cli", "dbus", "varlink"];
 
 /** Folders of tools, which may import everything. */
 const TOOLS = ["scripts", "test", "bench"];
 
 /**
  * The part of the program that a path belongs to: `lib/NAME`, or the top folder.
- * @example partOf("lib/dbus/usocket/index.ts") // "lib/dbus"
+ * @example partOf("lib/login1/dbus/user.ts") // "lib/login1"
  */
 export function partOf(path: string): string {
   const [top = "", second = ""] = path.split("/");
@@ -54,8 +55,7 @@ export function importProblem(from: string, to: string): string | undefined {
   if (source === target || !to.includes("/") || TOOLS.includes(source)) return undefined;
   if (!target.startsWith("lib/")) return `${source} may not import from ${target}`;
   if (basename(to) !== "index.ts" || dirname(to).split("/").length > 2) {
-    // The package dbus-next asks for has an entry of its own.
-    if (to !== "lib/dbus/usocket/index.ts") return `only ${target}/index.ts is for others`;
+    return `only ${target}/index.ts is for others`;
   }
   if (source === "cmd") return undefined;
   const name = source.slice("lib/".length);
@@ -97,10 +97,8 @@ export function importsOf(path: string, source: string): Imports {
       transpiler
         .scanImports(text)
         .map((found) => found.path)
-        .flatMap((name) => {
-          if (name === "usocket") return ["lib/dbus/usocket/index.ts"];
-          return name.startsWith(".") ? [normalize(join(dirname(path), name))] : [];
-        }),
+        .filter((name) => name.startsWith("."))
+        .map((name) => normalize(join(dirname(path), name))),
     ),
   ];
   // The scanner leaves out what is only a type, as the compiler will; the direction holds for

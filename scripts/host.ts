@@ -1,5 +1,5 @@
 /** What the host is, what must be installed on it, and where our caches are. */
-import { existsSync } from "node:fs";
+import { globSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { $ } from "zx";
@@ -16,7 +16,7 @@ interface Tool {
   readonly arch: string;
   /** Arch has it only in its user repository, from where pacman cannot install. */
   readonly aur?: true;
-  /** What to look for where it is no command on PATH: one of these files. */
+  /** What to look for where it is no command on PATH: one of these files or folders, by glob(7). */
   readonly files?: readonly string[];
 }
 
@@ -67,6 +67,11 @@ const TOOLS = {
     debian: "polkitd",
     arch: "polkit",
     files: ["/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd"],
+  },
+  "python-dbusmock": {
+    debian: "python3-dbusmock",
+    arch: "python-dbusmock",
+    files: ["/usr/lib/python3/dist-packages/dbusmock", "/usr/lib/python3.*/site-packages/dbusmock"],
   },
   "libc's headers": { debian: "libc6-dev", arch: "glibc", files: ["/usr/include/stdio.h"] },
   "qemu-system-x86_64": { debian: "qemu-system-x86", arch: "qemu-system-x86" },
@@ -155,7 +160,7 @@ export async function ensureHostPackages(
 
 function isInstalled(name: ToolName): boolean {
   const { files }: Tool = TOOLS[name];
-  return files ? files.some((file) => existsSync(file)) : Bun.which(name) !== null;
+  return files ? globSync([...files]).length > 0 : Bun.which(name) !== null;
 }
 
 const APT_ENV = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" };

@@ -28,6 +28,7 @@ const TOOLS: ToolName[] = [
   "pipewire-pulse",
   "polkitd",
   "ps",
+  "python-dbusmock",
   "python3",
   "pw-mon",
   "shellcheck",
@@ -38,9 +39,14 @@ const TOOLS: ToolName[] = [
 /** A test that needs longer than this, in milliseconds, says so itself. */
 const TEST_TIMEOUT = 30_000;
 
+/** How much of what a failed test printed is said again at the end, in characters. */
+const MOST_OF_A_FAILURE = 4_000;
+
 interface Tally {
   passed: number;
   failed: number;
+  /** What was printed for each failure, said again at the end of a long log. */
+  failures?: string[];
 }
 
 /** Runs one script of ours; it counts as one test. */
@@ -52,7 +58,7 @@ async function runStep(name: string, words: string[]): Promise<Tally> {
   });
   const passed = (await child.exited) === 0;
   if (!passed) process.stdout.write(`${name} failed\n`);
-  return passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  return passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1, failures: [`${name} failed`] };
 }
 
 /** Runs bun test on one folder and counts by its JUnit report, since its own words may change. */
@@ -62,14 +68,39 @@ async function runTests(folder: string, reports: string): Promise<Tally> {
   const words = ["test", "--randomize", `--timeout=${TEST_TIMEOUT}`, "--reporter=junit"];
   const child = Bun.spawn(
     [process.execPath, ...words, `--reporter-outfile=${report}`, `./${folder}`],
-    { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] },
+    { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] },
   );
+  // Bun's words about the tests are on standard error; what the tests print may be on either.
+  const [, failures] = await Promise.all([passOn(child.stdout), passOn(child.stderr)]);
   const code = await child.exited;
   const tally = existsSync(report) ? countReport(readFileSync(report, "utf8")) : undefined;
-  if (!tally) return { passed: 0, failed: 1 };
+  if (!tally) return { passed: 0, failed: 1, failures: [`${folder} ended with ${code}`] };
   // A failure outside of any test (a file that does not load) has no entry in the report.
-  if (code !== 0 && tally.failed === 0) return { ...tally, failed: 1 };
-  return tally;
+  if (code !== 0 && tally.failed === 0) {
+    return { ...tally, failed: 1, failures: [`${folder} ended with ${code}, but no test failed`] };
+  }
+  return { ...tally, failures: failures.map((text) => `${folder}\n${text}`) };
+}
+
+/** Prints what comes as it comes, and gives what was printed for each test that failed. */
+async function passOn(stream: ReadableStream<Uint8Array>): Promise<string[]> {
+  const failures: string[] = [];
+  const decoder = new TextDecoder();
+  let about: string[] = [];
+  let rest = "";
+  for await (const bytes of stream) {
+    const text = decoder.decode(bytes, { stream: true });
+    process.stdout.write(text);
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      about.push(line);
+      if (/^\(fail\) /.test(line)) failures.push(about.join("\n"));
+      if (/^\((pass|fail|skip|todo)\) /.test(line)) about = [];
+    }
+  }
+  process.stdout.write(decoder.decode());
+  return failures;
 }
 
 function countReport(xml: string): Tally | undefined {
@@ -111,7 +142,10 @@ async function main(): Promise<number> {
   } finally {
     rmSync(reports, { recursive: true });
   }
-  const sum = (key: keyof Tally) => tallies.reduce((total, tally) => total + tally[key], 0);
+  const sum = (key: "passed" | "failed") => tallies.reduce((total, tally) => total + tally[key], 0);
+  for (const failure of tallies.flatMap((tally) => tally.failures ?? [])) {
+    process.stdout.write(`\n== failed: ${failure.slice(-MOST_OF_A_FAILURE)}\n`);
+  }
   const minutes = ((performance.now() - started) / 60_000).toFixed(1);
   process.stdout.write(
     `\nin ${minutes} minutes\n${sum("passed")} passed, ${sum("failed")} failed\n`,

@@ -1,19 +1,19 @@
-/** One connection to a message bus: dbus-next with descriptors, time limits and the callers' credentials. */
-import {
-  createClientFor,
-  type Incoming,
-  Message,
-  type MessageBus,
-  MessageType,
-  type RawSocket,
-} from "./dbus-next.ts";
+/** One connection to a message bus: calls with time limits, signals, and the callers' credentials. */
+import { close, type Fd } from "../linux/index.ts";
 import { BusError, busErrors } from "./errors.ts";
+import {
+  ALLOW_INTERACTIVE_AUTHORIZATION,
+  type Incoming,
+  MessageType,
+  NO_AUTO_START,
+  type Outgoing,
+} from "./message.ts";
+import { splitSignature } from "./signature.ts";
+import { Transport } from "./transport.ts";
+import { checkName } from "./variant.ts";
 
 const BUS = "org.freedesktop.DBus";
 const BUS_PATH = "/org/freedesktop/DBus";
-const NO_REPLY_EXPECTED = 1;
-const NO_AUTO_START = 2;
-const ALLOW_INTERACTIVE_AUTHORIZATION = 4;
 const NAME_DO_NOT_QUEUE = 4;
 const NAME_PRIMARY_OWNER = 1;
 
@@ -44,42 +44,56 @@ export interface Request {
 }
 
 /** A method call that arrived. */
-export interface IncomingCall {
-  readonly message: Incoming;
-  readonly sender: string;
-  readonly path: string;
-  /** undefined if the caller left it out, as the D-Bus specification lets it. */
-  readonly interface: string | undefined;
-  readonly member: string;
-  readonly signature: string;
-  readonly body: unknown[];
-  readonly wantsReply: boolean;
-  /** The caller is ready to answer a password prompt (polkit's interactive flag). */
-  readonly interactive: boolean;
-}
+export type IncomingCall = Incoming;
 
 /** The address of the system bus, as the D-Bus specification finds it. */
 export function systemBusAddress(): string {
   return process.env.DBUS_SYSTEM_BUS_ADDRESS ?? "unix:path=/run/dbus/system_bus_socket";
 }
 
+/** A call of ours that has no reply yet. */
+interface Pending {
+  resolve(body: unknown[]): void;
+  reject(error: Error): void;
+}
+
+/**
+ * The socket that an address is about.
+ *
+ * @throws {Error} if it is none of the kinds that we know
+ */
+function socketOf(address: string): string {
+  for (const one of address.split(";")) {
+    const [, kind, value] = /^unix:(?:.*,)?(path|abstract)=([^,]*)/.exec(one) ?? [];
+    if (kind === undefined || value === undefined) continue;
+    const path = decodeURIComponent(value);
+    return kind === "abstract" ? `\0${path}` : path;
+  }
+  throw new Error("it is neither unix:path= nor unix:abstract=");
+}
+
 export class Connection {
-  readonly #bus: MessageBus;
-  readonly #socket: RawSocket;
+  readonly #transport: Transport;
   readonly #callers = new Map<string, Promise<Caller>>();
   readonly #signalHandlers: { matches: (signal: Incoming) => boolean; handle: SignalHandler }[] =
     [];
-  /** Serials of our calls whose replies may bring descriptors. */
-  readonly #pending = new Set<number>();
+  readonly #pending = new Map<number, Pending>();
+  #onCall: (call: IncomingCall) => boolean = () => true;
+  #serial = 0;
+  #name = "";
   #open = true;
+  #ended: Error | undefined;
   /** Called once when the connection ends by itself. */
   onClosed: () => void = () => {};
-  /** Called with a message that could not be parsed and was dropped. */
+  /** Called with what was wrong with a message that was dropped, or thrown by who handles signals. */
   onBadMessage: (error: Error) => void = () => {};
 
-  private constructor(bus: MessageBus, socket: RawSocket) {
-    this.#bus = bus;
-    this.#socket = socket;
+  private constructor(address: string) {
+    this.#transport = new Transport(socketOf(address), {
+      onMessage: (message) => this.#onMessage(message),
+      onBadMessage: (error) => this.onBadMessage(error),
+      onEnd: (error) => this.#onEnd(error),
+    });
   }
 
   /**
@@ -89,58 +103,93 @@ export class Connection {
    * @throws {Error} that names the address, if nobody answers there within `timeout` milliseconds
    */
   static async open(address = systemBusAddress(), timeout = CALL_TIMEOUT): Promise<Connection> {
-    const { bus, socket } = createClientFor(address);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => reject(new Error("no answer in time")), timeout);
-    bus.on("connect", resolve);
-    bus.on("error", reject);
-    socket.on("end", () => reject(new Error("it closed the connection")));
     try {
-      await promise;
+      const connection = new Connection(address);
+      await connection.#hello(timeout);
+      return connection;
     } catch (error) {
-      socket.end();
       const reason = error instanceof Error ? error.message : String(error);
       throw new Error(`cannot connect to the message bus at ${address}: ${reason}`);
-    } finally {
-      clearTimeout(timer);
     }
-    const connection = new Connection(bus, socket);
-    connection.#attach();
-    return connection;
+  }
+
+  async #hello(timeout: number): Promise<void> {
+    try {
+      const [name] = await this.#callBus("Hello", "", [], timeout);
+      this.#name = String(name);
+    } catch (error) {
+      this.close();
+      throw this.#ended ?? error;
+    }
   }
 
   /** Our unique name on the bus, `:1.7`. */
   get uniqueName(): string {
-    return this.#bus.name ?? "";
+    return this.#name;
   }
 
-  #attach(): void {
-    this.#bus.on("message", (message: Incoming) => this.#onMessage(message));
-    this.#bus.removeAllListeners("error");
-    this.#bus.on("error", (error: Error) => this.onBadMessage(error));
-    this.#socket.on("bad-message", (error: Error) => this.onBadMessage(error));
-    this.#socket.on("end", () => {
-      const wasOpen = this.#open;
-      this.#open = false;
-      if (wasOpen) this.onClosed();
-    });
-  }
-
-  #onMessage(message: Incoming): void {
-    if (message.type === MessageType.SIGNAL) {
-      for (const { matches, handle } of this.#signalHandlers) {
-        if (matches(message)) handle(message.body, message);
+  /** Whether nothing is left to be done for the message; see TransportEvents. */
+  #onMessage(message: Incoming): boolean {
+    switch (message.type) {
+      case MessageType.METHOD_CALL:
+        return this.#onCall(message);
+      case MessageType.SIGNAL:
+        for (const { matches, handle } of this.#signalHandlers) {
+          if (matches(message)) handle(message.body, message);
+        }
+        return false;
+      case MessageType.METHOD_RETURN: {
+        const pending = this.#pending.get(message.replySerial);
+        if (!pending) return true;
+        // From here on its descriptors are the caller's.
+        message.fds.length = 0;
+        pending.resolve(message.body);
+        return false;
       }
-    } else if (this.#pending.has(message.replySerial)) {
-      // The reply is handed over in a later turn, when the socket would have closed them.
-      this.#socket.claimAll();
+      case MessageType.ERROR: {
+        const { errorName = "", body } = message;
+        const text = typeof body[0] === "string" ? body[0] : errorName;
+        this.#pending.get(message.replySerial)?.reject(new BusError(errorName, text));
+        return false;
+      }
+      default:
+        // The specification: types that are not known are to be ignored.
+        return true;
+    }
+  }
+
+  #onEnd(error: Error | undefined): void {
+    this.#open = false;
+    this.#ended = error;
+    this.#failPending();
+    this.onClosed();
+  }
+
+  #failPending(): void {
+    for (const { reject } of this.#pending.values()) {
+      reject(busErrors.noReply("the connection to the message bus ended"));
     }
   }
 
   /** Ends the connection; what was sent before is sent. */
   close(): void {
+    if (!this.#open) return;
     this.#open = false;
-    this.#bus.disconnect();
+    this.#transport.close();
+    this.#failPending();
+  }
+
+  /** Sends a message. Descriptors in its body are closed here if it cannot be sent. */
+  #send(message: Omit<Outgoing, "serial">): number {
+    // 0 is none, and the number has 32 bits.
+    this.#serial = (this.#serial + 1) >>> 0 || 1;
+    try {
+      this.#transport.send({ ...message, serial: this.#serial });
+    } catch (error) {
+      for (const fd of descriptorsOf(message.signature, message.body)) close(fd);
+      throw error;
+    }
+    return this.#serial;
   }
 
   /**
@@ -148,45 +197,35 @@ export class Connection {
    *
    * @returns the reply's body
    * @throws {BusError} with the error's D-Bus name; NoReply when time is up
+   * @throws {TypeError} if a name or the body is none that can be sent
    */
   async call(request: Request): Promise<unknown[]> {
-    if (!this.#open) throw busErrors.failed("the connection to the message bus is closed");
-    const message = new Message({
-      destination: request.destination,
-      path: request.path,
-      interface: request.interface,
-      member: request.member,
-      signature: request.signature ?? "",
-      body: request.body ?? [],
-      flags:
-        (request.autoStart ? 0 : NO_AUTO_START) |
-        (request.interactive ? ALLOW_INTERACTIVE_AUTHORIZATION : 0),
-    });
-    const serial = this.#bus.newSerial();
-    message.serial = serial;
-    this.#pending.add(serial);
-    const { promise: late, reject } = Promise.withResolvers<never>();
+    const { destination, path, interface: interfaceName, member } = request;
+    const { signature = "", body = [], timeout = CALL_TIMEOUT } = request;
+    if (!this.#open) {
+      for (const fd of descriptorsOf(signature, body)) close(fd);
+      throw busErrors.failed("the connection to the message bus is closed");
+    }
+    checkName("destination", destination);
+    checkName("path", path);
+    checkName("interface", interfaceName);
+    const flags =
+      (request.autoStart ? 0 : NO_AUTO_START) |
+      (request.interactive ? ALLOW_INTERACTIVE_AUTHORIZATION : 0);
+    const { promise, resolve, reject } = Promise.withResolvers<unknown[]>();
+    const type = MessageType.METHOD_CALL;
+    const fields = { destination, path, interface: interfaceName, member };
+    const serial = this.#send({ type, flags, ...fields, signature, body });
+    this.#pending.set(serial, { resolve, reject });
     const timer = setTimeout(
-      () =>
-        reject(
-          busErrors.noReply(`${request.destination} did not answer ${request.member} in time`),
-        ),
-      request.timeout ?? CALL_TIMEOUT,
+      () => reject(busErrors.noReply(`${destination} did not answer ${member} in time`)),
+      timeout,
     );
-    const fail = () => reject(busErrors.noReply("the connection to the message bus ended"));
-    this.#socket.on("end", fail);
     try {
-      const reply = await Promise.race([this.#bus.call(message), late]);
-      return reply?.body ?? [];
-    } catch (error) {
-      const { type, text } = error as { type?: string; text?: string };
-      if (type) throw new BusError(type, text ?? type);
-      throw error;
+      return await promise;
     } finally {
       clearTimeout(timer);
-      this.#socket.off("end", fail);
       this.#pending.delete(serial);
-      delete this.#bus._methodReturnHandlers[serial];
     }
   }
 
@@ -200,16 +239,13 @@ export class Connection {
     destination?: string,
   ): void {
     if (!this.#open) return;
-    const message = new Message({
+    checkName("path", path);
+    checkName("destination", destination);
+    this.#send({
       type: MessageType.SIGNAL,
-      path,
-      interface: interfaceName,
-      member,
-      signature,
-      body,
+      ...{ path, interface: interfaceName, member, signature, body },
       ...(destination === undefined ? {} : { destination }),
     });
-    this.#bus.send(message);
   }
 
   /**
@@ -233,6 +269,8 @@ export class Connection {
     const { sender, interface: interfaceName, member, path, arg0 } = match;
     this.#signalHandlers.push({
       matches: (signal) =>
+        // Anybody may send us a signal that looks like the bus's.
+        ((sender !== BUS && !sender.startsWith(":")) || signal.sender === sender) &&
         signal.interface === interfaceName &&
         signal.member === member &&
         (path === undefined || signal.path === path) &&
@@ -246,39 +284,38 @@ export class Connection {
     await this.#callBus("AddMatch", "s", [rule]);
   }
 
-  /** Hands every method call that arrives to `handle`, which answers it by `reply` or `fail`. */
-  onCall(handle: (call: IncomingCall) => void): void {
-    this.#bus.addMethodHandler((message: Incoming) => {
-      handle({
-        message,
-        sender: message.sender,
-        path: message.path,
-        interface: message.interface,
-        member: message.member,
-        signature: message.signature,
-        body: message.body,
-        wantsReply: (message.flags & NO_REPLY_EXPECTED) === 0,
-        interactive: (message.flags & ALLOW_INTERACTIVE_AUTHORIZATION) !== 0,
-      });
-      return true;
-    });
+  /**
+   * Hands every method call that arrives to `handle`, which answers it by `reply` or `fail`, and
+   * returns true if it has done so already. It takes the descriptors that it keeps out of the call's.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: nothing returned means "not yet"
+  onCall(handle: (call: IncomingCall) => boolean | void): void {
+    this.#onCall = (call) => handle(call) === true;
   }
 
-  /** Takes over the descriptors of the call that is being handled; see `USocket.claimAll`. */
-  claimDescriptors(): number[] {
-    return this.#socket.claimAll();
-  }
-
-  /** Answers a call. Descriptors in the body belong to the connection from here on. */
+  /**
+   * Answers a call. Descriptors in the body belong to the connection from here on.
+   *
+   * @throws {TypeError} if the body is not what its signature says
+   */
   reply(call: IncomingCall, signature = "", body: unknown[] = []): void {
-    if (!this.#open) return;
-    this.#bus.send(Message.newMethodReturn(call.message, signature, body));
+    if (!this.#open || !call.wantsReply) {
+      for (const fd of descriptorsOf(signature, body)) close(fd);
+      return;
+    }
+    const { serial: replySerial, sender: destination } = call;
+    this.#send({ type: MessageType.METHOD_RETURN, replySerial, destination, signature, body });
   }
 
   /** Answers a call with an error. */
   fail(call: IncomingCall, error: BusError): void {
     if (!this.#open || !call.wantsReply) return;
-    this.#bus.send(Message.newError(call.message, error.errorName, error.message));
+    const { serial: replySerial, sender: destination } = call;
+    const { errorName, message } = error;
+    this.#send({
+      type: MessageType.ERROR,
+      ...{ replySerial, destination, errorName, signature: "s", body: [message] },
+    });
   }
 
   /**
@@ -322,9 +359,23 @@ export class Connection {
     return this.#namesWatched;
   }
 
-  #callBus(member: string, signature: string, body: unknown[]): Promise<unknown[]> {
-    return this.call({ destination: BUS, path: BUS_PATH, interface: BUS, member, signature, body });
+  #callBus(
+    member: string,
+    signature: string,
+    body: unknown[],
+    timeout = CALL_TIMEOUT,
+  ): Promise<unknown[]> {
+    const bus = { destination: BUS, path: BUS_PATH, interface: BUS };
+    return this.call({ ...bus, member, signature, body, timeout });
   }
+}
+
+/** The descriptors at the top level of a body, which is where our own messages have them. */
+function descriptorsOf(signature: string, body: unknown[]): Fd[] {
+  if (!signature.includes("h")) return [];
+  return splitSignature(signature).flatMap((type, index) =>
+    type === "h" && typeof body[index] === "number" ? [body[index]] : [],
+  );
 }
 
 export type SignalHandler = (body: unknown[], signal: Incoming) => void;

@@ -1,4 +1,4 @@
-/** D-Bus: dbus-next with descriptors both ways, typed interfaces, and the callers' credentials. */
+/** D-Bus: messages with descriptors both ways, typed interfaces, and the callers' credentials. */
 export {
   type Caller,
   Connection,
@@ -6,14 +6,16 @@ export {
   type Request,
   systemBusAddress,
 } from "./connection.ts";
-export { Variant } from "./dbus-next.ts";
 export { BusError, busErrors } from "./errors.ts";
 export {
   type CallContext,
+  hidden,
   type Interface,
   type Members,
   membersOf,
+  privileged,
   type SignalMember,
 } from "./interface.ts";
 export { escapeLabel, unescapeLabel } from "./label.ts";
 export { type Folder, ObjectTree } from "./tree.ts";
+export { Variant } from "./variant.ts";

@@ -2,8 +2,8 @@
  * Interfaces as data: names, signatures, handlers and annotations, from which
  * introspection, Get, GetAll, Set and PropertiesChanged all come.
  */
-import { Variant } from "./dbus-next.ts";
 import { type Body, type Result, splitSignature } from "./signature.ts";
+import { Variant } from "./variant.ts";
 
 /** What a handler knows of the call that it answers, besides the arguments. */
 export interface CallContext {
@@ -33,13 +33,17 @@ export interface MethodMember<Target> {
   out: Argument[];
   inSignature: string;
   outSignature: string;
-  handle(target: Target, body: unknown[], call: CallContext): Promise<unknown[]>;
+  privileged?: true;
+  handle(target: Target, body: unknown[], call: CallContext): unknown[] | Promise<unknown[]>;
 }
 
 export interface PropertyMember<Target> {
   kind: "property";
   type: string;
   emits: EmitsChanged;
+  /** To be written by root alone. */
+  privileged?: true;
+  hidden?: true;
   get(target: Target): Variant;
   set?: (target: Target, value: unknown, call: CallContext) => Promise<void>;
 }
@@ -69,6 +73,29 @@ function toArguments(signature: string, names: readonly string[], where: string)
   return types.map((type, index) => ({ name: names[index] ?? "", type }));
 }
 
+/**
+ * Says in introspection that root alone may call the method or write the property
+ * (org.freedesktop.systemd1.Privileged, as sd-bus writes it). The handler checks it.
+ */
+export function privileged<Member extends MethodMember<never> | PropertyMember<never>>(
+  member: Member,
+): Member {
+  return { ...member, privileged: true };
+}
+
+/** Keeps an obsolete property out of introspection and GetAll: only Get knows it, as with sd-bus. */
+export function hidden<Target>(member: PropertyMember<Target>): PropertyMember<Target> {
+  return { ...member, hidden: true };
+}
+
+/** Goes on with a value: at once if it is there, so that an answer need not wait for its turn. */
+export function whenKnown<Value, Next>(
+  value: Value | Promise<Value>,
+  next: (value: Value) => Next | Promise<Next>,
+): Next | Promise<Next> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
 /** The three kinds of member, for objects of the class `Target`. */
 export function membersOf<Target>() {
   return {
@@ -91,17 +118,17 @@ export function membersOf<Target>() {
       const out = toArguments(output, outNames, "output");
       // The types hold for whoever writes a handler; here the signature is checked at run time.
       const untyped = handle as unknown as (...values: unknown[]) => unknown;
+      const toBody = (result: unknown): unknown[] => {
+        if (out.length === 0) return [];
+        return out.length === 1 ? [result] : (result as unknown[]);
+      };
       return {
         kind: "method",
         in: toArguments(input, inNames, "input"),
         out,
         inSignature: input,
         outSignature: output,
-        async handle(target, body, call) {
-          const result = await untyped(target, body, call);
-          if (out.length === 0) return [];
-          return out.length === 1 ? [result] : (result as unknown[]);
-        },
+        handle: (target, body, call) => whenKnown(untyped(target, body, call), toBody),
       };
     },
 

@@ -47,17 +47,24 @@ const argumentLines = (list: Argument[], direction?: "in" | "out") =>
       `   <arg type="${type}" name="${name}"${direction ? ` direction="${direction}"` : ""}/>\n`,
   );
 
+const annotation = (name: string, value: string) =>
+  `   <annotation name="${name}" value="${value}"/>\n`;
+
 function memberXml(name: string, member: MethodMember<never> | PropertyMember<never>): string {
+  const privileged = member.privileged
+    ? annotation("org.freedesktop.systemd1.Privileged", "true")
+    : "";
   if (member.kind === "property") {
     const access = member.set ? "readwrite" : "read";
     const emits =
       member.emits === "true"
         ? ""
-        : `   <annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="${member.emits}"/>\n`;
-    return element("property", `name="${name}" type="${member.type}" access="${access}"`, emits);
+        : annotation("org.freedesktop.DBus.Property.EmitsChangedSignal", member.emits);
+    const attributes = `name="${name}" type="${member.type}" access="${access}"`;
+    return element("property", attributes, emits + privileged);
   }
   const lines = [...argumentLines(member.in, "in"), ...argumentLines(member.out, "out")];
-  return element("method", `name="${name}"`, lines.join(""));
+  return element("method", `name="${name}"`, lines.join("") + privileged);
 }
 
 function element(kind: string, attributes: string, inside: string): string {
@@ -69,7 +76,9 @@ function element(kind: string, attributes: string, inside: string): string {
 export function introspection(interfaces: Interface<never>[], children: string[]): string {
   const own = interfaces.map(({ name, members, signals = {} }) => {
     const inside = [
-      ...Object.entries(members).map(([member, definition]) => memberXml(member, definition)),
+      ...Object.entries(members)
+        .filter(([, definition]) => definition.kind === "method" || !definition.hidden)
+        .map(([member, definition]) => memberXml(member, definition)),
       ...Object.entries(signals).map(([member, definition]) =>
         element("signal", `name="${member}"`, argumentLines(definition.arguments).join("")),
       ),

@@ -1,5 +1,5 @@
 /** D-Bus signatures, at run time and as TypeScript types. */
-import type { Variant } from "dbus-next";
+import type { Variant } from "./variant.ts";
 
 /** The TypeScript type of each basic D-Bus type. `h` is a descriptor's number. */
 interface Basic {
@@ -73,3 +73,62 @@ export function splitSignature(signature: string): string[] {
   }
   return types;
 }
+
+/** A complete type, parsed. */
+export interface Type {
+  code: string;
+  alignment: number;
+  /** The element of an array, the members of a struct or dictionary entry. */
+  inside: Type[];
+}
+
+const ALIGNMENTS = new Map(
+  ["ygv", "nq", "biuhso", "xtd"].flatMap((codes, power) =>
+    [...codes].map((code): [string, number] => [code, 2 ** power]),
+  ),
+);
+/** How deep arrays and structs may be within each other, and how long a signature may be, by the specification. */
+const DEEPEST = 32;
+const LONGEST = 255;
+
+/** The signatures that we use are few and always the same; a stranger's may be any. */
+const parsed = new Map<string, Type[]>();
+const MOST_PARSED = 1000;
+
+/**
+ * A signature's types.
+ *
+ * @throws {TypeError} if it is none
+ */
+export function parseSignature(signature: string): Type[] {
+  let types = parsed.get(signature);
+  if (!types) {
+    if (signature.length > LONGEST)
+      throw new TypeError("a signature is longer than 255 characters");
+    types = splitSignature(signature).map((type) => parseOne(type, 0));
+    if (parsed.size >= MOST_PARSED) parsed.clear();
+    parsed.set(signature, types);
+  }
+  return types;
+}
+
+function parseOne(type: string, depth: number, inArray = false): Type {
+  const code = type.charAt(0);
+  if (depth > 2 * DEEPEST) throw new TypeError(`signature ${type} is too deep`);
+  if (code === "a") {
+    return { code, alignment: 4, inside: [parseOne(type.slice(1), depth + 1, true)] };
+  }
+  if (code === "(" || code === "{") {
+    const inside = splitSignature(type.slice(1, -1)).map((part) => parseOne(part, depth + 1));
+    const right =
+      type.at(-1) === (code === "(" ? ")" : "}") &&
+      (code === "(" ? inside.length > 0 : inArray && inside.length === 2 && isBasic(inside[0]));
+    if (!right) throw new TypeError(`${type} is no D-Bus type`);
+    return { code, alignment: 8, inside };
+  }
+  const alignment = ALIGNMENTS.get(code);
+  if (alignment === undefined) throw new TypeError(`${type || "nothing"} is no D-Bus type`);
+  return { code, alignment, inside: [] };
+}
+
+const isBasic = (type: Type | undefined) => type !== undefined && !"av({".includes(type.code);

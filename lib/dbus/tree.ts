@@ -2,11 +2,17 @@
 import { readFileSync } from "node:fs";
 import { close } from "../linux/index.ts";
 import type { Connection, IncomingCall } from "./connection.ts";
-import type { Variant } from "./dbus-next.ts";
 import { BusError, busErrors } from "./errors.ts";
-import type { CallContext, Interface, MethodMember, PropertyMember } from "./interface.ts";
+import {
+  type CallContext,
+  type Interface,
+  type MethodMember,
+  type PropertyMember,
+  whenKnown,
+} from "./interface.ts";
 import { introspection } from "./introspect.ts";
 import { escapeLabel, unescapeLabel } from "./label.ts";
+import type { Variant } from "./variant.ts";
 
 /** A folder of objects of one class, each under its escaped name. */
 export interface Folder<Target> {
@@ -24,6 +30,12 @@ const ESCAPED = { toLabel: escapeLabel, toName: unescapeLabel };
 // The tree holds objects of many classes; each is only ever given to its own interfaces.
 // biome-ignore lint/suspicious/noExplicitAny: see above
 type Anything = any;
+
+/** What a call is answered with. */
+interface Answer {
+  signature: string;
+  body: unknown[];
+}
 
 interface Resolved {
   target: Anything;
@@ -45,7 +57,7 @@ export class ObjectTree {
   constructor(connection: Connection, onFailure: (call: IncomingCall, error: unknown) => void) {
     this.#connection = connection;
     this.#onFailure = onFailure;
-    connection.onCall((call) => void this.#answer(call));
+    connection.onCall((call) => this.#answer(call));
   }
 
   /** Puts one object at `path`. */
@@ -95,43 +107,66 @@ export class ObjectTree {
     this.#connection.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", body);
   }
 
-  async #answer(call: IncomingCall): Promise<void> {
-    // In this turn, before the socket closes them.
-    const received = this.#connection.claimDescriptors();
-    const kept = new Set<number>();
+  /** Whether the call is answered already. */
+  #answer(call: IncomingCall): boolean {
+    let { fds } = call;
     const context: CallContext = {
       sender: call.sender,
       path: call.path,
       interactive: call.interactive,
       caller: () => this.#connection.caller(call.sender),
       keep: (fd) => {
-        kept.add(fd);
+        if (fds.includes(fd)) fds.splice(fds.indexOf(fd), 1);
         return fd;
       },
     };
     try {
-      const { signature, body } = await this.#dispatch(call, context);
-      if (call.wantsReply) this.#connection.reply(call, signature, body);
-      else closeAll(descriptorsOf(signature, body));
-    } catch (error) {
-      if (error instanceof BusError) {
-        this.#connection.fail(call, error);
-      } else {
-        this.#onFailure(call, error);
-        const reason = error instanceof Error ? error.message : String(error);
-        this.#connection.fail(call, busErrors.failed(reason));
+      const answer = this.#dispatch(call, context);
+      if (!(answer instanceof Promise)) {
+        this.#connection.reply(call, answer.signature, answer.body);
+        return true;
       }
-    } finally {
-      closeAll(received.filter((fd) => !kept.has(fd)));
+      // They outlive this turn, after which the connection closes what is left of the call's.
+      fds = fds.splice(0);
+      void this.#answerLater(call, answer).finally(() => closeAll(fds));
+      return false;
+    } catch (error) {
+      this.#fail(call, error);
+      return true;
     }
   }
 
-  async #dispatch(
+  async #answerLater(call: IncomingCall, answer: Promise<Answer>): Promise<void> {
+    try {
+      const { signature, body } = await answer;
+      this.#connection.reply(call, signature, body);
+    } catch (error) {
+      this.#fail(call, error);
+    }
+  }
+
+  #fail(call: IncomingCall, error: unknown): void {
+    if (error instanceof BusError) {
+      this.#connection.fail(call, error);
+      return;
+    }
+    this.#onFailure(call, error);
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#connection.fail(call, busErrors.failed(reason));
+  }
+
+  #dispatch(call: IncomingCall, context: CallContext): Answer | Promise<Answer> {
+    if (call.interface === "org.freedesktop.DBus.Peer") return answerPeer(call);
+    return whenKnown(this.#resolve(call.path, context), (found) =>
+      this.#answerFrom(call, context, found),
+    );
+  }
+
+  #answerFrom(
     call: IncomingCall,
     context: CallContext,
-  ): Promise<{ signature: string; body: unknown[] }> {
-    if (call.interface === "org.freedesktop.DBus.Peer") return answerPeer(call);
-    const found = await this.#resolve(call.path, context);
+    found: Resolved | undefined,
+  ): Answer | Promise<Answer> {
     if (!found && this.#childrenOf(call.path).length === 0) {
       throw busErrors.unknownObject(`Unknown object '${call.path}'.`);
     }
@@ -156,16 +191,18 @@ export class ObjectTree {
       throw busErrors.unknownMethod(`Unknown method ${call.member} or interface ${where}.`);
     }
     expect(call, call.member, method.inSignature);
-    const body = await method.handle(found?.target, call.body, context);
-    return { signature: method.outSignature, body };
+    return whenKnown(method.handle(found?.target, call.body, context), (body) => ({
+      signature: method.outSignature,
+      body,
+    }));
   }
 
-  async #answerProperties(
+  #answerProperties(
     call: IncomingCall,
     context: CallContext,
     interfaces: Interface<Anything>[],
     target: Anything,
-  ): Promise<{ signature: string; body: unknown[] }> {
+  ): Answer | Promise<Answer> {
     const [interfaceName, name, value] = call.body as [string, string, Variant | undefined];
     const chosen = () => {
       const list = interfaces.filter(
@@ -194,7 +231,7 @@ export class ObjectTree {
       const all: Record<string, Variant> = {};
       for (const { members } of chosen()) {
         for (const [key, member] of Object.entries(members)) {
-          if (member.kind === "property") all[key] = member.get(target);
+          if (member.kind === "property" && !member.hidden) all[key] = member.get(target);
         }
       }
       return { signature: "a{sv}", body: [all] };
@@ -205,11 +242,13 @@ export class ObjectTree {
     if (value?.signature !== type) {
       throw busErrors.invalidArgs(`Property '${name}' is of type '${type}'.`);
     }
-    await set(target, value.value, context);
-    return { signature: "", body: [] };
+    return set(target, value.value, context).then(() => ({ signature: "", body: [] }));
   }
 
-  async #resolve(path: string, context: CallContext): Promise<Resolved | undefined> {
+  #resolve(
+    path: string,
+    context: CallContext,
+  ): Resolved | undefined | Promise<Resolved | undefined> {
     const fixed = this.#objects.get(path);
     if (fixed) return fixed;
     const slash = path.lastIndexOf("/");
@@ -217,8 +256,9 @@ export class ObjectTree {
     const { toName } = folder?.labels ?? ESCAPED;
     const name = toName(path.slice(slash + 1));
     if (!folder || name === undefined) return undefined;
-    const target = await folder.find(name, context);
-    return target === undefined ? undefined : { interfaces: folder.interfaces, target };
+    return whenKnown(folder.find(name, context), (target) =>
+      target === undefined ? undefined : { interfaces: folder.interfaces, target },
+    );
   }
 
   #childrenOf(path: string): string[] {
@@ -262,21 +302,13 @@ function expect(call: IncomingCall, member: string, signature: string): void {
   );
 }
 
-function answerPeer(call: IncomingCall): { signature: string; body: unknown[] } {
+function answerPeer(call: IncomingCall): Answer {
   if (call.member === "GetMachineId") {
     expect(call, "GetMachineId", "");
     return { signature: "s", body: [readFileSync("/etc/machine-id", "utf8").trim()] };
   }
   expect(call, "Ping", "");
   return { signature: "", body: [] };
-}
-
-/** The descriptors at the top level of a body, which is where our own replies have them. */
-function descriptorsOf(signature: string, body: unknown[]): number[] {
-  if (!signature.includes("h")) return [];
-  return [...signature.replace(/\([^)]*\)|a./g, "x")].flatMap((code, index) =>
-    code === "h" ? [body[index] as number] : [],
-  );
 }
 
 function closeAll(fds: number[]): void {

@@ -58,6 +58,12 @@ export function setAsync(fd: Fd): void {
   check(libc.fcntl(fd, F_SETFL, flags | O_ASYNC | O_NONBLOCK), "fcntl F_SETFL", subject);
 }
 
+/** Has calls on `fd` wait that would have to, unless they say otherwise. */
+export function clearNonBlocking(fd: Fd): void {
+  const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl F_GETFL", `descriptor ${fd}`);
+  check(libc.fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), "fcntl F_SETFL", `descriptor ${fd}`);
+}
+
 /** An eventfd(2) that nobody signals: a descriptor that stands for something by being open. */
 export function createPlaceholder(): Fd {
   return check(libc.eventfd(0, O_CLOEXEC), "eventfd", "placeholder");

@@ -1,4 +1,5 @@
 /** Linux: what Bun lacks of the C library, and the kernel's files. Nothing else calls C. */
+export * from "./acl.ts";
 export * from "./attributes.ts";
 export * from "./cgroup.ts";
 export * from "./clock.ts";

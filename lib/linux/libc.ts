@@ -33,6 +33,7 @@ const library = dlopen("libc.so.6", {
   getpwnam_r: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
   getpwuid_r: { args: [T.u32, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
   getsockopt: { args: [T.i32, T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
+  getxattr: { args: [T.ptr, T.ptr, T.ptr, T.u64], returns: T.i64 },
   inotify_add_watch: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
   inotify_init1: { args: [T.i32], returns: T.i32 },
   inotify_rm_watch: { args: [T.i32, T.i32], returns: T.i32 },
@@ -49,10 +50,11 @@ const library = dlopen("libc.so.6", {
   prctl: { args: [T.i32, T.u64, T.u64, T.u64, T.u64], returns: T.i32 },
   prlimit: { args: [T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
   read: { args: [T.i32, T.ptr, T.u64], returns: T.i64 },
-  recvmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64 },
+  recvmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64_fast },
   semctl: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
-  sendmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64 },
+  sendmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64_fast },
   setsockopt: { args: [T.i32, T.i32, T.i32, T.ptr, T.u32], returns: T.i32 },
+  setxattr: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.i32], returns: T.i32 },
   shmctl: { args: [T.i32, T.i32, T.ptr], returns: T.i32 },
   signal: { args: [T.i32, T.ptr], returns: T.ptr },
   socket: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
@@ -74,6 +76,8 @@ export function lastErrno(): number {
   return read.i32(errnoLocation, 0);
 }
 
+const WORD_HALF = 2 ** 32;
+
 /**
  * A block of memory that C may write to, with the views that fill and read it.
  * It is backed by an ArrayBuffer of its own, so its address never changes.
@@ -91,12 +95,14 @@ export class Memory {
 
   /** Writes a pointer (or size_t) of the machine's width at `offset`. */
   setWord(offset: number, value: number): void {
-    this.view.setBigUint64(offset, BigInt(value), true);
+    // Two halves, since a BigInt would be an allocation.
+    this.view.setUint32(offset, value % WORD_HALF, true);
+    this.view.setUint32(offset + 4, value / WORD_HALF, true);
   }
 
   /** Reads a pointer (or size_t) of the machine's width at `offset`. */
   getWord(offset: number): number {
-    return Number(this.view.getBigUint64(offset, true));
+    return this.view.getUint32(offset, true) + this.view.getUint32(offset + 4, true) * WORD_HALF;
   }
 }
 

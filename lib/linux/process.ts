@@ -1,5 +1,5 @@
 /** Processes: pidfds, signals, prctl, and what /proc says of them (proc(5)). */
-import { readdirSync, readFileSync } from "node:fs";
+import { fstatSync, readdirSync, readFileSync, statfsSync } from "node:fs";
 import { constants } from "node:os";
 import { check, hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
@@ -30,6 +30,25 @@ export function pidOfPidfd(fd: Fd): number {
   const line = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
   if (!line) throw new Error(`descriptor ${fd} is not a pidfd`);
   return Number(line[1]);
+}
+
+/** The file system of pidfds that have an inode each; see PIDFS_MAGIC in statfs(2). */
+const PIDFS = 0x50494446;
+
+/**
+ * What names a process until the next boot: the inode of its pidfd, on Linux 6.9 and later.
+ *
+ * @returns 0 where the kernel gives all pidfds one inode
+ * @throws {SystemError} ESRCH if there is no such process
+ */
+export function pidfdId(pid: number): bigint {
+  const fd = openPidfd(pid);
+  try {
+    if (statfsSync(`/proc/self/fd/${fd}`).type !== PIDFS) return 0n;
+    return fstatSync(fd, { bigint: true }).ino;
+  } finally {
+    close(fd);
+  }
 }
 
 /**
@@ -122,7 +141,7 @@ export function setOpenFilesLimit({ soft, hard }: OpenFilesLimit): void {
   check(result, "prlimit RLIMIT_NOFILE", `${soft} to ${hard}`);
 }
 
-/** What /proc/PID/stat and status say of a process. */
+/** What /proc/PID/stat says of a process. */
 export interface ProcessStatus {
   pid: number;
   parent: number;
@@ -130,9 +149,6 @@ export interface ProcessStatus {
   state: string;
   /** The kernel's name for it, at most 15 bytes, chosen by the process itself. */
   command: string;
-  /** The real uid. */
-  uid: number;
-  gid: number;
   /** When it started, in clock ticks since boot: with the pid it names one process for good. */
   startTime: bigint;
   /** Its controlling terminal as a device number, 0 for none. */
@@ -146,10 +162,8 @@ export interface ProcessStatus {
  */
 export function processStatus(pid: number): ProcessStatus | undefined {
   let stat: string;
-  let status: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    status = readFileSync(`/proc/${pid}/status`, "utf8");
   } catch (error) {
     if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
@@ -158,14 +172,11 @@ export function processStatus(pid: number): ProcessStatus | undefined {
   const open = stat.indexOf("(");
   const end = stat.lastIndexOf(")");
   const fields = stat.slice(end + 2).split(" ");
-  const ids = (key: string) => Number(new RegExp(`^${key}:\\t(\\d+)`, "m").exec(status)?.[1]);
   return {
     pid,
     parent: Number(fields[1]),
     state: fields[0] ?? "",
     command: stat.slice(open + 1, end),
-    uid: ids("Uid"),
-    gid: ids("Gid"),
     startTime: BigInt(fields[19] ?? "0"),
     tty: Number(fields[4]),
   };

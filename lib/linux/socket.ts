@@ -1,6 +1,6 @@
 /** Unix sockets with what Bun's lack: datagrams, descriptors and credentials; see unix(7). */
-import { check, mustWait, SystemError } from "./errors.ts";
-import { close, type Fd } from "./fd.ts";
+import { check, errno, mustWait, SystemError } from "./errors.ts";
+import { clearNonBlocking, close, type Fd } from "./fd.ts";
 import { addressOf, lastErrno, libc, Memory } from "./libc.ts";
 
 const AF_UNIX = 1;
@@ -11,6 +11,8 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
 const SO_PEERCRED = 17;
+const SO_PEERPIDFD = 77;
+const SO_RCVTIMEO = 20;
 const SO_RCVBUFFORCE = 33;
 const SO_RCVBUF = 8;
 const SCM_RIGHTS = 1;
@@ -171,6 +173,22 @@ export function peerCredentials(fd: Fd): Credentials {
   return readCredentials(memory.view, 0);
 }
 
+/**
+ * A pidfd of the process that connected a stream socket, which is the caller's to close.
+ *
+ * @returns undefined if the kernel does not have it (before 6.5)
+ * @throws {SystemError} ESRCH, EINVAL or ENODATA if that process is gone
+ */
+export function peerPidfd(fd: Fd): Fd | undefined {
+  const memory = new Memory(4);
+  const length = new Memory(4);
+  length.view.setUint32(0, 4, true);
+  const result = libc.getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, memory.bytes, length.bytes);
+  if (result < 0 && lastErrno() === errno.ENOPROTOOPT) return undefined;
+  check(result, "getsockopt SO_PEERPIDFD", `descriptor ${fd}`);
+  return memory.view.getInt32(0, true);
+}
+
 function readCredentials(view: DataView, at: number): Credentials {
   return {
     pid: view.getInt32(at, true),
@@ -181,19 +199,69 @@ function readCredentials(view: DataView, at: number): Credentials {
 
 /** The buffers of one receiver; reuse one for many calls. */
 export class ReceiveBuffer {
-  readonly data: Memory;
+  data: Memory;
   readonly control = new Memory(CONTROL_SIZE);
   readonly header = new Memory(MSGHDR_SIZE);
   readonly #vector = new Memory(IOVEC_SIZE);
 
   /** @param size the longest message, in bytes */
-  constructor(readonly size: number) {
+  constructor(size: number) {
     this.data = new Memory(size);
-    this.#vector.setWord(0, this.data.address);
-    this.#vector.setWord(8, size);
     this.header.setWord(16, this.#vector.address);
     this.header.setWord(24, 1);
     this.header.setWord(32, this.control.address);
+  }
+
+  /** Has room for `size` bytes from now on; what fits of what is there stays. */
+  resize(size: number): void {
+    const other = new Memory(size);
+    other.bytes.set(this.data.bytes.subarray(0, size));
+    this.data = other;
+  }
+
+  /** Has the next recvmsg write from `at` on. */
+  prepare(at: number): void {
+    this.#vector.setWord(0, this.data.address + at);
+    this.#vector.setWord(8, this.data.bytes.length - at);
+    this.header.setWord(40, CONTROL_SIZE);
+    this.header.view.setInt32(48, 0, true);
+  }
+}
+
+/** recvmsg(2) into `buffer` from `at` on: the length, or undefined if nothing is there (in time). */
+function receiveMessage(
+  fd: Fd,
+  buffer: ReceiveBuffer,
+  at: number,
+  flags: number,
+): number | undefined {
+  buffer.prepare(at);
+  const length = libc.recvmsg(fd, buffer.header.bytes, flags | MSG_CMSG_CLOEXEC);
+  if (length >= 0) return Number(length);
+  if (mustWait()) return undefined;
+  throw new SystemError("recvmsg", lastErrno(), `descriptor ${fd}`);
+}
+
+/** Hands over the control messages that came with what `buffer` has received. */
+function readControl(
+  { control, header }: ReceiveBuffer,
+  onDescriptor: (fd: Fd) => void,
+  onCredentials?: (credentials: Credentials) => void,
+): void {
+  const controlLength = header.getWord(40);
+  for (let at = 0; at + CMSG_HEADER <= controlLength; ) {
+    const size = control.getWord(at);
+    if (size < CMSG_HEADER) break;
+    const level = control.view.getInt32(at + 8, true);
+    const type = control.view.getInt32(at + 12, true);
+    if (level === SOL_SOCKET && type === SCM_RIGHTS) {
+      for (let from = at + CMSG_HEADER; from + 4 <= at + size; from += 4) {
+        onDescriptor(control.view.getInt32(from, true));
+      }
+    } else if (level === SOL_SOCKET && type === SCM_CREDENTIALS) {
+      onCredentials?.(readCredentials(control.view, at + CMSG_HEADER));
+    }
+    at += (size + 7) & ~7;
   }
 }
 
@@ -205,37 +273,55 @@ export class ReceiveBuffer {
  * @throws {SystemError}
  */
 export function receive(fd: Fd, buffer: ReceiveBuffer): Received | undefined {
-  const { header, control } = buffer;
-  header.setWord(40, CONTROL_SIZE);
-  header.view.setInt32(48, 0, true);
-  const length = libc.recvmsg(fd, header.bytes, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (length < 0) {
-    if (mustWait()) return undefined;
-    throw new SystemError("recvmsg", lastErrno(), `descriptor ${fd}`);
-  }
-  const flags = header.view.getInt32(48, true);
+  const length = receiveMessage(fd, buffer, 0, MSG_DONTWAIT);
+  if (length === undefined) return undefined;
+  const flags = buffer.header.view.getInt32(48, true);
   const received: Received = {
-    data: buffer.data.bytes.slice(0, Number(length)),
+    data: buffer.data.bytes.slice(0, length),
     fds: [],
     truncated: (flags & MSG_TRUNC) !== 0,
     controlTruncated: (flags & MSG_CTRUNC) !== 0,
   };
-  const controlLength = header.getWord(40);
-  for (let at = 0; at + CMSG_HEADER <= controlLength; ) {
-    const size = control.getWord(at);
-    if (size < CMSG_HEADER) break;
-    const level = control.view.getInt32(at + 8, true);
-    const type = control.view.getInt32(at + 12, true);
-    if (level === SOL_SOCKET && type === SCM_RIGHTS) {
-      for (let from = at + CMSG_HEADER; from + 4 <= at + size; from += 4) {
-        received.fds.push(control.view.getInt32(from, true));
-      }
-    } else if (level === SOL_SOCKET && type === SCM_CREDENTIALS) {
-      received.credentials = readCredentials(control.view, at + CMSG_HEADER);
-    }
-    at += (size + 7) & ~7;
-  }
+  const onCredentials = (credentials: Credentials) => {
+    received.credentials = credentials;
+  };
+  readControl(buffer, (passed) => received.fds.push(passed), onCredentials);
   return received;
+}
+
+/**
+ * The same for a stream, without a copy: the bytes are in `buffer` from `at` on.
+ *
+ * @param fds where the descriptors that came along are added
+ * @param wait whether to wait as long as `setReceiveTimeout` says, if nothing is there
+ * @returns how many bytes came, 0 at the stream's end; undefined if none did
+ * @throws {SystemError}
+ */
+export function receiveStream(
+  fd: Fd,
+  buffer: ReceiveBuffer,
+  at: number,
+  fds: Fd[],
+  wait: boolean,
+): number | undefined {
+  const length = receiveMessage(fd, buffer, at, wait ? 0 : MSG_DONTWAIT);
+  if (length !== undefined && buffer.header.getWord(40) > 0) {
+    readControl(buffer, (passed) => fds.push(passed));
+  }
+  return length;
+}
+
+/**
+ * Makes a socket one on which a call may wait, and limits how long a receiving one does
+ * (SO_RCVTIMEO, which the kernel rounds up to its own ticks of 1 to 10 ms).
+ */
+export function setReceiveTimeout(fd: Fd, milliseconds: number): void {
+  clearNonBlocking(fd);
+  const memory = new Memory(16);
+  memory.setWord(0, Math.trunc(milliseconds / 1000));
+  memory.setWord(8, (milliseconds % 1000) * 1000);
+  const result = libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, memory.bytes, 16);
+  check(result, "setsockopt SO_RCVTIMEO", `descriptor ${fd}`);
 }
 
 // One set of buffers serves every send: a send is done before the next can start.

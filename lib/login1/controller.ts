@@ -6,9 +6,9 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
-import { type Fd, hasCode } from "../linux/index.ts";
+import { type Fd, hasCode, majorMinor } from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
-import { type Devices, numberOf } from "./devices.ts";
+import type { Devices } from "./devices.ts";
 import { login1Errors } from "./errors.ts";
 import type { Manager } from "./manager.ts";
 import { SESSION_CLASSES, SESSION_TYPES, type Session } from "./session.ts";
@@ -144,10 +144,13 @@ export class Control implements SessionFollower {
 
   // What a controller may say of its session
 
-  /** @throws {BusError} InvalidArgs, NotInControl */
+  /** @throws {BusError} InvalidArgs, NotSupported, NotInControl */
   setType(session: Session, sender: string, name: string): void {
     const type = SESSION_TYPES.find((known) => known === name);
     if (!type) throw busErrors.invalidArgs(`Invalid session type '${name}'`);
+    if (!session.canTakeDevices) {
+      throw busErrors.notSupported("Session class doesn't support changing type.");
+    }
     this.require(session, sender, "You must be in control of this session to set type");
     if (session.type === type) return;
     session.type = type;
@@ -278,7 +281,7 @@ function ttyName(fd: Fd): string {
   }
   const status = statSync(`/proc/self/fd/${fd}`);
   if (!status.isCharacterDevice()) throw notTty;
-  const number = numberOf(status.rdev);
+  const number = majorMinor(status.rdev);
   const name = pseudoTerminal(number) ?? virtualOrSerial(number);
   if (name === undefined) throw notTty;
   return name;

@@ -1,9 +1,28 @@
 /** From what CreateSession was asked to what the session is; the rules of logind's bus interface. */
-import { busErrors } from "../dbus/index.ts";
+import { BusError, busErrors } from "../dbus/index.ts";
 import { login1Errors } from "./errors.ts";
 import type { Seat } from "./seat.ts";
 import { SESSION_CLASSES, SESSION_TYPES, type SessionClass, type SessionType } from "./session.ts";
 import { MOST_VTS, vtNumber } from "./vt.ts";
+
+/** Why no session is made, where the name of the D-Bus error says less than varlink's. */
+export type Refusal =
+  | { why: "invalid"; argument: keyof CreateRequest | "leader" }
+  | { why: "member" | "vtTaken" | "tooMany" | "noScope" };
+
+/** No session is made: the D-Bus error, and what exactly is the matter. */
+export class CreateError extends BusError {
+  constructor(
+    { errorName, message }: BusError,
+    readonly refusal: Refusal,
+  ) {
+    super(errorName, message);
+  }
+}
+
+/** An argument of CreateSession is wrong: InvalidArgs. */
+export const invalidArgument = (argument: keyof CreateRequest | "leader", message: string) =>
+  new CreateError(busErrors.invalidArgs(message), { why: "invalid", argument });
 
 /** The arguments of CreateSession that describe the session, as they came. */
 export interface CreateRequest {
@@ -30,6 +49,8 @@ export interface SessionPlace {
   tty: string;
 }
 
+/** The arguments that are free text, and end up in files and in the log. */
+const TEXTS = ["service", "desktop", "display", "remoteUser", "remoteHost"] as const;
 /** A local X display: `:0`, `:0.0`, `unix:0`. */
 const LOCAL_DISPLAY = /^(?:unix)?:\d/;
 /** A tty's name below /dev, with no way out of it. */
@@ -39,21 +60,20 @@ const TTY_NAME = /^[A-Za-z0-9]+(?:\/[A-Za-z0-9]+)*$/;
  * Finds the seat, VT, type and class of a session to be made.
  *
  * @param seatOf the seat of this id; undefined if there is none
- * @throws {BusError} InvalidArgs or NoSuchSeat, with the argument at fault
+ * @throws {CreateError} InvalidArgs, with the argument at fault
+ * @throws {BusError} NoSuchSeat
  */
 export function placeSession(
   request: CreateRequest,
   seatOf: (id: string) => Seat | undefined,
 ): SessionPlace {
-  const type = choose(SESSION_TYPES, request.type, "session type");
-  const kind = choose(SESSION_CLASSES, request.class, "session class");
+  const type = choose(SESSION_TYPES, request.type, "type");
+  const kind = choose(SESSION_CLASSES, request.class, "class");
   const tty = request.tty.replace(/^\/dev\//, "");
   if (tty !== "" && !TTY_NAME.test(tty)) {
-    throw busErrors.invalidArgs(`Invalid TTY name '${request.tty}'`);
+    throw invalidArgument("tty", `Invalid TTY name '${request.tty}'`);
   }
-  for (const [name, value] of Object.entries(request)) {
-    if (typeof value === "string") refuseControlCharacters(name, value);
-  }
+  for (const name of TEXTS) refuseControlCharacters(name, request[name]);
   let seat = request.seat === "" ? undefined : seatOf(request.seat);
   if (request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
   let { vtnr } = request;
@@ -61,12 +81,13 @@ export function placeSession(
   if (ttyVt !== undefined) {
     seat ??= seatOf("seat0");
     if (seat?.id !== "seat0") {
-      throw busErrors.invalidArgs(
+      throw invalidArgument(
+        "seat",
         `TTY ${tty} is a virtual console but seat ${seat?.id} is not seat0`,
       );
     }
     if (vtnr !== 0 && vtnr !== ttyVt) {
-      throw busErrors.invalidArgs(`TTY ${tty} and VT number ${vtnr} do not match`);
+      throw invalidArgument("vtnr", `TTY ${tty} and VT number ${vtnr} do not match`);
     }
     vtnr = ttyVt;
   } else if (!seat && LOCAL_DISPLAY.test(request.display) && !request.remote) {
@@ -74,10 +95,10 @@ export function placeSession(
     if (vtnr !== 0) seat = seatOf("seat0");
   }
   if (seat?.hasVts) {
-    if (vtnr < 1 || vtnr > MOST_VTS) throw busErrors.invalidArgs("VT number out of range");
+    if (vtnr < 1 || vtnr > MOST_VTS) throw invalidArgument("vtnr", "VT number out of range");
   } else if (vtnr !== 0) {
     const where = seat ? `Seat ${seat.id} has no VTs` : "There is no seat";
-    throw busErrors.invalidArgs(`${where} but the VT number is ${vtnr}`);
+    throw invalidArgument("vtnr", `${where} but the VT number is ${vtnr}`);
   }
   const isTty = tty !== "" && request.display === "";
   const likelyType = request.display !== "" ? "x11" : isTty ? "tty" : "unspecified";
@@ -87,10 +108,10 @@ export function placeSession(
   return { type: settled, class: kind ?? fallbackClass, seat, vtnr, tty };
 }
 
-function refuseControlCharacters(name: string, value: string): void {
+function refuseControlCharacters(name: keyof CreateRequest, value: string): void {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (/[\x00-\x1f\x7f]/.test(value)) {
-    throw busErrors.invalidArgs(`The ${name} has a control character in it`);
+    throw invalidArgument(name, `The ${name} has a control character in it`);
   }
 }
 
@@ -100,24 +121,24 @@ function refuseControlCharacters(name: string, value: string): void {
  * @throws {BusError} InvalidArgs
  */
 export function checkDesktop(type: string, desktop: string, display: string): SessionType {
-  const chosen = choose(SESSION_TYPES, type, "session type");
+  const chosen = choose(SESSION_TYPES, type, "type");
   if (chosen !== "wayland" && chosen !== "x11") {
-    throw busErrors.invalidArgs(`A desktop's type is wayland or x11, not '${type}'`);
+    throw invalidArgument("type", `A desktop's type is wayland or x11, not '${type}'`);
   }
   refuseControlCharacters("desktop", desktop);
   refuseControlCharacters("display", display);
   if (chosen === "x11" && display === "")
-    throw busErrors.invalidArgs("An x11 desktop has a display");
+    throw invalidArgument("display", "An x11 desktop has a display");
   return chosen;
 }
 
 function choose<Value extends string>(
   known: readonly Value[],
   value: string,
-  what: string,
+  argument: "type" | "class",
 ): Value | undefined {
   if (value === "") return undefined;
   const found = known.find((candidate) => candidate === value);
-  if (!found) throw busErrors.invalidArgs(`Invalid ${what} ${value}`);
+  if (!found) throw invalidArgument(argument, `Invalid session ${argument} ${value}`);
   return found;
 }

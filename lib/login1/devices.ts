@@ -6,7 +6,15 @@
 import { readdirSync, statSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
-import { close, descriptorOf, duplicate, type Fd, hasCode, SystemError } from "../linux/index.ts";
+import {
+  close,
+  descriptorOf,
+  duplicate,
+  type Fd,
+  hasCode,
+  majorMinor,
+  SystemError,
+} from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
 import type { TakeableDevice } from "./device-kinds.ts";
 import { login1Errors } from "./errors.ts";
@@ -281,11 +289,15 @@ export class Devices implements SessionFollower {
   }
 }
 
-/** @throws {BusError} InvalidArgs */
-function deviceNumber(major: number, minor: number): string {
+/** @throws {BusError} InvalidArgs for what the kernel has no such numbers for */
+export function checkDeviceNumber(major: number, minor: number): void {
   if (major > MOST_MAJOR || minor > MOST_MINOR) {
     throw busErrors.invalidArgs("Device major/minor is not valid.");
   }
+}
+
+function deviceNumber(major: number, minor: number): string {
+  checkDeviceNumber(major, minor);
   return `${major}:${minor}`;
 }
 
@@ -302,20 +314,12 @@ function findOpen(pid: number, number: string): Fd | undefined {
       const path = `${folder}/${name}`;
       const status = statSync(path, { throwIfNoEntry: false });
       if (!status?.isCharacterDevice()) continue;
-      if (numberOf(status.rdev) === number) return descriptorOf(pid, Number(name));
+      if (majorMinor(status.rdev) === number) return descriptorOf(pid, Number(name));
     }
   } catch (error) {
     if (!hasCode(error, "ENOENT", "ESRCH", "EBADF")) throw error;
   }
   return undefined;
-}
-
-/** A dev_t of the kernel as `major:minor`; see makedev(3). */
-export function numberOf(device: number): string {
-  const bits = BigInt(device);
-  const major = ((bits >> 8n) & 0xfffn) | ((bits >> 32n) & ~0xfffn);
-  const minor = (bits & 0xffn) | ((bits >> 12n) & ~0xffn & 0xffffff00n);
-  return `${major}:${minor}`;
 }
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -8,6 +8,9 @@ export const login1Errors = {
   noSuchSession: (id: string) => login1("NoSuchSession")(`No session '${id}' known`),
   noSuchUser: (uid: number) => login1("NoSuchUser")(`User ID ${uid} is not logged in or lingering`),
   noSuchSeat: (id: string) => login1("NoSuchSeat")(`No seat '${id}' known`),
+  sessionHasNoSeat: (id: string) => login1("NoSuchSeat")(`Session '${id}' has no seat.`),
+  sessionNotOnSeat: (id: string, seat: string) =>
+    login1("SessionNotOnSeat")(`Session ${id} not on seat ${seat}`),
   noSessionForPid: (pid: number) =>
     login1("NoSessionForPID")(`PID ${pid} does not belong to any known session`),
   noUserForPid: (pid: number) =>

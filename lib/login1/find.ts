@@ -1,5 +1,5 @@
 /** Finding what a caller means: by name, or by who calls ("self", "auto", pid 0). */
-import { busErrors, type CallContext } from "../dbus/index.ts";
+import type { CallContext } from "../dbus/index.ts";
 import { login1Errors } from "./errors.ts";
 import type { Manager } from "./manager.ts";
 import type { Seat } from "./seat.ts";
@@ -15,7 +15,7 @@ import type { User } from "./user.ts";
 export async function findSession(
   manager: Manager,
   id: string,
-  call: CallContext,
+  call: Pick<CallContext, "caller">,
 ): Promise<Session> {
   if (id !== "self" && id !== "auto" && id !== "") return manager.session(id);
   const { pid, uid } = await call.caller();
@@ -50,16 +50,29 @@ export async function findUserByPid(
   return user;
 }
 
-/** The user of this uid, which libsystemd's clients write as UINT32_MAX for the caller's own. */
+/**
+ * The user of this uid; UINT32_MAX, as libsystemd's clients write it, is the one
+ * in whose slice the caller is, or else the caller's own.
+ *
+ * @throws {BusError} NoSuchUser, NoUserForPID
+ */
 export async function findUser(manager: Manager, uid: number, call: CallContext): Promise<User> {
   const INVALID_UID = 0xffffffff;
-  return manager.user(uid === INVALID_UID ? (await call.caller()).uid : uid);
+  if (uid !== INVALID_UID) return manager.user(uid);
+  const caller = await call.caller();
+  const user = manager.userOfPid(caller.pid) ?? manager.users.get(caller.uid);
+  if (!user) throw login1Errors.noUserForPid(caller.pid);
+  return user;
 }
 
-/** The seat of this id; "self" (or "") is that of the caller's session, "auto" that of `findSession`'s auto. */
+/**
+ * The seat of this id; "self" (or "") is that of the caller's session, "auto" that of `findSession`'s auto.
+ *
+ * @throws {BusError} NoSuchSeat, NoSessionForPID
+ */
 export async function findSeat(manager: Manager, id: string, call: CallContext): Promise<Seat> {
   if (id !== "self" && id !== "auto" && id !== "") return manager.seat(id);
   const session = await findSession(manager, id, call);
-  if (!session.seat) throw busErrors.invalidArgs(`Session ${session.id} is not on a seat`);
+  if (!session.seat) throw login1Errors.sessionHasNoSeat(session.id);
   return session.seat;
 }

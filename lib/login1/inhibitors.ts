@@ -3,7 +3,7 @@
  * down or to sleep. Each lasts until nobody holds its descriptor any more; see
  * systemd's "Inhibitor Locks" and org.freedesktop.login1(5).
  */
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { busErrors, type Caller } from "../dbus/index.ts";
@@ -21,7 +21,7 @@ import { escapeC, unescapeC } from "./c-escape.ts";
 import type { Settings } from "./config.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
 import { INHIBITORS } from "./paths.ts";
-import { loadState, saveState } from "./state-file.ts";
+import { loadState, removeState, saveState } from "./state-file.ts";
 import { SessionWatches } from "./watches.ts";
 
 /** What can be inhibited, in the order in which logind lists them. */
@@ -86,6 +86,8 @@ export class Inhibitors {
   readonly #all = new Map<string, Inhibitor>();
   /** How many there are of each mode and thing, so that a thousand of them cost no more than one. */
   readonly #held = new Map<string, number>();
+  /** How many each uid has. */
+  readonly #perUser = new Map<number, number>();
   readonly #watches = new Map<string, SessionWatches>();
   readonly #log: Logger;
   readonly #settings: Settings;
@@ -104,6 +106,14 @@ export class Inhibitors {
     return Number(this.#settings.config.InhibitorsMax);
   }
 
+  /**
+   * How many of them one uid other than root's may have: an eighth of all, but
+   * not less than 64, so that nobody can take them all from the others.
+   */
+  get maxPerUser(): number {
+    return Math.min(this.max, Math.max(64, Math.floor(this.max / 8)));
+  }
+
   /** logind.conf's InhibitDelayMaxSec, in milliseconds. */
   get delayMax(): number {
     return Number(this.#settings.config.InhibitDelayMaxSec / 1000n);
@@ -116,7 +126,7 @@ export class Inhibitors {
     const ids = names.filter((name) => /^\d+$/.test(name));
     // A fifo whose file was never written: its descriptor never got to anybody.
     const left = names.filter((name) => /^\d+\.ref$/.test(name)).map((name) => name.slice(0, -4));
-    for (const id of left.filter((name) => !ids.includes(name))) this.#removeFiles(id);
+    for (const id of new Set(left).difference(new Set(ids))) this.#removeFiles(id);
     for (const id of ids.sort((a, b) => Number(a) - Number(b))) {
       this.#counter = Math.max(this.#counter, Number(id));
       try {
@@ -199,8 +209,13 @@ export class Inhibitors {
         `Maximum number of inhibitors (${this.max}) reached, refusing further inhibitors.`,
       );
     }
-    const id = String(++this.#counter);
     const { uid, pid } = caller;
+    if (uid !== 0 && (this.#perUser.get(uid) ?? 0) >= this.maxPerUser) {
+      throw busErrors.limitsExceeded(
+        `Maximum number of inhibitors of user ${uid} (${this.maxPerUser}) reached, refusing further inhibitors.`,
+      );
+    }
+    const id = String(++this.#counter);
     const inhibitor: Inhibitor = { id, what, mode, who, why, uid, pid, since: now() };
     let fd: Fd | undefined;
     try {
@@ -243,7 +258,10 @@ export class Inhibitors {
     this.#count(inhibitor, 1);
   }
 
-  #count({ mode, what }: Inhibitor, change: 1 | -1): void {
+  #count({ mode, what, uid }: Inhibitor, change: 1 | -1): void {
+    const ofUser = (this.#perUser.get(uid) ?? 0) + change;
+    if (ofUser > 0) this.#perUser.set(uid, ofUser);
+    else this.#perUser.delete(uid);
     for (const one of what) {
       const key = `${mode} ${one}`;
       this.#held.set(key, (this.#held.get(key) ?? 0) + change);
@@ -274,7 +292,7 @@ export class Inhibitors {
 
   #removeFiles(id: string): void {
     try {
-      rmSync(fileOf(id), { force: true });
+      removeState(fileOf(id));
       rmSync(fifoOf(id), { force: true });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -307,7 +325,7 @@ function load(id: string): Inhibitor {
   if (text("UID") === "" || !Number.isInteger(uid) || !(pid > 0)) {
     throw new Error("its UID or PID is missing or wrong");
   }
-  if (text("FIFO") !== fifoOf(id) || !readdirSync(INHIBITORS).includes(`${id}.ref`)) {
+  if (text("FIFO") !== fifoOf(id) || !existsSync(fifoOf(id))) {
     throw new Error("its fifo is not there");
   }
   return {

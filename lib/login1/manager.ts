@@ -18,6 +18,7 @@ import {
   O_NONBLOCK,
   O_WRONLY,
   open,
+  pidfdId,
   processStatus,
   userById,
   userByName,
@@ -25,7 +26,13 @@ import {
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
 import { Changes, type ManagerEvents, type SessionFollower } from "./changes.ts";
 import { killsProcessesOf, type Settings } from "./config.ts";
-import { type CreateRequest, checkDesktop, placeSession } from "./create.ts";
+import {
+  CreateError,
+  type CreateRequest,
+  checkDesktop,
+  invalidArgument,
+  placeSession,
+} from "./create.ts";
 import { login1Errors } from "./errors.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
 import { removeIpc } from "./ipc.ts";
@@ -68,6 +75,10 @@ export class Manager {
   readonly sessions = new Map<string, Session>();
   readonly users = new Map<number, User>();
   readonly seats = new Map<string, Seat>();
+  /** They stay their sessions' seats until these have ended, or the device is there again. */
+  readonly #goneSeats = new Map<string, Seat>();
+  /** Which session each user's files call the display. */
+  readonly #savedDisplays = new WeakMap<User, Session | undefined>();
   /** Set before `start`. */
   readonly followers: SessionFollower[] = [];
   #moves: [Session | undefined, Session | undefined][] = [];
@@ -108,7 +119,13 @@ export class Manager {
       this.users.set(uid, user);
     }
     const userOf = (uid: number) => this.users.get(uid);
-    for (const session of loadSessions(userOf, (id) => this.seats.get(id), onBad)) {
+    const seatOf = (id: string) => {
+      if (id === "") return undefined;
+      const seat = this.seats.get(id) ?? this.#goneSeats.get(id) ?? new Seat(id);
+      if (!this.seats.has(id)) this.#goneSeats.set(id, seat);
+      return seat;
+    };
+    for (const session of loadSessions(userOf, seatOf, onBad)) {
       this.#addSession(session);
     }
     for (const seat of this.seats.values()) {
@@ -118,10 +135,14 @@ export class Manager {
       if (seat.hasVts) this.#endVtWatch = watchActiveVt(() => this.#onVtSwitch(seat));
       this.#changes.seat(seat);
     }
+    // One that was killed may have written some of what belongs together.
+    for (const user of this.users.values()) this.#changes.user(user);
     for (const session of [...this.sessions.values()]) {
+      this.#changes.session(session);
       this.#watchFifo(session);
       this.#watchSession(session);
     }
+    for (const seat of this.#goneSeats.values()) this.#releaseSessionsOn(seat);
     for (const user of [...this.users.values()]) this.#removeUserIfUnused(user);
     this.#startLingering();
     this.#flush();
@@ -205,32 +226,34 @@ export class Manager {
    *   (a fifo's write end) is closed everywhere. If not, it is a placeholder and
    *   the leader alone decides, as from systemd 258 on.
    * @returns the session and that descriptor, which is the caller's to close
-   * @throws {BusError} InvalidArgs, NoSuchSeat, SessionBusy, LimitsExceeded
+   * @throws {CreateError} InvalidArgs, SessionBusy, LimitsExceeded, and Failed if there is no scope to be had
+   * @throws {BusError} NoSuchSeat
    */
   createSession(
     request: CreateRequest,
     leaderPid: number,
     byDescriptor: boolean,
   ): { session: Session; fd: Fd } {
-    if (leaderPid <= 1) throw busErrors.invalidArgs(`PID ${leaderPid} cannot lead a session`);
+    if (leaderPid <= 1) throw invalidArgument("leader", `PID ${leaderPid} cannot lead a session`);
     const leader = processStatus(leaderPid);
     if (!leader)
-      throw busErrors.invalidArgs(`There is no process ${leaderPid} to lead the session`);
+      throw invalidArgument("leader", `There is no process ${leaderPid} to lead the session`);
     const account = userById(request.uid);
-    if (!account) throw busErrors.invalidArgs(`There is no user with the UID ${request.uid}`);
+    if (!account) throw invalidArgument("uid", `There is no user with the UID ${request.uid}`);
     const place = placeSession(request, (id) => this.seats.get(id));
     if (this.sessionOfPid(leaderPid)) {
-      throw login1Errors.sessionBusy("Already running in a session or user slice");
+      const busy = login1Errors.sessionBusy("Already running in a session or user slice");
+      throw new CreateError(busy, { why: "member" });
     }
     const there = place.vtnr > 0 ? place.seat?.sessionAt(place.vtnr) : undefined;
     if (there && there.class !== "greeter") {
-      throw login1Errors.sessionBusy(`VT ${place.vtnr} is occupied by session ${there.id} already`);
+      const text = `VT ${place.vtnr} is occupied by session ${there.id} already`;
+      throw new CreateError(login1Errors.sessionBusy(text), { why: "vtTaken" });
     }
     const { config } = this.#settings;
     if (this.sessions.size >= config.SessionsMax) {
-      throw busErrors.limitsExceeded(
-        `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`,
-      );
+      const text = `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`;
+      throw new CreateError(busErrors.limitsExceeded(text), { why: "tooMany" });
     }
     const known = this.users.get(account.uid);
     const user =
@@ -247,7 +270,7 @@ export class Manager {
     const session = new Session({
       id: this.#newId(audit),
       user,
-      leader: { pid: leaderPid, startTime: leader.startTime },
+      leader: { pid: leaderPid, startTime: leader.startTime, pidfdId: pidfdId(leaderPid) },
       service: request.service,
       ...place,
       desktop: request.desktop,
@@ -269,9 +292,7 @@ export class Manager {
     this.users.set(user.uid, user);
     this.#addSession(session);
     try {
-      const scope = this.#cgroups.scopeOf(session);
-      scope?.create();
-      scope?.add(session.leader.pid);
+      this.#moveIntoScope(session);
       if (session.hasFifo) {
         // One that a rejected state file left behind would stand in the way.
         rmSync(session.fifo, { force: true });
@@ -296,11 +317,24 @@ export class Manager {
     }
     if (isNewUser) this.#events.userNew(user);
     this.#events.sessionNew(session);
-    this.#flush();
+    this.#tell();
     this.#log.info(
       `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
     );
     return fd;
+  }
+
+  #moveIntoScope(session: Session): void {
+    const scope = this.#cgroups.scopeOf(session);
+    try {
+      scope?.create();
+      scope?.add(session.leader.pid);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error(`the scope of session ${session.id} could not be made: ${reason}`);
+      const failed = busErrors.failed(`${session.scope} could not be made: ${reason}`);
+      throw new CreateError(failed, { why: "noScope" });
+    }
   }
 
   /**
@@ -360,9 +394,14 @@ export class Manager {
     else for (const session of user.sessions) this.#signalAll(session, signal);
   }
 
-  /** Asks a session's screen locker to lock or unlock. */
+  /**
+   * Asks a session's screen locker to lock or unlock.
+   *
+   * @throws {BusError} NotSupported for a class that has none
+   */
   lockSession(session: Session, lock: boolean): void {
     this.session(session.id);
+    this.#checkLockable(session);
     this.#events.sessionLock(session, lock);
   }
 
@@ -412,10 +451,15 @@ export class Manager {
 
   /** Remembers what the session's locker says of itself. */
   setLockedHint(session: Session, locked: boolean): void {
+    this.#checkLockable(session);
     if (session.lockedHint === locked) return;
     session.lockedHint = locked;
     this.#changes.session(session, "LockedHint");
     this.#flush();
+  }
+
+  #checkLockable(session: Session): void {
+    if (!session.canLock) throw busErrors.notSupported("Session does not support lock screen.");
   }
 
   /**
@@ -482,7 +526,15 @@ export class Manager {
 
   #terminate(session: Session): void {
     for (const signal of [SIGTERM, SIGCONT, SIGHUP]) this.#signalAll(session, signal);
-    this.#watches.get(session)?.after(KILL_DELAY, "kill", () =>
+    session.terminatedAt ??= now().monotonic;
+    this.#changes.session(session);
+    this.#killLater(session, session.terminatedAt);
+  }
+
+  /** Kills what SIGTERM, sent at that time of the monotonic clock, has not ended in time. */
+  #killLater(session: Session, terminatedAt: bigint): void {
+    const passed = Number(now().monotonic - terminatedAt) / 1000;
+    this.#watches.get(session)?.after(Math.max(0, KILL_DELAY - passed), "kill", () =>
       this.#onEvent("SIGTERM was not enough", () => {
         this.#log.warning(`session ${session.id} did not end on SIGTERM: it gets SIGKILL`);
         this.#signalAll(session, SIGKILL);
@@ -651,7 +703,9 @@ export class Manager {
     );
     // Also what ended while nobody was looking.
     leaderGone();
-    if (session.stopping && !this.#finishIfEmpty(session)) this.#awaitLeader(session);
+    if (!session.stopping || this.#finishIfEmpty(session)) return;
+    if (session.terminatedAt !== undefined) this.#killLater(session, session.terminatedAt);
+    else this.#awaitLeader(session);
   }
 
   #watchFifo(session: Session): void {
@@ -676,7 +730,8 @@ export class Manager {
 
   /** Adds a seat that udev has a master device of. */
   addSeat(id: string): void {
-    const seat = new Seat(id);
+    const seat = this.#goneSeats.get(id) ?? new Seat(id);
+    this.#goneSeats.delete(id);
     this.seats.set(id, seat);
     this.#changes.seat(seat);
     this.#saveChanged();
@@ -686,11 +741,18 @@ export class Manager {
 
   /** Takes away a seat whose last master device went, and ends the sessions on it. */
   removeSeat(seat: Seat): void {
-    for (const session of [...seat.sessions]) this.releaseSession(session);
+    this.#releaseSessionsOn(seat);
+    // Also one that was closing before, and brought to the foreground then.
+    this.#setActive(seat, undefined);
     this.seats.delete(seat.id);
+    this.#goneSeats.set(seat.id, seat);
     removeSeat(seat);
     this.#events.seatRemoved(seat);
     this.#flush();
+  }
+
+  #releaseSessionsOn(seat: Seat): void {
+    for (const session of [...seat.sessions]) this.releaseSession(session);
   }
 
   /** A seat has got or lost its graphics. */
@@ -776,13 +838,24 @@ export class Manager {
 
   /** Writes the files of all that changed. Signals go out after it, never before. */
   #saveChanged(): void {
-    for (const user of this.#changes.users.keys()) {
-      if (this.users.get(user.uid) === user) {
-        // Which session is the user's display may have changed with any of them.
-        const { display } = user;
-        for (const session of user.sessions) saveSession(session, session === display);
-        saveUser(user);
-      }
+    const stale = new Set(this.#changes.sessions.keys());
+    const users = [...this.#changes.users.keys()].filter(
+      (user) => this.users.get(user.uid) === user,
+    );
+    const displays = new Map(users.map((user) => [user, user.display]));
+    // Which session is the display is in its own file, and in that of the one before.
+    for (const [user, display] of displays) {
+      const before = this.#savedDisplays.get(user);
+      if (display === before) continue;
+      for (const session of [before, display]) if (session) stale.add(session);
+    }
+    for (const session of stale) {
+      if (this.sessions.get(session.id) !== session) continue;
+      saveSession(session, session === displays.get(session.user));
+    }
+    for (const [user, display] of displays) {
+      saveUser(user);
+      this.#savedDisplays.set(user, display);
     }
     for (const seat of this.#changes.seats.keys()) {
       if (this.seats.get(seat.id) === seat) saveSeat(seat);
@@ -791,6 +864,11 @@ export class Manager {
 
   #flush(): void {
     this.#saveChanged();
+    this.#tell();
+  }
+
+  /** Tells what has changed and is written down. */
+  #tell(): void {
     for (const [before, after] of this.#moves.splice(0)) {
       for (const follower of this.followers) follower.foreground(before, after);
     }

@@ -154,6 +154,17 @@ export class Operations {
     else void this.#performAlone(operation);
   }
 
+  /**
+   * Tells everybody of a sleep that somebody else sees to, before and after it.
+   *
+   * @throws {BusError} OperationInProgress: what is under way here is told of by itself, and
+   *   to say it twice would run everybody's preparations twice
+   */
+  announceSleep(active: boolean): void {
+    this.checkFree("suspend");
+    this.#announce("suspend", active);
+  }
+
   /** Calls off what still waits for a delay inhibitor; false if there is nothing such. */
   cancel(what: "shutdown" | "sleep"): boolean {
     const current = this.#current;

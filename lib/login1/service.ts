@@ -1,6 +1,7 @@
 /** The bridge: a Manager, its objects on the bus, and the signals between them. */
-import type { Logger } from "../cli/index.ts";
+import { type Logger, version } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
+import { Service, VarlinkServer } from "../varlink/index.ts";
 import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
 import { Settings } from "./config.ts";
@@ -11,6 +12,7 @@ import { seatInterface } from "./dbus/seat.ts";
 import { sessionInterface } from "./dbus/session.ts";
 import { findUnit, unitInterfaces, unitManagerInterface } from "./dbus/units.ts";
 import { userInterface } from "./dbus/user.ts";
+import { DeviceAccess } from "./device-access.ts";
 import { takeable } from "./device-kinds.ts";
 import { Devices } from "./devices.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
@@ -36,6 +38,7 @@ import { Sleeper } from "./sleep.ts";
 import { Triggers } from "./triggers.ts";
 import { characterDevice, udevRecord, watchUdev } from "./udev.ts";
 import { userLabels } from "./user.ts";
+import { LOGIN_SOCKET, loginInterface } from "./varlink.ts";
 
 /** How long the bus may take to answer at the start, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -122,7 +125,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   );
   const control = new Control(log, manager, devices);
   // Control first: what it gives up takes the devices along.
-  manager.followers.push(control, devices);
+  const access = new DeviceAccess(log, manager.seats);
+  manager.followers.push(control, devices, access);
   const inhibitors = new Inhibitors(log, settings, (names) => {
     events.managerChanged(names);
     triggers?.settle();
@@ -161,18 +165,20 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   tree.addObject(MANAGER_PATH, [managerInterface], login1);
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
-    find: (name, call) => orNothing(findSession(manager, name, call)),
+    // Without a promise where there need be none: the answer goes out in the same turn.
+    find: (name, call) => manager.sessions.get(name) ?? orNothing(findSession(manager, name, call)),
     names: () => [...manager.sessions.keys()],
   });
   tree.addFolder(USER_FOLDER, {
     interfaces: [user],
-    find: (name, call) => orNothing(findUserByName(manager, name, call)),
+    find: (name, call) =>
+      manager.users.get(Number(name)) ?? orNothing(findUserByName(manager, name, call)),
     names: () => [...manager.users.keys()].map(String),
     labels: userLabels,
   });
   tree.addFolder(SEAT_FOLDER, {
     interfaces: [seat],
-    find: (name, call) => orNothing(findSeat(manager, name, call)),
+    find: (name, call) => manager.seats.get(name) ?? orNothing(findSeat(manager, name, call)),
     names: () => [...manager.seats.keys()],
   });
 
@@ -189,18 +195,22 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   manager.start();
   inhibitors.start();
   seats.start();
+  access.refresh();
   connection.onNameLost((name) => control.nameLost(name));
   await control.restore((name) => connection.caller(name));
   const endUdevWatch = watchUdev(() => {
     try {
       seats.refresh();
       devices.refresh();
+      access.refresh();
       triggers?.devicesChanged();
     } catch (error) {
       log.error(`after a change in udev: ${error instanceof Error ? error.message : error}`);
     }
   });
+  let varlink: VarlinkServer | undefined;
   const stop = () => {
+    varlink?.stop();
     armed.stop();
     power.stop();
     operations.stop();
@@ -222,6 +232,13 @@ export async function startBridge(log: Logger): Promise<Bridge> {
   triggers = armed;
   triggers.start();
   try {
+    // Who has the name is the only logind, so whatever socket is there is nobody's.
+    varlink = serveVarlink(manager, log);
+  } catch (error) {
+    // Without the socket pam_systemd takes the bus.
+    log.error(`no varlink: ${error instanceof Error ? error.message : error}`);
+  }
+  try {
     await connection.requestName(UNIT_BUS_NAME);
   } catch (error) {
     // Only loginctl's list of processes needs it.
@@ -241,6 +258,23 @@ export async function startBridge(log: Logger): Promise<Bridge> {
       }
     },
   };
+}
+
+function serveVarlink(manager: Manager, log: Logger): VarlinkServer {
+  const info = {
+    vendor: "The LainOS Project",
+    product: "Protocol 7 (lainos-dbus-bridge)",
+    version,
+    url: "https://github.com/The-LainOS-Project/lainos-layer-02",
+  };
+  const service = new Service(info, [loginInterface(manager)], ({ method }, error) => {
+    const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error(`${method} by varlink failed: ${trace}`);
+  });
+  return new VarlinkServer(LOGIN_SOCKET, service, {
+    onDebug: (message) => log.debug(message),
+    onError: (message) => log.error(`${LOGIN_SOCKET}: ${message}`),
+  });
 }
 
 /** A user's object is named by the uid, or `self` for the caller's own. */

@@ -21,7 +21,6 @@ export const SESSION_CLASSES = [
   "background-light",
   "manager",
   "manager-early",
-  "none",
 ] as const;
 
 export type SessionType = (typeof SESSION_TYPES)[number];
@@ -33,6 +32,8 @@ export interface Leader {
   pid: number;
   /** In clock ticks since boot: tells it from a later process of the same number. */
   startTime: bigint;
+  /** The inode of its pidfd, which names the process until the next boot; 0 where it has none of its own. */
+  pidfdId: bigint;
 }
 
 /** What a session is from its start on. */
@@ -56,6 +57,11 @@ export interface SessionFacts {
   since: Timestamp;
   /** Whether the session ends when nobody holds the write end of its fifo any more. */
   hasFifo: boolean;
+}
+
+/** The classes of a person's own logins, once they are complete. */
+function isInteractive(kind: SessionClass): boolean {
+  return ["user", "user-early", "user-light", "user-early-light"].includes(kind);
 }
 
 /** Whether something is idle, and since when; zeros where that is not known. */
@@ -102,6 +108,8 @@ export class Session {
   idleHint: Idle = { hint: false, since: NEVER };
   /** It has been released or its leader is gone; what is left of it runs out. */
   stopping = false;
+  /** When what runs in it got SIGTERM, by the monotonic clock; SIGKILL follows some time later. */
+  terminatedAt: bigint | undefined;
 
   constructor(facts: SessionFacts) {
     this.id = facts.id;
@@ -153,14 +161,19 @@ export class Session {
     return this.active ? "active" : "online";
   }
 
-  /** A greeter or a lock screen is not somebody's to lock; nor is a session without a display to lock. */
+  /** Somebody sits at it, who can lock it; nobody does at a greeter, a lock screen or in the background. */
   get canLock(): boolean {
-    return this.class === "user" && this.graphical;
+    return isInteractive(this.class);
+  }
+
+  /** Whether its controller may say what type it is and take its devices. */
+  get canTakeDevices(): boolean {
+    return isInteractive(this.class) || ["greeter", "lock-screen"].includes(this.class);
   }
 
   /** Whether it counts for the idleness of its user and of the machine: somebody sits at it. */
   get canIdle(): boolean {
-    return ["user", "user-early", "user-light", "user-early-light", "greeter"].includes(this.class);
+    return isInteractive(this.class) || this.class === "greeter";
   }
 
   /** A graphical session's own word, or whether nobody touched a tty session's terminal for a while. */

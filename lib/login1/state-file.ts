@@ -41,7 +41,7 @@ export function parseState(text: string): Map<string, string> {
   return values;
 }
 
-/** The text that each file got from us last, by its path. */
+/** The text that each file got from us last, or had when we read it, by its path. */
 const written = new Map<string, string>();
 
 /**
@@ -65,7 +65,9 @@ export function removeState(path: string): void {
 /** Reads a state file; undefined if there is none. */
 export function loadState(path: string): Map<string, string> | undefined {
   try {
-    return parseState(readFileSync(path, "utf8"));
+    const text = readFileSync(path, "utf8");
+    written.set(path, text);
+    return parseState(text);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;

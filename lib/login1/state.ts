@@ -1,6 +1,7 @@
 /** What the state files of sessions, users and seats say, in the order in which logind writes them. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { escapeC, unescapeC } from "./c-escape.ts";
 import { loadIdle, savedIdle } from "./idle.ts";
 import { MACHINES, SEATS, SESSIONS, USERS } from "./paths.ts";
 import type { Seat } from "./seat.ts";
@@ -21,7 +22,7 @@ export function ensureStateFolders(): void {
   }
 }
 
-/** @param isDisplay whether it stands for its user (`User.display`, which sorts: look once for all sessions) */
+/** @param isDisplay whether it stands for its user (`User.display`, which looks at all: ask once) */
 export function saveSession(session: Session, isDisplay: boolean): void {
   saveState(session.stateFile, {
     UID: session.user.uid,
@@ -30,6 +31,7 @@ export function saveSession(session: Session, isDisplay: boolean): void {
     STATE: session.state,
     REMOTE: session.remote,
     STOPPING: session.stopping,
+    TERMINATED: session.terminatedAt,
     USER: session.user.name,
     TYPE: session.type,
     ORIGINAL_TYPE: session.originalType,
@@ -42,10 +44,12 @@ export function saveSession(session: Session, isDisplay: boolean): void {
     REMOTE_HOST: session.remoteHost,
     REMOTE_USER: session.remoteUser,
     SERVICE: session.service,
-    DESKTOP: session.desktop,
+    // The one value that sd_session_get_desktop(3) also reads C's escapes in.
+    DESKTOP: escapeC(session.desktop),
     POSITION: session.position > 0 ? session.position : undefined,
     VTNR: session.vtnr > 0 ? session.vtnr : undefined,
     LEADER: session.leader.pid,
+    LEADER_PIDFDID: session.leader.pidfdId > 0n ? session.leader.pidfdId : undefined,
     LEADER_START: session.leader.startTime,
     AUDIT: session.audit > 0 ? session.audit : undefined,
     LOCKED_HINT: session.lockedHint,
@@ -130,8 +134,7 @@ export function loadUsers(onBad: (path: string, reason: string) => void): SavedU
       onBad(path, "it lacks NAME, GID or RUNTIME");
       return [];
     }
-    const end = /^\d+$/.exec(values.get("LAST_SESSION_TIMESTAMP") ?? "")?.[0];
-    const lastSessionEnd = end === undefined ? undefined : BigInt(end);
+    const lastSessionEnd = microseconds(values, "LAST_SESSION_TIMESTAMP");
     return [{ uid, gid, name, runtimePath, since: timestamps(values), lastSessionEnd }];
   });
 }
@@ -158,11 +161,15 @@ export function loadSessions(
     const session = new Session({
       id,
       user,
-      leader: { pid, startTime: BigInt(text("LEADER_START") || "0") },
+      leader: {
+        pid,
+        startTime: BigInt(text("LEADER_START") || "0"),
+        pidfdId: BigInt(text("LEADER_PIDFDID") || "0"),
+      },
       service: text("SERVICE"),
       type,
       class: kind,
-      desktop: text("DESKTOP"),
+      desktop: unescapeC(text("DESKTOP")),
       seat: seatOf(text("SEAT")),
       vtnr: Number(text("VTNR") || "0"),
       tty: text("TTY"),
@@ -175,6 +182,7 @@ export function loadSessions(
       hasFifo: text("FIFO") !== "",
     });
     session.stopping = text("STOPPING") === "1";
+    session.terminatedAt = microseconds(values, "TERMINATED");
     session.lockedHint = text("LOCKED_HINT") === "1";
     session.originalType =
       SESSION_TYPES.find((known) => known === text("ORIGINAL_TYPE")) ?? session.type;
@@ -189,8 +197,13 @@ export function loadSessions(
 }
 
 function timestamps(values: Map<string, string>) {
-  const number = (key: string) => BigInt(/^\d+$/.exec(values.get(key) ?? "")?.[0] ?? "0");
+  const number = (key: string) => microseconds(values, key) ?? 0n;
   return { realtime: number("REALTIME"), monotonic: number("MONOTONIC") };
+}
+
+function microseconds(values: Map<string, string>, key: string): bigint | undefined {
+  const digits = /^\d+$/.exec(values.get(key) ?? "")?.[0];
+  return digits === undefined ? undefined : BigInt(digits);
 }
 
 /** The state files in a folder: temporary dotfiles and fifos left out. */
@@ -209,7 +222,7 @@ export function removeSession(session: Session): void {
 
 /** Removes the file of a seat. */
 export function removeSeat(seat: Seat): void {
-  rmSync(seat.stateFile, { force: true });
+  removeState(seat.stateFile);
 }
 
 /** Removes the file of a user. */

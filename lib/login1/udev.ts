@@ -1,5 +1,12 @@
 /** udev's database below /run/udev, as sd-device reads it: which device has which tags and which seat. */
-import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import {
   hasCode,
@@ -7,6 +14,7 @@ import {
   IN_DELETE,
   IN_IGNORED,
   IN_MOVED_TO,
+  majorMinor,
   watchPath,
 } from "../linux/index.ts";
 
@@ -14,13 +22,27 @@ const DATA = "/run/udev/data";
 const TAGS = "/run/udev/tags";
 /** A graphics card or the like makes a seat; see sd-login(3) and the multi-seat document. */
 const MASTER_TAG = "master-of-seat";
+/** Whoever sits there may open it; see the multi-seat document. */
+const ACCESS_TAG = "uaccess";
+/** Links to nodes of drivers that are loaded when somebody opens them. */
+const STATIC_NODES = `/run/udev/static_node-tags/${ACCESS_TAG}`;
 /** Keys and switches that are about the machine's power; see logind.conf(5). */
 const POWER_SWITCH_TAG = "power-switch";
 /** What to watch, each in the one before it or made later than it. */
 const WATCHED = [
-  ...["/run", "/run/udev", TAGS, join(TAGS, MASTER_TAG), join(TAGS, POWER_SWITCH_TAG)],
+  ...["/run", "/run/udev", TAGS],
+  ...[MASTER_TAG, ACCESS_TAG, POWER_SWITCH_TAG].map((tag) => join(TAGS, tag)),
   DATA,
 ];
+
+function readLinkIfThere(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "EINVAL")) return undefined;
+    throw error;
+  }
+}
 
 function readIfThere(path: string): string | undefined {
   try {
@@ -53,24 +75,61 @@ function hasTag(record: string | undefined, tag: string): boolean {
   return lines.includes(`${kind}:${tag}`);
 }
 
-/** The keys in the database of the devices that have a tag now, each with its record. */
-function tagged(tag: string): { key: string; record: string | undefined }[] {
-  let keys: string[];
+/** The records that have a tag now, by the key of their device. */
+function recordsTagged(tag: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const key of namesIn(join(TAGS, tag))) {
+    const record = readIfThere(join(DATA, key));
+    // What was tagged once keeps its place in the tag's folder.
+    if (record !== undefined && hasTag(record, tag)) found.set(key, record);
+  }
+  return found;
+}
+
+function namesIn(folder: string): string[] {
   try {
-    keys = readdirSync(join(TAGS, tag));
+    return readdirSync(folder);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return [];
     throw error;
   }
-  // What was tagged once keeps its place in the tag's folder.
-  return keys
-    .map((key) => ({ key, record: readIfThere(join(DATA, key)) }))
-    .filter(({ record }) => hasTag(record, tag));
 }
 
 /** The seats that have a master device, whether it is there by name or by default (seat0). */
 export function seatsOfDevices(): Set<string> {
-  return new Set(tagged(MASTER_TAG).map(({ record }) => seatOf(record)));
+  return new Set([...recordsTagged(MASTER_TAG).values()].map(seatOf));
+}
+
+/** A node below /dev that whoever sits at a seat may open. */
+export interface SharedNode {
+  /** Its number, as `major:minor`. */
+  number: string;
+  path: string;
+  seat: string;
+}
+
+/**
+ * The nodes of all devices with the tag `uaccess`, and the static ones of drivers
+ * that are not loaded yet, which are seat0's.
+ */
+export function sharedNodes(): SharedNode[] {
+  const nodes: SharedNode[] = [];
+  for (const [key, record] of recordsTagged(ACCESS_TAG)) {
+    const number = key.slice(1);
+    const device = key.startsWith("b") ? deviceAt(`/sys/dev/block/${number}`) : undefined;
+    const path = (device ?? (key.startsWith("c") ? characterDevice(number) : undefined))?.node;
+    if (path !== undefined) nodes.push({ number, path, seat: seatOf(record) });
+  }
+  for (const name of namesIn(STATIC_NODES)) {
+    const path = readLinkIfThere(join(STATIC_NODES, name));
+    const status = path?.startsWith("/dev/")
+      ? statSync(path, { throwIfNoEntry: false })
+      : undefined;
+    if (!path || !status?.isCharacterDevice()) continue;
+    const number = majorMinor(status.rdev);
+    if (!nodes.some((node) => node.path === path)) nodes.push({ number, path, seat: "seat0" });
+  }
+  return nodes;
 }
 
 /** A device of the kernel, by its folder in /sys. */
@@ -118,8 +177,8 @@ export function characterDevice(number: string): SystemDevice | undefined {
 
 /** The devices of input whose keys and switches are about the machine's power, by the tag `power-switch`. */
 export function powerSwitchDevices(): SystemDevice[] {
-  return tagged(POWER_SWITCH_TAG)
-    .flatMap(({ key }) => characterDevice(/^c(\d+:\d+)$/.exec(key)?.[1] ?? "") ?? [])
+  return [...recordsTagged(POWER_SWITCH_TAG).keys()]
+    .flatMap((key) => characterDevice(/^c(\d+:\d+)$/.exec(key)?.[1] ?? "") ?? [])
     .filter(({ subsystem, name }) => subsystem === "input" && name.startsWith("event"));
 }
 

@@ -61,12 +61,14 @@ export class User {
       (session.stopping ? 0 : 4) +
       (session.class.startsWith("user") ? 2 : 0) +
       (session.graphical ? 1 : 0);
-    const eligible = [...this.sessions].filter(
-      ({ class: kind }) => kind.startsWith("user") || kind === "greeter",
-    );
-    return eligible.sort(
-      (a, b) => rank(b) - rank(a) || Number(a.since.monotonic - b.since.monotonic),
-    )[0];
+    let best: Session | undefined;
+    for (const session of this.sessions) {
+      if (!session.class.startsWith("user") && session.class !== "greeter") continue;
+      const ahead = best ? rank(session) - rank(best) : 1;
+      const older = best !== undefined && session.since.monotonic < best.since.monotonic;
+      if (ahead > 0 || (ahead === 0 && older)) best = session;
+    }
+    return best;
   }
 
   get idle(): Idle {

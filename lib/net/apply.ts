@@ -20,6 +20,11 @@ export interface KeyResult {
   why: string;
 }
 
+const SYSCTL_HEAD = `# Written by lainos-net-init --sysctl, from the same table that it sets at boot.
+# To keep another value: --except KEY in /etc/conf.d/lainos-net-init, and a file
+# here that comes after this one.
+`;
+
 const notation = (path: string) =>
   path
     .split("/")
@@ -71,6 +76,17 @@ function* expand(procSys: string, { key }: Hardening): Generator<string> {
     if (!generic.includes(name)) yield `${before}${name}${after}`;
 }
 
+/**
+ * The keys as a file of sysctl.d(5), whose `*` stands for every name there is. A
+ * dash before a key lets sysctl(8) pass over it where the kernel lacks it.
+ */
+export function sysctlFile(): string {
+  const rows = HARDENING.map(
+    ({ key, value, reason }) => `# ${reason}\n-${notation(key)} = ${value}\n`,
+  );
+  return `${SYSCTL_HEAD}\n${rows.join("\n")}`;
+}
+
 function treat(procSys: string, path: string, row: Hardening, apply: boolean): KeyResult {
   const file = join(procSys, path);
   const result: KeyResult = {
@@ -94,10 +110,23 @@ function treat(procSys: string, path: string, row: Hardening, apply: boolean): K
   }
 }
 
-function go(procSys: string, scopes: readonly Scope[], apply: boolean): KeyResult[] {
+/** Which rows of the table. */
+export interface Choice {
+  scopes: readonly Scope[];
+  /** Keys that the system's owner wants otherwise, as sysctl(8) writes them, `*` and all. */
+  except: readonly string[];
+}
+
+/** The table's keys, as sysctl(8) writes them. */
+export function hardeningKeys(): string[] {
+  return HARDENING.map(({ key }) => notation(key));
+}
+
+function go(procSys: string, { scopes, except }: Choice, apply: boolean): KeyResult[] {
   const results: KeyResult[] = [];
   for (const row of HARDENING) {
     if (!scopes.some((scope) => row.key.startsWith(`${scope}/`))) continue;
+    if (except.includes(notation(row.key))) continue;
     const own: KeyResult[] = [];
     for (const path of expand(procSys, row)) own.push(treat(procSys, path, row, apply));
     // One line is enough for a kernel without IPv6.
@@ -114,15 +143,14 @@ function go(procSys: string, scopes: readonly Scope[], apply: boolean): KeyResul
  * Sets what is not yet as the table has it, and reads each key back.
  *
  * @param procSys /proc/sys, or what stands for it
- * @param scopes which keys
  */
-export function applyHardening(procSys: string, scopes: readonly Scope[]): KeyResult[] {
-  return go(procSys, scopes, true);
+export function applyHardening(procSys: string, choice: Choice): KeyResult[] {
+  return go(procSys, choice, true);
 }
 
 /** Compares and changes nothing; parameters as of `applyHardening`. */
-export function compareHardening(procSys: string, scopes: readonly Scope[]): KeyResult[] {
-  return go(procSys, scopes, false);
+export function compareHardening(procSys: string, choice: Choice): KeyResult[] {
+  return go(procSys, choice, false);
 }
 
 /** The results in columns, a line each, under a heading. */

@@ -16,7 +16,8 @@ const PACKAGES = {
   net: ["iproute2", "nftables", "chrony", "iwd", "dhcpcd-base", "netbase"],
   log: ["syslog-ng-core"],
   wayland: ["sway", "swaybg", "swayidle", "foot", "grim", "fonts-dejavu-core", "libgl1-mesa-dri"],
-  x11: ["openbox", "xserver-xorg-core", "xinit", "xvfb", "xauth"],
+  x11: ["openbox", "xserver-xorg-core", "xserver-xorg-video-dummy", "xinit", "xvfb", "xauth"],
+  clients: ["upower", "xss-lock", "xdg-desktop-portal"],
   sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils"],
   standins: ["protocol7-test-logind", "systemd-standalone-sysusers", "systemd-standalone-tmpfiles"],
 } as const;

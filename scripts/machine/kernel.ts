@@ -1,6 +1,6 @@
 /**
- * The layer that a machine has over the container test system's root: Debian's kernel with its
- * modules, the udev rules that make seats, and a busybox for the first steps of the boot.
+ * The layer that a machine has over the container test system's root, Debian's kernel with its
+ * modules, and a busybox for the first steps of the boot.
  */
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
@@ -15,12 +15,6 @@ const KERNEL = "linux-image-amd64";
 /** What is taken out of which package besides; the packages themselves are not installed. */
 const PARTS = {
   "busybox-static": ["./bin/busybox"],
-  // Which devices belong to a seat, and which make one; Debian's udev leaves them to systemd.
-  systemd: [
-    "./lib/udev/rules.d/70-uaccess.rules",
-    "./lib/udev/rules.d/71-seat.rules",
-    "./lib/udev/rules.d/73-seat-late.rules",
-  ],
 } as const;
 
 export interface Kernel {
@@ -30,7 +24,7 @@ export interface Kernel {
   readonly release: string;
   readonly vmlinuz: string;
   readonly busybox: string;
-  /** The folder that lies over the root file system: modules and rules below `usr/lib`. */
+  /** The folder that lies over the root file system: modules below `usr/lib`. */
   readonly layer: string;
 }
 
@@ -103,7 +97,6 @@ async function fetchParts(
   await rename(join(scratch, "bin/busybox"), join(done, "busybox"));
   // /lib is a link to usr/lib in the root.
   await rename(join(scratch, "lib/modules"), join(layer, "usr/lib/modules"));
-  await rename(join(scratch, "lib/udev"), join(layer, "usr/lib/udev"));
   const [release = ""] = await readdir(join(layer, "usr/lib/modules"));
   // depmod looks below lib/modules.
   await $({ quiet: true, signal })`depmod --basedir ${join(layer, "usr")} ${release}`;

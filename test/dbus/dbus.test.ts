@@ -263,7 +263,7 @@ print("answered")
     const seen = await onBus(bus, "python3", "-c", script, join(bus.folder, "bus"));
     expect(seen.stderr).toBe("");
     expect(seen.stdout).toBe("answered\n");
-    expect(bad.map((error) => error.message)).toEqual(["No FDs available"]);
+    expect(bad.map((error) => error.message)).toEqual(["a message names descriptor 9 and has 0"]);
   });
 });
 
@@ -305,6 +305,48 @@ describe("the connection", () => {
     await expect(Connection.open("unix:path=/nowhere/bus")).rejects.toThrow(
       "cannot connect to the message bus at unix:path=/nowhere/bus: connect /nowhere/bus: no such file",
     );
+  });
+
+  test("a signal that only looks like the bus's is not believed", async () => {
+    const short = await Connection.open(bus.address);
+    await server.caller(short.uniqueName);
+    const lost: string[] = [];
+    server.onNameLost((name) => lost.push(name));
+    const [path, name] = ["/org/freedesktop/DBus", "org.freedesktop.DBus"];
+    const body = [short.uniqueName, short.uniqueName, ""];
+    client.signal(path, name, "NameOwnerChanged", "sss", body, server.uniqueName);
+    // Behind it on the same way, so it has come when this is answered.
+    await call("Two");
+    expect(lost).toEqual([]);
+    short.close();
+    while (!lost.includes(short.uniqueName)) await Bun.sleep(1);
+  });
+
+  test("who handles a signal and throws is named, and the next message is handled", async () => {
+    const bad: string[] = [];
+    server.onBadMessage = (error) => bad.push(error.message);
+    const match = { sender: client.uniqueName, interface: "com.example.Cup", member: "Thrown" };
+    await server.onSignal(match, () => {
+      throw new Error("a fault of the handler");
+    });
+    client.signal(PATH, "com.example.Cup", "Thrown");
+    expect(await call("Two")).toEqual(["x", [[1, "/a"]]]);
+    expect(bad).toEqual(["a fault of the handler"]);
+  });
+
+  test("clients that flood it all get their answers, and another is not kept waiting", async () => {
+    const others = await Promise.all(
+      Array.from({ length: 20 }, () => Connection.open(bus.address)),
+    );
+    const request = { destination: NAME, path: PATH, interface: "com.example.Cup", member: "Two" };
+    const flood = others.map((other) =>
+      Promise.all(Array.from({ length: 100 }, () => other.call(request))),
+    );
+    const quiet = await call("Two");
+    for (const answers of await Promise.all(flood)) {
+      expect(answers).toEqual(Array.from({ length: 100 }, () => quiet));
+    }
+    for (const other of others) other.close();
   });
 
   test("a caller is known by the bus and forgotten when it goes", async () => {

@@ -184,33 +184,6 @@ describe("the session that greetd started", () => {
   });
 });
 
-describe("swayidle", () => {
-  test("holds its delay inhibitor, and locks when the session is told to", async () => {
-    const display = (await must(live, ["sh", "-c", "cd /run/user/1000 && ls -d wayland-?"])).trim();
-    const command = 'swayidle -w lock "touch /tmp/locked.$$" before-sleep true';
-    const script = `echo $$ > /sys/fs/cgroup/user.slice/user-1000.slice/session-${id}.scope/cgroup.procs
-      exec setpriv --reuid=1000 --regid=1000 --clear-groups env XDG_RUNTIME_DIR=/run/user/1000 \
-      WAYLAND_DISPLAY=${display} XDG_SESSION_ID=${id} ${command.replace("$$", "mark")}`;
-    const idle = live.exec(["sh", "-c", script]);
-    await live.waitFor(async () => {
-      const { stdout } = await live.exec(["systemd-inhibit", "--list", "--no-pager"]);
-      return /swayidle .*sleep .*delay/.test(stdout);
-    }, "swayidle's inhibitor");
-    await must(live, ["loginctl", "lock-session", id]);
-    await live.waitFor(
-      async () => (await live.exec(["test", "-e", "/tmp/locked.mark"])).code === 0,
-      "the lock command",
-    );
-    await must(live, ["rm", "/tmp/locked.mark"]);
-    await must(live, ["pkill", "-x", "swayidle"]);
-    await idle;
-    await live.waitFor(async () => {
-      const { stdout } = await live.exec(["systemd-inhibit", "--list", "--no-pager"]);
-      return !stdout.includes("swayidle");
-    }, "the inhibitor's end");
-  }, 60_000);
-});
-
 describe("a session ends", () => {
   test("by loginctl terminate-session, with Sway and the runtime directory", async () => {
     const pid = await sway();

@@ -115,6 +115,19 @@ export async function ensureDesktop(live: Live): Promise<string> {
   return id;
 }
 
+/** Words that run a command as the live user in their session of this id, with these variables. */
+export function inSession(id: string, command: string[], env: Record<string, string>): string[] {
+  const scope = `/sys/fs/cgroup/user.slice/user-1000.slice/session-${id}.scope`;
+  return [
+    ...["sh", "-c", `echo $$ > ${scope}/cgroup.procs && exec "$@"`, "sh"],
+    ...["setpriv", `--reuid=${LIVE_USER}`, `--regid=${LIVE_USER}`, "--init-groups", "env"],
+    ...Object.entries({ XDG_RUNTIME_DIR: "/run/user/1000", XDG_SESSION_ID: id, ...env }).map(
+      ([name, value]) => `${name}=${value}`,
+    ),
+    ...command,
+  ];
+}
+
 /** Waits until a session is in no list any more. */
 export function sessionGone(live: Live, id: string): Promise<true> {
   return live.waitFor(

@@ -1,10 +1,19 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
-import { close, openPidfd } from "../../lib/linux/index.ts";
+import { close, openPidfd, pidfdId } from "../../lib/linux/index.ts";
+import { unescapeC } from "../../lib/login1/c-escape.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
-import { callManager, createSession, createSessionByPidfd, World } from "./world.ts";
+import { callManager, createSession, createSessionByPidfd, getProperty, World } from "./world.ts";
 
 // Two accounts that every Debian and Arch system has.
 const ALICE = { uid: 65534, name: "nobody" };
@@ -69,6 +78,7 @@ const stateOf = (folder: string, name: string) =>
   Object.fromEntries(
     parseState(readFileSync(join(world.root, "run/systemd", folder, name), "utf8")),
   );
+const property = (path: string, kind: string, name: string) => getProperty(bus, path, kind, name);
 const sessionIds = async () =>
   ((await callManager(bus, "ListSessions"))[0] as [string][]).map(([id]) => id);
 const gone = (id: string) =>
@@ -365,6 +375,39 @@ describe("finding", () => {
     await gone(id);
   });
 
+  test("a leader is told from a later process of its number, also after a restart", async () => {
+    const leader = await world.leader();
+    const { id, path, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid });
+    const pidfd = openPidfd(leader.pid);
+    const inode = fstatSync(pidfd, { bigint: true }).ino;
+    close(pidfd);
+    // Before Linux 6.9 all pidfds have one inode, which names nothing.
+    const named = pidfdId(leader.pid) === 0n ? 0n : inode;
+    expect(await property(path, "Session", "LeaderPIDFDId")).toBe(named);
+    expect(stateOf("sessions", id).LEADER_PIDFDID).toBe(named === 0n ? undefined : String(named));
+    await world.endBridge("SIGKILL");
+    await world.startBridge();
+    expect(await property(path, "Session", "LeaderPIDFDId")).toBe(named);
+    close(fd);
+  });
+
+  test("an obsolete property answers Get, and is in neither GetAll nor introspection", async () => {
+    const manager = "/org/freedesktop/login1";
+    const UNLIMITED = 0xffff_ffff_ffff_ffffn;
+    expect(await property(manager, "Manager", "UserTasksMax")).toBe(UNLIMITED);
+    expect(await property(`${manager}/seat/seat0`, "Seat", "CanMultiSession")).toBe(true);
+    const words = ["org.freedesktop.login1", manager];
+    const all = await world.run([
+      ...["busctl", "call", ...words, "org.freedesktop.DBus.Properties", "GetAll"],
+      ...["s", "org.freedesktop.login1.Manager"],
+    ]);
+    expect(all.stdout).toContain('"SessionsMax"');
+    expect(all.stdout).not.toContain("UserTasksMax");
+    const shown = await world.run(["busctl", "introspect", ...words]);
+    expect(shown.stdout).toContain(".SessionsMax");
+    expect(shown.stdout).not.toContain("UserTasksMax");
+  });
+
   test("what does not exist has logind's error names", async () => {
     const error = (name: string) => ({ errorName: `org.freedesktop.login1.${name}` });
     const call = (member: string, signature: string, ...body: unknown[]) =>
@@ -429,6 +472,7 @@ describe("bad input", () => {
     const fine = { uid: ALICE.uid, leader: leader.pid };
     await refused(INVALID, { ...fine, type: "hologram" });
     await refused(INVALID, { ...fine, class: "emperor" });
+    await refused(INVALID, { ...fine, class: "none" });
     await refused(INVALID, { ...fine, leader: 1 });
     await refused(INVALID, { ...fine, leader: 4194300 });
     await refused(INVALID, { ...fine, uid: 4000000 });
@@ -463,7 +507,7 @@ describe("bad input", () => {
     const leader = await world.leader();
     const desktop = 'my "own" $DESKTOP `x` \\ end';
     const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid, desktop });
-    expect(stateOf("sessions", id).DESKTOP).toBe(desktop);
+    expect(unescapeC(stateOf("sessions", id).DESKTOP ?? "")).toBe(desktop);
     const shown = await world.run(["loginctl", "show-session", id, "-pDesktop", "--value"]);
     expect(shown.stdout).toBe(`${desktop}\n`);
     close(fd);

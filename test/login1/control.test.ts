@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, ioctlBytes, O_NOCTTY, O_RDONLY, O_RDWR, open } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
-import { type CreateOptions, createSession, World } from "./world.ts";
+import { type CreateOptions, createSession, getProperty, World } from "./world.ts";
 
 const ALICE = 65534;
 const BOB = 1;
@@ -58,17 +58,7 @@ async function login(options: Partial<CreateOptions> = {}) {
     });
   return { ...made, leader, call };
 }
-const get = async (path: string, kind: string, name: string) => {
-  const [value] = await bus.call({
-    destination: "org.freedesktop.login1",
-    path,
-    interface: "org.freedesktop.DBus.Properties",
-    member: "Get",
-    signature: "ss",
-    body: [`org.freedesktop.login1.${kind}`, name],
-  });
-  return (value as { value: unknown }).value;
-};
+const get = (path: string, kind: string, name: string) => getProperty(bus, path, kind, name);
 const busctl = (user: number, path: string, ...words: string[]) =>
   world.run(["busctl", "call", "org.freedesktop.login1", path, SESSION, ...words], { user });
 const errorName = (name: string) => ({ errorName: name });
@@ -155,6 +145,18 @@ describe("control", () => {
     await one.call(bus, "ReleaseControl");
     expect(stateOf(one.id).TYPE).toBe("tty");
     for (const { fd } of [one, two]) close(fd);
+  });
+
+  test("is of no use where nobody sits at the session", async () => {
+    const { call, fd } = await login({ class: "background" });
+    await call(bus, "TakeControl", "b", [false]);
+    await expect(call(bus, "SetType", "s", ["x11"])).rejects.toMatchObject(NOT_SUPPORTED);
+    await expect(call(bus, "TakeDevice", "uu", [1, 3])).rejects.toMatchObject(NOT_SUPPORTED);
+    // What is no device's number is so whoever asks.
+    for (const member of ["TakeDevice", "ReleaseDevice", "PauseDeviceComplete"]) {
+      await expect(call(bus, member, "uu", [4096, 0])).rejects.toMatchObject(INVALID);
+    }
+    close(fd);
   });
 
   test("lets its holder name the terminal by a descriptor of it", async () => {

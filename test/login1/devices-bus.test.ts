@@ -45,11 +45,8 @@ beforeAll(async () => {
   bus = await world.connect();
   for (const member of ["PauseDevice", "ResumeDevice"]) {
     const match = { sender: "org.freedesktop.login1", interface: SESSION, member };
-    await bus.onSignal(match, ([major, minor, how]) => {
-      // Claimed, or they would be closed after this.
-      const fds = bus.claimDescriptors();
+    await bus.onSignal(match, ([major, minor, how], { fds }) => {
       const what = typeof how === "string" ? how : `${fds.length} descriptor`;
-      for (const fd of fds) close(fd);
       events.push(`${member} ${major}:${minor} ${what}`);
     });
   }

@@ -5,7 +5,7 @@ import type { Logger } from "../../lib/cli/index.ts";
 import { close, SystemError } from "../../lib/linux/index.ts";
 import type { DeviceKind } from "../../lib/login1/device-kinds.ts";
 import { DEVICE_KINDS, takeable } from "../../lib/login1/device-kinds.ts";
-import { Devices, numberOf } from "../../lib/login1/devices.ts";
+import { Devices } from "../../lib/login1/devices.ts";
 import { Seat } from "../../lib/login1/seat.ts";
 import { Session } from "../../lib/login1/session.ts";
 import type { SystemDevice } from "../../lib/login1/udev.ts";
@@ -63,7 +63,7 @@ function sessionOn(seat: Seat, id: string): Session {
   const session = new Session({
     id,
     user,
-    leader: { pid: 1, startTime: 0n },
+    leader: { pid: 1, startTime: 0n, pidfdId: 0n },
     service: "",
     type: "wayland",
     class: "user",
@@ -256,14 +256,4 @@ describe("the kinds", () => {
     expect(() => DEVICE_KINDS.evdev.open("/dev/null", false)).toThrow("EVIOCREVOKE");
     expect(() => DEVICE_KINDS.hidraw.open("/dev/null", false)).toThrow("HIDIOCREVOKE");
   });
-});
-
-test("a device number comes out of a dev_t as makedev(3) put it in", () => {
-  expect(numberOf(0x103)).toBe("1:3");
-  expect(numberOf(0xe280)).toBe("226:128");
-  expect(numberOf(0xd40)).toBe("13:64");
-  expect(numberOf(0x1d4c)).toBe("29:76");
-  // 240:300 and 4095:1048575
-  expect(numberOf(0x10f02c)).toBe("240:300");
-  expect(numberOf(0xfff_fffff - 0)).toBe("4095:1048575");
 });

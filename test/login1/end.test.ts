@@ -72,11 +72,11 @@ const restart = async () => {
 };
 
 /** A session with its leader, and a second process that outlives it, as one under nohup does. */
-async function session(uid: number) {
+async function session(uid: number, ignored = "HUP") {
   const leader = await world.leader();
   const { id, fd } = await createSession(bus, { uid, leader: leader.pid });
   const options = { user: uid, cgroup: scopeOf(uid, id) };
-  const command = ["sh", "-c", "trap '' HUP; echo up; exec sleep infinity"];
+  const command = ["sh", "-c", `trap '' ${ignored}; echo up; exec sleep infinity`];
   const left = Bun.spawn(world.inside(command, options), {
     stdin: "ignore",
     stdout: "pipe",
@@ -163,6 +163,25 @@ describe("KillUserProcesses", () => {
     expect(left.exitCode).toBeNull();
     await world.startBridge();
     await left.exited;
+    await gone();
+    close(fd);
+  });
+});
+
+describe("TerminateSession", () => {
+  test("kills what heeds no SIGTERM, also by the next bridge if this one is killed meanwhile", async () => {
+    const { id, fd, left, gone } = await session(ALICE, "HUP TERM");
+    await callManager(bus, "TerminateSession", "s", [id]);
+    await world.endBridge("SIGKILL");
+    expect(left.exitCode).toBeNull();
+    // As if the ten seconds that it has were nearly over.
+    const file = join(world.root, "run/systemd/sessions", id);
+    const state = readFileSync(file, "utf8");
+    expect(state).toMatch(/^TERMINATED=\d+$/m);
+    writeFileSync(file, state.replace(/^TERMINATED=\d+$/m, "TERMINATED=1"));
+    await world.startBridge();
+    await left.exited;
+    expect(left.signalCode).toBe("SIGKILL");
     await gone();
     close(fd);
   });

@@ -84,6 +84,13 @@ test("the boot loader's menu and entry are for one boot", async () => {
   await power.call("SetRebootToBootLoaderEntry", "s", "arch-lts.conf");
   expect(await power.property("RebootToBootLoaderEntry")).toBe("arch-lts.conf");
   const set = (entry: string) => errorOf(power.call("SetRebootToBootLoaderEntry", "s", entry));
+  for (const words of [
+    ["SetRebootToBootLoaderMenu", "t", "1000000"],
+    ["SetRebootToBootLoaderEntry", "s", "arch.conf"],
+  ]) {
+    expect((await power.busctl(words, { user: USER })).output).toContain("Access denied");
+  }
+  expect(await power.property("RebootToBootLoaderMenu")).toBe(NO_MENU);
   expect(await set("other.conf")).toBe("NotSupported");
   expect(await set("../arch.conf")).toBe("InvalidArgs");
   expect(await power.property("RebootToBootLoaderEntry")).toBe("arch-lts.conf");

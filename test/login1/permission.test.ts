@@ -1,20 +1,31 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { createLogger } from "../../lib/cli/index.ts";
 import { BusError, type Connection, Variant } from "../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../lib/linux/index.ts";
 import { ACTIONS } from "../../lib/login1/permission.ts";
 import { DEFAULTS } from "../../lib/login1/policy.ts";
 import { Polkit } from "../../lib/login1/polkit.ts";
+import { readContract } from "../../scripts/members/contract.ts";
+import {
+  ACTIVE,
+  CALLS,
+  call,
+  ELSEWHERE,
+  MANAGER,
+  OTHER,
+  OWNER,
+  type People,
+  type Result,
+  RULED,
+  SEATED,
+  spares,
+} from "./calls.ts";
 import { hasPolkit, startPolkitd } from "./polkitd.ts";
+import { buildCreateSession } from "./probe.ts";
 import { type Created, callManager, createSession, World } from "./world.ts";
-
-// Accounts that every Debian and Arch system has.
-const OWNER = 65534;
-const ACTIVE = 1;
-const OTHER = 2;
-const RULED = 8;
 
 const POLICY = resolve(
   import.meta.dir,
@@ -36,106 +47,15 @@ describe("the policy file", () => {
   });
 });
 
-interface People {
-  world: World;
-  bus: Connection;
-  owned: Created;
-}
-
-/** How a call went: "yes", or the end of the error's name that the message stands for. */
-type Result = "yes" | "denied" | "password";
-
-async function call(
-  { world }: People,
-  path: string,
-  member: string,
-  words: string[],
-  options: { user?: number; cgroup?: string },
-): Promise<Result> {
-  const kind = path.includes("/session/")
-    ? "Session"
-    : path.includes("/seat/")
-      ? "Seat"
-      : "Manager";
-  const { code, stderr } = await world.run(
-    [
-      ...["busctl", "--allow-interactive-authorization=no", "call"],
-      ...["org.freedesktop.login1", path, `org.freedesktop.login1.${kind}`, member, ...words],
-    ],
-    options,
+test("every method that changes something is asked for by everybody", async () => {
+  const changing = (await readContract())
+    .filter(({ kind, name }) => kind === "method" && !/^(Get|List|Can(?!cel))/.test(name))
+    .map((member) => `${member.interface}.${member.name}`)
+    .filter((name) => !ELSEWHERE.some(({ methods }) => methods.test(name)));
+  expect(Object.keys(CALLS).filter((name) => !name.includes(" "))).toEqual(
+    expect.arrayContaining(changing),
   );
-  if (code === 0) return "yes";
-  if (stderr.includes("Interactive authentication")) return "password";
-  if (stderr.includes("Access denied")) return "denied";
-  throw new Error(`${member}: ${stderr}`);
-}
-
-const MANAGER = "/org/freedesktop/login1";
-
-/** Who may: root, the owner, the user in the foreground, one in the background, one without a session. */
-type Row = [Result, Result, Result, Result, Result];
-
-/**
- * What each call answers to each of them. `password` where polkit could ask for
- * one, which without polkit is `denied`. The signal is SIGCONT, of which nobody dies.
- */
-const CALLS: [string, (people: People) => [string, string, ...string[]], Row][] = [
-  [
-    "LockSession",
-    ({ owned }) => [MANAGER, "LockSession", "s", owned.id],
-    ["yes", "yes", "password", "password", "password"],
-  ],
-  [
-    "UnlockSession",
-    ({ owned }) => [MANAGER, "UnlockSession", "s", owned.id],
-    ["yes", "yes", "password", "password", "password"],
-  ],
-  [
-    "LockSessions",
-    () => [MANAGER, "LockSessions"],
-    ["yes", "password", "password", "password", "password"],
-  ],
-  [
-    "KillSession",
-    ({ owned }) => [MANAGER, "KillSession", "ssi", owned.id, "leader", "18"],
-    ["yes", "yes", "password", "password", "password"],
-  ],
-  [
-    "KillUser",
-    () => [MANAGER, "KillUser", "ui", String(OWNER), "18"],
-    ["yes", "yes", "password", "password", "password"],
-  ],
-  [
-    "TerminateSeat",
-    () => [MANAGER, "TerminateSeat", "s", "seat0"],
-    ["yes", "password", "password", "password", "password"],
-  ],
-  [
-    "ActivateSession",
-    ({ owned }) => [MANAGER, "ActivateSession", "s", owned.id],
-    ["yes", "password", "yes", "yes", "password"],
-  ],
-  [
-    "Session.Activate",
-    ({ owned }) => [owned.path, "Activate"],
-    ["yes", "password", "yes", "yes", "password"],
-  ],
-  [
-    "Seat.ActivateSession",
-    ({ owned }) => ["/org/freedesktop/login1/seat/seat0", "ActivateSession", "s", owned.id],
-    ["yes", "password", "yes", "yes", "password"],
-  ],
-  [
-    "Session.SetLockedHint",
-    ({ owned }) => [owned.path, "SetLockedHint", "b", "true"],
-    ["yes", "yes", "denied", "denied", "denied"],
-  ],
-  [
-    "ReleaseSession",
-    () => [MANAGER, "ReleaseSession", "s", "nobody"],
-    ["yes", "denied", "denied", "denied", "denied"],
-  ],
-];
+});
 
 /** Makes three sessions on seat0, the last of them in the foreground, and calls everything. */
 async function checkAll(world: World, bus: Connection, withPolkit: boolean): Promise<void> {
@@ -147,37 +67,41 @@ async function checkAll(world: World, bus: Connection, withPolkit: boolean): Pro
   const people: People = { world, bus, owned };
   const scope = (uid: number, { id }: Created) =>
     `/user.slice/user-${uid}.slice/session-${id}.scope`;
-  // The owner calls from outside, as a cron job would: it is not the session that counts for it.
-  const callers: { user?: number; cgroup?: string }[] = [
-    {},
-    { user: OWNER },
-    { user: ACTIVE, cgroup: scope(ACTIVE, foreground) },
-    { user: OTHER, cgroup: scope(OTHER, background) },
-    { user: OTHER },
-  ];
-  for (const [name, toCall, expected] of CALLS) {
-    const [path, member, ...words] = toCall(people);
-    for (const [index, caller] of callers.entries()) {
-      // Root ends or hides what the others are asked about, and has its own test.
-      if (index === 0) continue;
-      const result = await call(people, path, member, words, caller);
-      const wanted = expected[index];
-      const plain = wanted === "password" && !withPolkit ? "denied" : wanted;
-      expect({ name, index, result }).toEqual({ name, index, result: plain as Result });
-      if (result === "yes" && member.startsWith("Activate")) {
-        await callManager(bus, "ActivateSession", "s", [foreground.id]);
-      }
+  for (const [
+    name,
+    { words, results, alone = results, owner = OWNER, passes, rootElsewhere },
+  ] of Object.entries(CALLS)) {
+    // The owner calls from outside, as a cron job would: it is not the session that counts for it.
+    const callers: { user?: number; cgroup?: string }[] = [
+      {},
+      { user: owner },
+      { user: ACTIVE, cgroup: scope(ACTIVE, foreground) },
+      { user: OTHER, cgroup: scope(OTHER, background) },
+      { user: OTHER },
+    ];
+    const check = async (index: number) => {
+      const [path, member, ...rest] = await words(people);
+      const caller = callers[index] ?? {};
+      const result = await call(people, path, member, rest, caller, passes);
+      expect({ name, index, result }).toEqual({ name, index, result: wanted(index) });
+    };
+    const wanted = (index: number): Result => {
+      const result = (withPolkit ? results : alone)[index] ?? "denied";
+      return result === "password" && !withPolkit ? "denied" : result;
+    };
+    const asked = [...callers.keys()].filter((index) => index !== 0 || !rootElsewhere);
+    // Those that are refused change nothing, for each other either.
+    await Promise.all(asked.filter((index) => wanted(index) !== "yes").map(check));
+    for (const index of asked.filter((one) => wanted(one) === "yes")) {
+      await check(index);
+      // All else as it was, for the next caller.
+      if (results === SEATED) await callManager(bus, "ActivateSession", "s", [foreground.id]);
+      if (name.includes("Shutdown")) await callManager(bus, "CancelScheduledShutdown");
+      if (name.includes("Wall")) await callManager(bus, "SetWallMessage", "sb", ["", true]);
     }
   }
-  for (const [name, toCall] of CALLS) {
-    const [path, member, ...words] = toCall(people);
-    if (name === "TerminateSeat" || name === "ReleaseSession") continue;
-    expect({ name, root: await call(people, path, member, words, {}) }).toEqual({
-      name,
-      root: "yes",
-    });
-  }
   for (const { fd } of [owned, background, foreground]) close(fd);
+  for (const fd of spares.splice(0)) close(fd);
 }
 
 describe("without polkit", () => {
@@ -196,6 +120,21 @@ describe("without polkit", () => {
   test("root, the owner and whom logind's defaults let may; nobody else", async () => {
     expect(await hasPolkit(bus)).toBe(false);
     await checkAll(world, bus, false);
+  }, 300_000);
+
+  test("a session by pidfd is root's to make, and nobody else's", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "p7-create-"));
+    try {
+      chmodSync(folder, 0o755);
+      const program = await buildCreateSession(folder);
+      const denied = await world.run([program], { user: OWNER });
+      expect(denied.stdout).toBe("org.freedesktop.DBus.Error.AccessDenied\n");
+      expect(await callManager(bus, "ListSessions")).toEqual([[]]);
+      // The session goes with the program.
+      expect((await world.run([program])).stdout).toBe("none\n");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 
@@ -225,7 +164,7 @@ describe("with polkit", () => {
 
   test("the shipped policy gives what the defaults give, and a password elsewhere", async () => {
     await checkAll(world, bus, true);
-  });
+  }, 300_000);
 
   test("a rule of the administrator's gives and takes", async () => {
     const leader = await world.leader();

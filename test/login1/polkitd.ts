@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
-import type { World } from "./world.ts";
+import { hasOwner, type World } from "./world.ts";
 
 const POLICY = resolve(
   import.meta.dir,
@@ -35,14 +35,4 @@ export async function startPolkitd(
 }
 
 /** Whether somebody has polkit's name. */
-export async function hasPolkit(bus: Connection): Promise<boolean> {
-  const [has] = await bus.call({
-    destination: "org.freedesktop.DBus",
-    path: "/org/freedesktop/DBus",
-    interface: "org.freedesktop.DBus",
-    member: "NameHasOwner",
-    signature: "s",
-    body: ["org.freedesktop.PolicyKit1"],
-  });
-  return has === true;
-}
+export const hasPolkit = (bus: Connection) => hasOwner(bus, "org.freedesktop.PolicyKit1");

@@ -62,6 +62,16 @@ describe("a shutdown", () => {
     expect(power.commands.length).toBe(1);
   });
 
+  test.each([
+    ["PowerOff", "poweroff"],
+    ["Reboot", "reboot"],
+    ["Halt", "halt"],
+  ])("by %sWithFlags is the same", async (member, way) => {
+    await power.call(`${member}WithFlags`, "t", 0n);
+    expect(power.commands).toEqual([`openrc-shutdown --${way} now`]);
+    await told(`PrepareForShutdownWithMetadata true ${way}`, "PrepareForShutdown true");
+  });
+
   test("that fails is taken back, and the caller told", async () => {
     power.write("run/fail-openrc-shutdown", "3");
     expect(await errorOf(power.call("RebootWithFlags", "t", 0n))).toBe("Failed");

@@ -5,7 +5,12 @@ import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
-import { addDevice as addToDatabase, removeDevice as removeFromDatabase } from "./udev-database.ts";
+import {
+  DEVICE,
+  makeDevice,
+  removeDevice as removeRecord,
+  addDevice as writeRecord,
+} from "./udev-database.ts";
 import { type CreateOptions, callManager, createSession, World } from "./world.ts";
 
 const ALICE = 65534;
@@ -50,8 +55,8 @@ afterEach(async () => {
 });
 
 const addDevice = (key: string, tags: string[], properties: Record<string, string> = {}) =>
-  addToDatabase(world, key, tags, properties);
-const removeDevice = (key: string, tags: string[]) => removeFromDatabase(world, key, tags);
+  writeRecord(world, key, tags, properties);
+const removeDevice = (key: string, tags: string[]) => removeRecord(world, key, tags);
 const MASTER = ["seat", "master-of-seat"];
 const stateOf = (folder: string, name: string) =>
   Object.fromEntries(
@@ -81,6 +86,43 @@ const seat = (id: string, member: string, signature = "", body: unknown[] = []) 
 const INVALID = { errorName: "org.freedesktop.DBus.Error.InvalidArgs" };
 
 describe("seats of udev", () => {
+  test("leave no closing session in a foreground that is gone, also after a restart", async () => {
+    addDevice("c226:0", MASTER, { ID_SEAT: "seat-two" });
+    await world.until("the seat is there", async () => (await seatIds()).includes("seat-two"));
+    const { id, fd } = await login({ seat: "seat-two" });
+    const other = await login({ seat: "seat-two" });
+    await callManager(bus, "ReleaseSession", "s", [id]);
+    await callManager(bus, "ActivateSession", "s", [id]);
+    expect(stateOf("sessions", id)).toMatchObject({ ACTIVE: "1", STATE: "closing" });
+    removeDevice("c226:0", MASTER);
+    await world.until("the seat is gone", async () => !(await seatIds()).includes("seat-two"));
+    const before = [id, other.id].map((one) => stateOf("sessions", one));
+    for (const state of before) {
+      expect(state).toMatchObject({ ACTIVE: "0", STATE: "closing", SEAT: "seat-two" });
+    }
+    await world.endBridge("SIGKILL");
+    await world.startBridge();
+    expect([id, other.id].map((one) => stateOf("sessions", one))).toEqual(before);
+    // It comes back with those that have not ended yet.
+    addDevice("c226:0", MASTER, { ID_SEAT: "seat-two" });
+    await world.until("the seat is back", async () => (await seatIds()).includes("seat-two"));
+    expect(stateOf("seats", "seat-two").SESSIONS).toBe(`${id} ${other.id}`);
+    removeDevice("c226:0", MASTER);
+    close(fd);
+    close(other.fd);
+  });
+
+  test("end their sessions also where they go while nobody looks", async () => {
+    addDevice("c226:0", MASTER, { ID_SEAT: "seat-two" });
+    await world.until("the seat is there", async () => (await seatIds()).includes("seat-two"));
+    const { id, fd } = await login({ seat: "seat-two" });
+    await world.endBridge("SIGKILL");
+    removeDevice("c226:0", MASTER);
+    await world.startBridge();
+    expect(stateOf("sessions", id)).toMatchObject({ STATE: "closing", SEAT: "seat-two" });
+    close(fd);
+  });
+
   test("come with their master device, also when udev starts late, and go with it", async () => {
     addDevice("c226:0", MASTER);
     await world.until("seat0 can show something", () => events.includes("seat0 CanGraphical=true"));
@@ -178,24 +220,9 @@ describe("switching without VTs", () => {
 });
 
 describe("a device's seat", () => {
-  const DEVICE = "/sys/devices/fake/input3";
   const RULE = "/etc/udev/rules.d/72-seat-usb-1.rules";
 
-  beforeAll(async () => {
-    const made = await world.run([
-      "sh",
-      "-ec",
-      `mkdir /run/upper /run/work
-       mount -t overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work overlay /etc
-       mount -t tmpfs tmpfs /sys/devices
-       mkdir -p ${DEVICE}/event3 /sys/devices/class/input
-       for device in ${DEVICE} ${DEVICE}/event3; do
-         ln -s /sys/devices/class/input $device/subsystem
-         : > $device/uevent
-       done`,
-    ]);
-    expect(made).toMatchObject({ code: 0, stderr: "" });
-  });
+  beforeAll(() => makeDevice(world));
   afterAll(async () => {
     await world.run(["sh", "-ec", "umount /sys/devices; umount -l /etc"]);
   });

@@ -5,6 +5,7 @@ import { errorOf, PowerWorld } from "./power-world.ts";
 import { createSession } from "./world.ts";
 
 const USER = 65534;
+const OTHER = 1;
 const HOOK_FOLDERS = [
   "usr/lib/systemd/system-sleep",
   "usr/lib/elogind/system-sleep",
@@ -89,6 +90,36 @@ describe("sleep", () => {
     ]);
     expect(await power.property("PreparingForSleep")).toBe(false);
     expect(power.exists("run/systemd/operation")).toBe(false);
+  });
+
+  test.each([
+    ["Suspend", "mem"],
+    ["Hibernate", "disk"],
+    ["HybridSleep", "disk"],
+  ])("by %sWithFlags is the same", async (member, state) => {
+    await power.call(`${member}WithFlags`, "t", 0n);
+    await told(2);
+    expect(power.signals).toEqual(["PrepareForSleep true", "PrepareForSleep false"]);
+    expect(file("state")).toBe(state);
+  });
+
+  test("that somebody else sees to is told of by SendPrepareForSleep", async () => {
+    await power.call("SendPrepareForSleep", "b", true);
+    await power.call("SendPrepareForSleep", "b", false);
+    await told(2);
+    expect(power.signals).toEqual(["PrepareForSleep true", "PrepareForSleep false"]);
+    expect(file("state")).toBe("freeze mem disk\n");
+    const user = await power.busctl(["SendPrepareForSleep", "b", "true"], { user: USER });
+    expect(user.output).toContain("Access denied");
+    // One of ours is told of already.
+    const fd = await power.inhibit("sleep", "delay");
+    await power.call("Suspend", "b", false);
+    await told(3);
+    const again = power.call("SendPrepareForSleep", "b", true);
+    expect(await errorOf(again)).toBe("OperationInProgress");
+    close(fd);
+    await told(4);
+    expect(power.signals.slice(2)).toEqual(["PrepareForSleep true", "PrepareForSleep false"]);
   });
 
   test("is called off by a hook of ours: nobody is told but the caller, and why", async () => {
@@ -231,7 +262,10 @@ describe("hibernation", () => {
   });
 });
 
-test("a machine that cannot sleep says so", async () => {
+test("a machine that cannot sleep says so, and one that can", async () => {
+  for (const way of ["Suspend", "Hibernate", "HybridSleep", "Sleep"]) {
+    expect(await power.ask(`Can${way}`)).toBe("yes");
+  }
   machine({ state: "" });
   for (const way of ["Suspend", "Hibernate", "HybridSleep", "SuspendThenHibernate", "Sleep"]) {
     expect(await power.ask(`Can${way}`)).toBe("na");
@@ -248,6 +282,10 @@ test("SuspendThenHibernate needs a clock that wakes the machine, and Sleep prefe
   if (can === "na") {
     const call = power.call("SuspendThenHibernate", "b", false);
     expect(await errorOf(call)).toBe("SleepVerbNotSupported");
+    const withFlags = power.call("SuspendThenHibernateWithFlags", "t", 0n);
+    expect(await errorOf(withFlags)).toBe("SleepVerbNotSupported");
+    expect(power.signals).toEqual([]);
+    expect(file("state")).toBe("freeze mem disk\n");
   }
   await power.call("Sleep", "t", 0n);
   await told(2);
@@ -256,6 +294,39 @@ test("SuspendThenHibernate needs a clock that wakes the machine, and Sleep prefe
 });
 
 describe("who may", () => {
+  test.each([
+    ["PowerOff", true, "PrepareForShutdownWithMetadata true poweroff"],
+    ["Reboot", true, "PrepareForShutdownWithMetadata true reboot"],
+    ["Halt", false, ""],
+    ["Suspend", true, "PrepareForSleep true"],
+    ["Hibernate", true, "PrepareForSleep true"],
+    ["HybridSleep", true, "PrepareForSleep true"],
+    ["Sleep", true, "PrepareForSleep true"],
+  ])("%s: the user in the foreground, and no other: %p", async (member, active, signal) => {
+    const held: number[] = [];
+    const login = async (uid: number) => {
+      const leader = await power.world.leader();
+      const made = await createSession(power.bus, { uid, leader: leader.pid, seat: "seat0" });
+      held.push(made.fd);
+      return { user: uid, cgroup: `/user.slice/user-${uid}.slice/session-${made.id}.scope` };
+    };
+    const background = await login(OTHER);
+    const foreground = await login(USER);
+    const plain = member === "Sleep" ? ["Sleep", "t", "0"] : [member, "b", "false"];
+    const ways = member === "Sleep" ? [plain] : [plain, [`${member}WithFlags`, "t", "0"]];
+    for (const words of ways) {
+      for (const options of [background, { user: USER }]) {
+        expect((await power.busctl(words, options)).output).toContain("Access denied");
+      }
+    }
+    expect([power.signals, power.commands, file("state")]).toEqual([[], [], "freeze mem disk\n"]);
+    const own = await power.busctl(plain, foreground);
+    expect(own).toMatchObject(active ? { code: 0, output: "" } : { code: 1 });
+    if (active) await power.world.until("the news", () => power.signals[0] === signal);
+    else expect([power.signals, power.commands]).toEqual([[], []]);
+    for (const fd of held) close(fd);
+  });
+
   test("the active user, not one without a session, and nobody against a block", async () => {
     const words = ["Suspend", "b", "false"];
     expect((await power.busctl(["CanSuspend"], { user: USER })).output).toBe('s "no"');

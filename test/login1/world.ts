@@ -239,16 +239,18 @@ export class World {
     return Connection.open(this.busAddress);
   }
 
-  /** Waits until `probe` gives something other than undefined or false, for 5 s at most. */
+  /** Waits until `probe` gives something other than undefined or false, for 5 s or so many at most. */
   async until<Result>(
     what: string,
     probe: () => Result | undefined | false | Promise<Result | undefined | false>,
+    seconds = 5,
   ): Promise<Result> {
-    const deadline = performance.now() + 5000;
+    const deadline = performance.now() + seconds * 1000;
     for (;;) {
       const result = await probe();
       if (result !== undefined && result !== false) return result;
-      if (performance.now() > deadline) throw new Error(`not in 5 s: ${what}\n${this.log}`);
+      if (performance.now() > deadline)
+        throw new Error(`not in ${seconds} s: ${what}\n${this.log}`);
       await Bun.sleep(10);
     }
   }
@@ -291,6 +293,19 @@ export interface CreateOptions {
   remoteHost: string;
 }
 
+/** Whether somebody on the bus has a name. */
+export async function hasOwner(connection: Connection, name: string): Promise<boolean> {
+  const [has] = await connection.call({
+    destination: "org.freedesktop.DBus",
+    path: "/org/freedesktop/DBus",
+    interface: "org.freedesktop.DBus",
+    member: "NameHasOwner",
+    signature: "s",
+    body: [name],
+  });
+  return has === true;
+}
+
 /** A D-Bus call to login1's manager. */
 export function callManager(
   connection: Connection,
@@ -306,6 +321,24 @@ export function callManager(
     signature,
     body,
   });
+}
+
+/** The value of a property of login1's: `kind` is Manager, Session, User or Seat. */
+export async function getProperty(
+  connection: Connection,
+  path: string,
+  kind: string,
+  name: string,
+): Promise<unknown> {
+  const [value] = await connection.call({
+    destination: "org.freedesktop.login1",
+    path,
+    interface: "org.freedesktop.DBus.Properties",
+    member: "Get",
+    signature: "ss",
+    body: [`org.freedesktop.login1.${kind}`, name],
+  });
+  return (value as { value: unknown }).value;
 }
 
 const NOTHING = {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LIVE_USER } from "../../scripts/live/index.ts";
 import { type Machine, startMachine } from "../../scripts/machine/index.ts";
-import { buildProgram } from "../login1/probe.ts";
+import { compile } from "../login1/probe.ts";
 
 /** Without KVM, on a loaded machine; the first time also builds the root and fetches a kernel. */
 export const BOOT_TIMEOUT = 900_000;
@@ -26,7 +26,7 @@ export async function bootMachine(name: string): Promise<Machine> {
   const folder = await mkdtemp(join(tmpdir(), "p7-machine-"));
   try {
     const source = join(import.meta.dir, "device-holder.c");
-    const holder = await readFile(await buildProgram(source, "-lsystemd", folder));
+    const holder = await readFile(await compile(source, "-lsystemd", folder));
     return await startMachine({
       name,
       prepare: async (root) => {

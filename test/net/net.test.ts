@@ -181,8 +181,44 @@ describe("on a stand-in for /proc/sys", () => {
     }
   });
 
+  test("what the owner wants otherwise is left as it is", () => {
+    const root = newProcSys("9");
+    const except = ["--except", "kernel.sysrq,net.ipv4.conf.*.rp_filter"];
+    expect(netInit("--proc-sys", root, ...except).status).toBe(0);
+    const value = (key: string) => readFileSync(join(root, key), "utf8").trim();
+    expect(value("kernel/sysrq")).toBe("9");
+    expect(value("net/ipv4/conf/all/rp_filter")).toBe("9");
+    expect(value("net/ipv4/conf/all/log_martians")).toBe("1");
+    expect(netInit("--proc-sys", root, "--check", ...except).status).toBe(0);
+    const wrong = netInit("--proc-sys", root, "--except", "kernel.sysrk");
+    expect(wrong.status).toBe(2);
+    expect(wrong.errors).toContain("kernel.sysrk");
+  });
+
   test("wrong usage is status 2", () => {
     expect(netInit("--only", "wifi").status).toBe(2);
     expect(netInit("--colour").status).toBe(2);
+  });
+});
+
+describe("the file for sysctl(8)", () => {
+  const FILE = join(import.meta.dir, "../../files/etc/sysctl.d/99-lainos-hardening.conf");
+
+  test("is what the table makes", () => {
+    expect(netInit("--sysctl")).toEqual({
+      status: 0,
+      out: readFileSync(FILE, "utf8"),
+      errors: "",
+    });
+  });
+
+  test("makes sysctl set what the command sets", () => {
+    const { out, errors, status } = inNamespace(`
+      ip link add p7.0 type veth peer name p7b
+      grep -v kernel ${FILE} | sysctl -q -p /dev/stdin
+      $NET_INIT --check`);
+    expect(errors).toBe("");
+    expect(out).toMatch(/^right +net\.ipv4\.conf\.p7\/0\.rp_filter/m);
+    expect(status).toBe(0);
   });
 });

@@ -1,5 +1,12 @@
 /** org.freedesktop.login1.Manager: shutting down, scheduled shutdowns and wall messages. */
-import { busErrors, type CallContext, type Members, membersOf, Variant } from "../../dbus/index.ts";
+import {
+  busErrors,
+  type CallContext,
+  type Members,
+  membersOf,
+  privileged,
+  Variant,
+} from "../../dbus/index.ts";
 import { now } from "../../linux/index.ts";
 import { isShutdown, type Shutdown, WAYS } from "../actions.ts";
 import type { Login1 } from "../login1.ts";
@@ -96,23 +103,27 @@ export const powerMembers: Members<Login1> = {
       power.wallEnabled = enable;
     },
   ),
-  EnableWallMessages: property(
-    "b",
-    "false",
-    ({ power }) => power.wallEnabled,
-    async ({ power }, enable, call) => {
-      await authorize(call, { action: undefined, what: "set EnableWallMessages" });
-      power.wallEnabled = enable;
-    },
+  EnableWallMessages: privileged(
+    property(
+      "b",
+      "false",
+      ({ power }) => power.wallEnabled,
+      async ({ power }, enable, call) => {
+        await authorize(call, { action: undefined, what: "set EnableWallMessages" });
+        power.wallEnabled = enable;
+      },
+    ),
   ),
-  WallMessage: property(
-    "s",
-    "false",
-    ({ power }) => power.wallMessage,
-    async ({ power }, message, call) => {
-      await authorize(call, { action: undefined, what: "set WallMessage" });
-      power.setWallMessage(message);
-    },
+  WallMessage: privileged(
+    property(
+      "s",
+      "false",
+      ({ power }) => power.wallMessage,
+      async ({ power }, message, call) => {
+        await authorize(call, { action: undefined, what: "set WallMessage" });
+        power.setWallMessage(message);
+      },
+    ),
   ),
   PreparingForShutdown: property(
     "b",

@@ -1,11 +1,13 @@
 /** org.freedesktop.login1.Manager: its properties, but for the configured ones. */
-import { type Members, membersOf } from "../../dbus/index.ts";
+import { hidden, type Members, membersOf } from "../../dbus/index.ts";
 import { onExternalPower } from "../hardware.ts";
 import { machineIdle } from "../idle.ts";
 import type { Login1 } from "../login1.ts";
 
 const { property } = membersOf<Login1>();
 
+/** CGROUP_LIMIT_MAX of systemd: no limit. */
+const UNLIMITED = 0xffffffffffffffffn;
 const idle = ({ manager, inhibitors }: Login1) => machineIdle(manager, inhibitors);
 
 export const managerProperties: Members<Login1> = {
@@ -15,5 +17,7 @@ export const managerProperties: Members<Login1> = {
   Docked: property("b", "false", ({ lid }) => lid.docked),
   LidClosed: property("b", "true", ({ lid }) => lid.closed),
   OnExternalPower: property("b", "false", (_login1) => onExternalPower()),
+  // Long obsolete, and never obeyed here: what limits a user's tasks is pam_limits or a cgroup.
+  UserTasksMax: hidden(property("t", "const", (_login1) => UNLIMITED)),
   NCurrentSessions: property("t", "false", ({ manager }) => BigInt(manager.sessions.size)),
 };

@@ -1,7 +1,14 @@
 /** org.freedesktop.login1.Manager: the methods about sessions, users and seats. */
-import { busErrors, type CallContext, type Members, membersOf } from "../../dbus/index.ts";
+import {
+  busErrors,
+  type CallContext,
+  type Members,
+  membersOf,
+  privileged,
+} from "../../dbus/index.ts";
 import { type Fd, pidOfPidfd } from "../../linux/index.ts";
 import type { CreateRequest } from "../create.ts";
+import { login1Errors } from "../errors.ts";
 import { findSeat, findSession, findSessionByPid, findUser, findUserByPid } from "../find.ts";
 import type { Login1 } from "../login1.ts";
 import type { Manager } from "../manager.ts";
@@ -13,14 +20,16 @@ const { method } = membersOf<Login1>();
 /** What both CreateSession methods answer: `soshusub`. */
 type Created = [string, string, string, Fd, number, string, number, boolean];
 
-async function create(
+/** Before anything else of the call is looked at. */
+const mayCreate = (call: CallContext) =>
+  authorize(call, { action: undefined, what: "create sessions" });
+
+function create(
   manager: Manager,
   request: CreateRequest,
   leader: number,
   byDescriptor: boolean,
-  call: CallContext,
-): Promise<Created> {
-  await authorize(call, { action: undefined, what: "create sessions" });
+): Created {
   const { session, fd } = manager.createSession(request, leader, byDescriptor);
   return [
     session.id,
@@ -128,37 +137,45 @@ export const sessionMethods: Members<Login1> = {
   ListSeats: method("", [], "a(so)", ["seats"], ({ manager }) =>
     [...manager.seats.values()].map((seat): [string, string] => [seat.id, seat.objectPath]),
   ),
-  CreateSession: method(
-    "uusssssussbssa(sv)",
-    ["uid", "pid", ...CREATE_NAMES, "properties"],
-    "soshusub",
-    CREATED_NAMES,
-    async ({ manager }, body, call): Promise<Created> => {
-      // The tuple is too long for the compiler to take apart by itself.
-      const [uid, pid, ...rest] = body as unknown as [number, number, ...Described, []];
-      const properties = rest[11];
-      refuseProperties(properties.length);
-      const leader = pid === 0 ? (await call.caller()).pid : pid;
-      return create(manager, toRequest(uid, rest), leader, true, call);
-    },
+  CreateSession: privileged(
+    method(
+      "uusssssussbssa(sv)",
+      ["uid", "pid", ...CREATE_NAMES, "properties"],
+      "soshusub",
+      CREATED_NAMES,
+      async ({ manager }, body, call): Promise<Created> => {
+        await mayCreate(call);
+        // The tuple is too long for the compiler to take apart by itself.
+        const [uid, pid, ...rest] = body as unknown as [number, number, ...Described, []];
+        const properties = rest[11];
+        refuseProperties(properties.length);
+        const leader = pid === 0 ? (await call.caller()).pid : pid;
+        return create(manager, toRequest(uid, rest), leader, true);
+      },
+    ),
   ),
-  CreateSessionWithPIDFD: method(
-    "uhsssssussbssta(sv)",
-    ["uid", "pidfd", ...CREATE_NAMES, "flags", "properties"],
-    "soshusub",
-    CREATED_NAMES,
-    async ({ manager }, body, call): Promise<Created> => {
-      const [uid, pidfd, ...rest] = body as unknown as [number, Fd, ...Described, bigint, []];
-      const [flags, properties] = [rest[11], rest[12]];
-      if (flags !== 0n) throw busErrors.invalidArgs("Flags must be zero");
-      refuseProperties(properties.length);
-      return create(manager, toRequest(uid, rest), leaderOf(pidfd), false, call);
-    },
+  CreateSessionWithPIDFD: privileged(
+    method(
+      "uhsssssussbssta(sv)",
+      ["uid", "pidfd", ...CREATE_NAMES, "flags", "properties"],
+      "soshusub",
+      CREATED_NAMES,
+      async ({ manager }, body, call): Promise<Created> => {
+        await mayCreate(call);
+        const [uid, pidfd, ...rest] = body as unknown as [number, Fd, ...Described, bigint, []];
+        const [flags, properties] = [rest[11], rest[12]];
+        if (flags !== 0n) throw busErrors.invalidArgs("Flags must be zero");
+        refuseProperties(properties.length);
+        return create(manager, toRequest(uid, rest), leaderOf(pidfd), false);
+      },
+    ),
   ),
-  ReleaseSession: method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
-    await authorize(call, { action: undefined, what: "release sessions" });
-    manager.releaseSession(await findSession(manager, id, call));
-  }),
+  ReleaseSession: privileged(
+    method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
+      await authorize(call, { action: undefined, what: "release sessions" });
+      manager.releaseSession(await findSession(manager, id, call));
+    }),
+  ),
   ActivateSession: method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
     manager.activateSession(
       await ownSession(manager, id, ACTIONS.switchVt, "activate this session", call),
@@ -170,17 +187,10 @@ export const sessionMethods: Members<Login1> = {
     "",
     [],
     async ({ manager }, [id, seatId], call) => {
-      const session = await ownSession(
-        manager,
-        id,
-        ACTIONS.switchVt,
-        "activate this session",
-        call,
-      );
+      const session = await findSession(manager, id, call);
       const seat = await findSeat(manager, seatId, call);
-      if (session.seat !== seat) {
-        throw busErrors.invalidArgs(`Session ${session.id} is not on seat ${seat.id}`);
-      }
+      if (session.seat !== seat) throw login1Errors.sessionNotOnSeat(session.id, seat.id);
+      await authorize(call, { action: ACTIONS.switchVt, what: "activate this session" });
       manager.activateSession(session);
     },
   ),

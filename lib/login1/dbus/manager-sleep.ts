@@ -1,8 +1,9 @@
 /** org.freedesktop.login1.Manager: putting the machine to sleep. */
-import { type CallContext, type Members, membersOf } from "../../dbus/index.ts";
+import { type CallContext, type Members, membersOf, privileged } from "../../dbus/index.ts";
 import type { Sleep } from "../actions.ts";
 import { login1Errors } from "../errors.ts";
 import type { Login1 } from "../login1.ts";
+import { authorize } from "../permission.ts";
 import { canDo, checkFlags, verify } from "../verify.ts";
 import { asInteractive } from "./manager-power.ts";
 
@@ -45,6 +46,13 @@ export const sleepMembers: Members<Login1> = {
     const way = login1.sleeper.select();
     return way ? canDo(login1, way, call) : "na";
   }),
+  /** elogind's, for a program that puts the machine to sleep by itself: tells everybody. */
+  SendPrepareForSleep: privileged(
+    method("b", ["state"], "", [], async ({ operations }, [active], call) => {
+      await authorize(call, { action: undefined, what: "announce a sleep" });
+      operations.announceSleep(active);
+    }),
+  ),
   SleepOperation: property("as", "const", ({ sleeper }) => [...sleeper.operations]),
   PreparingForSleep: property(
     "b",

@@ -1,5 +1,6 @@
 /** org.freedesktop.login1.Seat */
-import { busErrors, type Interface, membersOf } from "../../dbus/index.ts";
+import { hidden, type Interface, membersOf } from "../../dbus/index.ts";
+import { login1Errors } from "../errors.ts";
 import { findSession } from "../find.ts";
 import type { Manager } from "../manager.ts";
 import { ACTIONS, authorize } from "../permission.ts";
@@ -22,14 +23,12 @@ export function seatInterface(manager: Manager): Interface<Seat> {
       }),
       ActivateSession: method("s", ["session_id"], "", [], async (seat, [id], call) => {
         const session = await findSession(manager, id, call);
+        if (session.seat !== seat) throw login1Errors.sessionNotOnSeat(session.id, seat.id);
         await authorize(call, {
           action: ACTIONS.switchVt,
           owner: session.user.uid,
           what: "activate this session",
         });
-        if (session.seat !== seat) {
-          throw busErrors.invalidArgs(`Session ${session.id} is not on seat ${seat.id}`);
-        }
         manager.activateSession(session);
       }),
       SwitchTo: method("u", ["vtnr"], "", [], async (seat, [vtnr], call) => {
@@ -52,7 +51,7 @@ export function seatInterface(manager: Manager): Interface<Seat> {
       ]),
       CanTTY: property("b", "const", (seat) => seat.hasVts),
       CanGraphical: property("b", "true", (seat) => seat.canGraphical),
-      CanMultiSession: property("b", "const", (_seat) => true),
+      CanMultiSession: hidden(property("b", "const", (_seat) => true)),
       Sessions: property("a(so)", "false", (seat) =>
         [...seat.sessions].map((session): [string, string] => [session.id, session.objectPath]),
       ),

@@ -2,6 +2,7 @@
 import { busErrors, type Members, membersOf, type SignalMember } from "../../dbus/index.ts";
 import type { Fd } from "../../linux/index.ts";
 import { setBrightness } from "../brightness.ts";
+import { checkDeviceNumber } from "../devices.ts";
 import { setIdleHint } from "../idle.ts";
 import type { Login1 } from "../login1.ts";
 import type { Session } from "../session.ts";
@@ -47,12 +48,17 @@ export function controlMembers(login1: Login1): Members<Session> {
       "hb",
       ["fd", "inactive"],
       (session, [major, minor], call): [Fd, boolean] => {
+        checkDeviceNumber(major, minor);
+        if (!session.canTakeDevices) {
+          throw busErrors.notSupported("Session class doesn't support taking device control.");
+        }
         login1.control.require(session, call.sender, NOT_IN_CONTROL);
         const { fd, inactive } = login1.devices.take(session, major, minor);
         return [fd, inactive];
       },
     ),
     ReleaseDevice: method("uu", ["major", "minor"], "", [], (session, [major, minor], call) => {
+      checkDeviceNumber(major, minor);
       login1.control.require(session, call.sender, NOT_IN_CONTROL);
       login1.devices.release(session, major, minor);
     }),
@@ -62,6 +68,7 @@ export function controlMembers(login1: Login1): Members<Session> {
       "",
       [],
       (session, [major, minor], call) => {
+        checkDeviceNumber(major, minor);
         login1.control.require(session, call.sender, NOT_IN_CONTROL);
         login1.devices.pauseComplete(session, major, minor);
       },

@@ -87,10 +87,13 @@ export function sessionInterface(login1: Login1): Interface<Session> {
       Remote: property("b", "const", (session) => session.remote),
       RemoteHost: property("s", "const", (session) => session.remoteHost),
       RemoteUser: property("s", "const", (session) => session.remoteUser),
+      // Only varlink's CreateSession can ask for devices beyond the seat's.
+      ExtraDeviceAccess: property("as", "const", (_session) => []),
       Service: property("s", "const", (session) => session.service),
       Desktop: property("s", "const", (session) => session.desktop),
       Scope: property("s", "const", (session) => session.scope),
       Leader: property("u", "const", (session) => session.leader.pid),
+      LeaderPIDFDId: property("t", "const", (session) => session.leader.pidfdId),
       Audit: property("u", "const", (session) => session.audit),
       Type: property("s", "true", (session) => session.type),
       Class: property("s", "true", (session) => session.class),

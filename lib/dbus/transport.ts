@@ -1,0 +1,273 @@
+/**
+ * Messages over a Unix socket, with descriptors: authentication, framing, and when to read and send.
+ * See "Authentication Protocol" and "Message Format" in the D-Bus specification.
+ */
+import {
+  close,
+  connectStream,
+  type Fd,
+  onReadiness,
+  ReceiveBuffer,
+  receiveStream,
+  setReceiveTimeout,
+} from "../linux/index.ts";
+import { marshal } from "./marshal.ts";
+import { FIXED_HEADER, type Incoming, type Outgoing } from "./message.ts";
+import { Outbox } from "./outbox.ts";
+import { messageLength, Unmarshaller } from "./unmarshal.ts";
+
+/** What comes in one recvmsg(2), at most; a longer message makes the buffer grow until it is read. */
+const BUFFER_SIZE = 65536;
+/** Answers of this many bytes go out before more is read. */
+const MOST_TOGETHER = 16384;
+/** Where this many bytes wait to be sent, no more calls are read that would be answered. */
+const MOST_WAITING = 2 ** 20;
+/**
+ * How long recvmsg(2) waits for the next message when all that came is answered, in milliseconds (the
+ * kernel rounds it up to a tick). Who calls once often calls again: a message that comes meanwhile is
+ * here without a signal and a turn of the event loop, which take longer than to answer.
+ */
+const LINGER = 1;
+/** A recvmsg(2) that is back within this did not wait, in milliseconds. */
+const AT_ONCE = 0.01;
+/** When the event loop gets a turn although messages keep coming, in milliseconds. */
+const LONGEST_TURN = 5;
+/** The longest line of the authentication that makes sense. */
+const LONGEST_LINE = 16384;
+
+/** Who is told what happens on a transport. */
+export interface TransportEvents {
+  /**
+   * `message.fds` are closed after it, but for those taken out.
+   *
+   * @returns whether all is done that the message asks for: nothing waits for a turn of the event loop
+   */
+  onMessage(message: Incoming): boolean;
+  /** A message made no sense, or what handled it threw; the next is handled all the same. */
+  onBadMessage(error: Error): void;
+  /** The end, once, unless `close` was called; with the reason if it is not the other end's. */
+  onEnd(error?: Error): void;
+}
+
+export class Transport {
+  readonly #fd: Fd;
+  readonly #events: TransportEvents;
+  readonly #endWatch: () => void;
+  readonly #outbox = new Outbox();
+  readonly #buffer = new ReceiveBuffer(BUFFER_SIZE);
+  #messages = new Unmarshaller(this.#buffer.data.bytes);
+  /** What has come and is not handled, in the buffer; and the descriptors that came along. */
+  #start = 0;
+  #end = 0;
+  readonly #fds: Fd[] = [];
+  /** The lines of the authentication that the bus has still to send. */
+  #expected: RegExp[] = [/^OK [0-9a-f]+$/, /^AGREE_UNIX_FD$/];
+  #open = true;
+  #flushComes = false;
+  #turnComes = false;
+
+  /**
+   * Connects and authenticates as the user that this process is.
+   *
+   * @param path of the socket; an abstract one starts with "\0"
+   * @throws {SystemError} if nobody listens there
+   */
+  constructor(path: string, events: TransportEvents) {
+    this.#events = events;
+    this.#fd = connectStream(path);
+    try {
+      this.#endWatch = onReadiness(this.#fd, () => this.#turn());
+      setReceiveTimeout(this.#fd, LINGER);
+    } catch (error) {
+      close(this.#fd);
+      throw error;
+    }
+    // All at once, since every bus answers line by line; what follows need not wait either.
+    const uid = Buffer.from(String(process.getuid?.() ?? 0)).toString("hex");
+    this.#outbox.add(Buffer.from(`\0AUTH EXTERNAL ${uid}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n`));
+    this.#flushSoon();
+  }
+
+  /**
+   * Sends a message; those of one turn of the event loop go out together.
+   *
+   * @throws {TypeError} if the body is not what its signature says; descriptors in it stay the caller's
+   */
+  send(message: Outgoing): void {
+    const { data, fds } = marshal(message);
+    this.#outbox.add(data, fds);
+    this.#flushSoon();
+  }
+
+  /** Ends the connection. What was sent before goes out, as far as the bus takes it. */
+  close(): void {
+    if (!this.#open) return;
+    this.#flush();
+    this.#close();
+  }
+
+  #flushSoon(): void {
+    if (this.#flushComes) return;
+    this.#flushComes = true;
+    queueMicrotask(() => {
+      if (this.#flushComes) this.#flush();
+    });
+  }
+
+  /** False if not all is sent: the rest follows when the socket takes it, which is told by a turn. */
+  #flush(): boolean {
+    this.#flushComes = false;
+    if (!this.#open) return false;
+    try {
+      return this.#outbox.flush(this.#fd);
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    }
+  }
+
+  /** Reads and handles what there is, sends the answers, and waits a little for more. */
+  #turn(): void {
+    const end = performance.now() + LONGEST_TURN;
+    // Whether something came, and all of it is answered.
+    let answered: boolean | undefined;
+    // Whether the next is probably here already: one call follows the other without waiting for it.
+    let crowded = true;
+    while (this.#open && performance.now() < end) {
+      // Clogged: the rest is read when the bus has taken what there is, which is told by a turn.
+      if (this.#outbox.length >= MOST_TOGETHER && !this.#flush()) {
+        if (this.#outbox.length >= MOST_WAITING) return;
+      }
+      if ((crowded || !answered) && this.#receive(false)) {
+        answered = this.#handle() && answered !== false;
+        continue;
+      }
+      // Not before: the answers to all that is here already go out together, as every sendmsg(2)
+      // wakes the bus.
+      this.#flush();
+      const waiting = performance.now();
+      if (!answered || !this.#receive(true)) return;
+      crowded = performance.now() - waiting < AT_ONCE;
+      answered = this.#handle();
+    }
+    this.#flush();
+    this.#turnSoon();
+  }
+
+  #turnSoon(): void {
+    if (this.#turnComes || !this.#open) return;
+    this.#turnComes = true;
+    setImmediate(() => {
+      this.#turnComes = false;
+      this.#turn();
+    });
+  }
+
+  /** Whether anything came. */
+  #receive(wait: boolean): boolean {
+    this.#makeRoom();
+    try {
+      const length = receiveStream(this.#fd, this.#buffer, this.#end, this.#fds, wait);
+      if (length === 0) this.#fail();
+      if (!length) return false;
+      this.#end += length;
+      return true;
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    }
+  }
+
+  /** Puts what is left of the buffer at its start, and has it hold the message that is on its way. */
+  #makeRoom(): void {
+    if (this.#start === this.#end) {
+      this.#start = 0;
+      this.#end = 0;
+      if (this.#buffer.data.bytes.length > BUFFER_SIZE) this.#resize(BUFFER_SIZE);
+      return;
+    }
+    const { bytes } = this.#buffer.data;
+    bytes.copyWithin(0, this.#start, this.#end);
+    this.#end -= this.#start;
+    this.#start = 0;
+    // Twice what has come, and never what a header merely promises.
+    if (this.#end === bytes.length) this.#resize(2 * bytes.length);
+  }
+
+  #resize(size: number): void {
+    this.#buffer.resize(size);
+    this.#messages = new Unmarshaller(this.#buffer.data.bytes);
+  }
+
+  /** Handles every whole message that has come; whether all is done that they ask for. */
+  #handle(): boolean {
+    if (this.#expected.length > 0 && !this.#authenticate()) return false;
+    let done = true;
+    while (this.#open && this.#end - this.#start >= FIXED_HEADER) {
+      let length: number;
+      try {
+        length = messageLength(this.#messages.view, this.#start);
+      } catch (error) {
+        this.#fail(error);
+        return false;
+      }
+      if (length > this.#end - this.#start) break;
+      const start = this.#start;
+      this.#start += length;
+      if (!this.#handleOne(start, length)) done = false;
+    }
+    return done;
+  }
+
+  /** Handles one message, and reports one that makes no sense or that a handler fails over. */
+  #handleOne(start: number, length: number): boolean {
+    let message: Incoming | undefined;
+    try {
+      message = this.#messages.read(start, length, this.#fds);
+      return this.#events.onMessage(message);
+    } catch (error) {
+      this.#events.onBadMessage(error as Error);
+      return false;
+    } finally {
+      for (const fd of message?.fds ?? []) close(fd);
+    }
+  }
+
+  /** Reads the bus's lines; whether they have all come. */
+  #authenticate(): boolean {
+    for (let expected = this.#expected[0]; expected; expected = this.#expected[0]) {
+      const rest = Buffer.from(
+        this.#buffer.data.bytes.buffer,
+        this.#start,
+        this.#end - this.#start,
+      );
+      const length = rest.indexOf("\r\n");
+      if (length < 0) {
+        if (rest.length > LONGEST_LINE) this.#fail(new Error("it does not speak D-Bus"));
+        return false;
+      }
+      const line = rest.toString("latin1", 0, length);
+      if (!expected.test(line)) {
+        this.#fail(new Error(`it refuses us: ${JSON.stringify(line)}`));
+        return false;
+      }
+      this.#start += length + 2;
+      this.#expected.shift();
+    }
+    return true;
+  }
+
+  #fail(error?: unknown): void {
+    if (!this.#open) return;
+    this.#close();
+    this.#events.onEnd(error === undefined ? undefined : (error as Error));
+  }
+
+  #close(): void {
+    this.#open = false;
+    this.#endWatch();
+    close(this.#fd);
+    this.#outbox.clear();
+    for (const fd of this.#fds.splice(0)) close(fd);
+  }
+}

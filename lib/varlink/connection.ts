@@ -1,0 +1,116 @@
+/** One client: its calls, answered one after the other in the order in which they came. */
+import { close, type Fd, hasCode, onReadiness, readSome, send } from "../linux/index.ts";
+import { formatReply, parseCall, Splitter } from "./message.ts";
+import { Peer } from "./peer.ts";
+import type { Service } from "./service.ts";
+
+/** After so many calls of one client in a row, everybody else gets a turn. */
+const MOST_AT_ONCE = 32;
+
+/**
+ * A connection. It reads no further while a call waits for its answer or an
+ * answer waits to be taken, so that a client holds up itself and nobody else,
+ * and costs at most what was read at once and one answer.
+ */
+export class ServerConnection {
+  readonly peer: Peer;
+  readonly #fd: Fd;
+  readonly #service: Service;
+  readonly #onEnd: (reason: string) => void;
+  readonly #splitter = new Splitter();
+  readonly #endWatch: () => void;
+  #calls: Uint8Array[] = [];
+  #answer: Uint8Array = new Uint8Array(0);
+  #open = true;
+  #busy = false;
+  #atEnd = false;
+
+  /**
+   * @param fd belongs to the connection from here on
+   * @param onEnd is called once when it ends by itself, with the reason
+   */
+  constructor(fd: Fd, service: Service, onEnd: (reason: string) => void) {
+    this.#fd = fd;
+    this.#service = service;
+    this.#onEnd = onEnd;
+    try {
+      this.peer = new Peer(fd);
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+    try {
+      this.#endWatch = onReadiness(fd, () => void this.#work());
+    } catch (error) {
+      this.peer.end();
+      close(fd);
+      throw error;
+    }
+  }
+
+  /** Ends it; what the client sent and has no answer to gets none. */
+  end(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#calls = [];
+    this.#endWatch();
+    close(this.#fd);
+    this.peer.end();
+  }
+
+  #endBecause(reason: string): void {
+    if (!this.#open) return;
+    this.end();
+    this.#onEnd(reason);
+  }
+
+  /** Reads, calls and answers until one of them has to wait. It never throws. */
+  async #work(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      for (let count = 0; this.#open; count++) {
+        if (count === MOST_AT_ONCE) {
+          count = 0;
+          await new Promise((resolve) => setImmediate(resolve));
+          continue;
+        }
+        if (!this.#write()) break;
+        const call = this.#calls.shift();
+        if (call) await this.#serve(call);
+        else if (this.#atEnd) this.#endBecause("the client closed it");
+        else if (!this.#read()) break;
+      }
+    } catch (error) {
+      const gone = hasCode(error, "EPIPE", "ECONNRESET");
+      this.#endBecause(gone ? "the client is gone" : (error as Error).message);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Sends what is left of the last answer; false if the client takes no more now. */
+  #write(): boolean {
+    while (this.#answer.length > 0) {
+      const sent = send(this.#fd, this.#answer);
+      if (sent === undefined) return false;
+      this.#answer = this.#answer.subarray(sent);
+    }
+    return true;
+  }
+
+  /** Reads once; false if there is nothing now. Descriptors that come along are none of ours: read(2) drops them. */
+  #read(): boolean {
+    const bytes = readSome(this.#fd);
+    if (!bytes) return false;
+    if (bytes.length === 0) this.#atEnd = true;
+    this.#calls = this.#splitter.take(bytes);
+    return true;
+  }
+
+  async #serve(message: Uint8Array): Promise<void> {
+    const call = parseCall(message);
+    const reply = await this.#service.call(call, this.peer);
+    if (!call.oneway) this.#answer = formatReply(reply);
+  }
+}

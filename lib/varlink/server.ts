@@ -1,0 +1,135 @@
+/** A socket where varlink is spoken, and everybody who is connected to it. */
+import { chmodSync, lstatSync, rmSync, type Stats } from "node:fs";
+import { accept, close, type Fd, listenStream, onReadiness } from "../linux/index.ts";
+import { ServerConnection } from "./connection.ts";
+import type { Service } from "./service.ts";
+
+/** How many may be connected at once. */
+export interface Limits {
+  /** Of one user other than root. */
+  perUser: number;
+  /** Of all other users together, and once more of root, whom no crowd keeps out. */
+  total: number;
+}
+
+const LIMITS: Limits = { perUser: 64, total: 1024 };
+
+/** How many may wait for accept(2). */
+const BACKLOG = 512;
+/** After so many accepted in a row, everybody else gets a turn. */
+const MOST_AT_ONCE = 64;
+/** When accept(2) is tried again after it failed for want of descriptors, in milliseconds: nothing tells of one that is free. */
+const RETRY_DELAY = 1000;
+const ROOT = 0;
+
+export interface ServerOptions {
+  limits?: Limits;
+  /** Is told why a client was sent away or left: nothing that the service depends on. */
+  onDebug?: (message: string) => void;
+  /** Is told of failures of the system, such as no free descriptor. */
+  onError?: (message: string) => void;
+}
+
+/** Listens at a path in the file system. */
+export class VarlinkServer {
+  readonly path: string;
+  readonly #fd: Fd;
+  readonly #service: Service;
+  readonly #limits: Limits;
+  readonly #options: ServerOptions;
+  readonly #bound: Stats;
+  readonly #connections = new Set<ServerConnection>();
+  readonly #endWatch: () => void;
+  #waiting = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #open = true;
+
+  /**
+   * Makes a socket at `path` that everybody may connect to (0666). One that is
+   * there is replaced: it is for the caller to know that it is nobody's any more.
+   *
+   * @throws {Error} that names the path, if something other than a socket is there
+   */
+  constructor(path: string, service: Service, options: ServerOptions = {}) {
+    this.path = path;
+    this.#service = service;
+    this.#options = options;
+    this.#limits = options.limits ?? LIMITS;
+    const there = lstatSync(path, { throwIfNoEntry: false });
+    if (there && !there.isSocket()) {
+      throw new Error(`${path} is in the way and is no socket: remove it and start this again`);
+    }
+    if (there) rmSync(path);
+    this.#fd = listenStream(path, BACKLOG);
+    try {
+      this.#bound = lstatSync(path);
+      chmodSync(path, 0o666);
+      this.#endWatch = onReadiness(this.#fd, () => this.#accept());
+    } catch (error) {
+      close(this.#fd);
+      rmSync(path, { force: true });
+      throw error;
+    }
+  }
+
+  /** Ends every connection, and removes the socket if it is still this one. */
+  stop(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#endWatch();
+    clearTimeout(this.#timer);
+    for (const connection of this.#connections) connection.end();
+    this.#connections.clear();
+    const now = lstatSync(this.path, { throwIfNoEntry: false });
+    if (now?.ino === this.#bound.ino && now.dev === this.#bound.dev) rmSync(this.path);
+    close(this.#fd);
+  }
+
+  /** Accepts who waits. It never throws. */
+  #accept(): void {
+    if (this.#waiting || !this.#open) return;
+    try {
+      for (let count = 0; count < MOST_AT_ONCE; count++) {
+        const fd = accept(this.#fd);
+        if (fd === undefined) return;
+        this.#admit(fd);
+      }
+      this.#acceptLater((resume) => setImmediate(resume));
+    } catch (error) {
+      this.#options.onError?.(error instanceof Error ? error.message : String(error));
+      this.#acceptLater((resume) => {
+        this.#timer = setTimeout(resume, RETRY_DELAY);
+      });
+    }
+  }
+
+  #acceptLater(schedule: (resume: () => void) => void): void {
+    this.#waiting = true;
+    schedule(() => {
+      this.#waiting = false;
+      this.#accept();
+    });
+  }
+
+  #admit(fd: Fd): void {
+    const connection = new ServerConnection(fd, this.#service, (reason) => {
+      this.#connections.delete(connection);
+      this.#options.onDebug?.(`${this.path}: a connection of uid ${uid} ended: ${reason}`);
+    });
+    const { uid } = connection.peer;
+    if (this.#hasRoomFor(uid)) {
+      this.#connections.add(connection);
+      return;
+    }
+    connection.end();
+    this.#options.onDebug?.(`${this.path}: uid ${uid} was sent away: too many are connected`);
+  }
+
+  #hasRoomFor(uid: number): boolean {
+    const { total, perUser } = this.#limits;
+    const uids = [...this.#connections].map(({ peer }) => peer.uid);
+    const own = uids.filter((other) => other === uid).length;
+    if (uid === ROOT) return own < total;
+    return own < perUser && uids.filter((other) => other !== ROOT).length < total;
+  }
+}
