@@ -3,10 +3,7 @@ import { chmod, copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { $ } from "zx";
 import { cacheDir } from "../host.ts";
-import type { Kernel } from "./kernel.ts";
-
-/** What the initramfs needs to mount the root; everything else udev loads. */
-const BOOT_MODULES = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
+import { BOOT_MODULES, type Kernel, moduleFiles } from "./kernel.ts";
 
 /** A file system that only grows on paper: the file has holes. */
 const OWN_SIZE = "2G";
@@ -69,31 +66,19 @@ export async function makeInitramfs(
 ): Promise<void> {
   const tree = join(scratch, "initramfs.d");
   try {
-    for (const folder of ["proc", "sys", "dev", "base", "kernel", "own", "root", "modules"]) {
+    for (const folder of ["proc", "sys", "dev", "base", "own", "root", "modules"]) {
       await mkdir(join(tree, folder), { recursive: true });
     }
     await copyFile(kernel.busybox, join(tree, "busybox"));
     await copyFile(join(import.meta.dir, "init.sh"), join(tree, "init"));
     for (const program of ["busybox", "init"]) await chmod(join(tree, program), 0o755);
     let count = 100;
-    for (const module of await bootModules(kernel, signal)) {
-      await copyFile(module, join(tree, "modules", `${++count}-${basename(module)}`));
+    const { modules, release } = kernel;
+    for (const file of await moduleFiles(modules, release, BOOT_MODULES, signal)) {
+      await copyFile(join(modules, file), join(tree, "modules", `${++count}-${basename(file)}`));
     }
     await $({ quiet: true, signal })`bsdtar -c --format=newc -f ${path} -C ${tree} .`;
   } finally {
     await rm(tree, { recursive: true, force: true });
   }
-}
-
-/** The files of the modules, each after those that it depends on. */
-async function bootModules(kernel: Kernel, signal: AbortSignal): Promise<string[]> {
-  const files = new Set<string>();
-  for (const name of BOOT_MODULES) {
-    const shown = await $({
-      quiet: true,
-      signal,
-    })`modprobe --dirname ${join(kernel.layer, "usr")} --set-version ${kernel.release} --show-depends ${name}`;
-    for (const [, file = ""] of shown.stdout.matchAll(/^insmod (\S+)/gm)) files.add(file);
-  }
-  return [...files];
 }

@@ -1,5 +1,5 @@
 /** A machine as tests use it: start one, look into it, press its keys, end it. See docs/machine.md. */
-import { mkdir, readFile, rename, rm } from "node:fs/promises";
+import { cp, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { $ } from "zx";
@@ -10,7 +10,7 @@ import { LIVE_USER, prepareLive } from "../live/index.ts";
 import { quiet, type Reporter } from "../live/progress.ts";
 import { parseSessions, type SessionLine, waitFor } from "../live/ready.ts";
 import { checkName, stateDir } from "../live/state.ts";
-import { configureMachine } from "./configure.ts";
+import { cacheDependencies, configureMachine } from "./configure.ts";
 import { cachedDisk, makeInitramfs, writableDisk } from "./images.ts";
 import { ensureKernel } from "./kernel.ts";
 import { type Hardware, type Running, startQemu } from "./qemu.ts";
@@ -310,23 +310,25 @@ async function build(
     },
   });
   try {
+    await cacheDependencies(overlay, rootfs, signal);
     const kernel = await report.step("Debian's kernel", (detail) => ensureKernel(signal, detail));
     const initramfs = join(folder, "initramfs");
     const [own, swap] = [join(folder, "own.ext4"), join(folder, "swap")];
     const disks = await report.step("Disks", async () => {
       const base = await cachedDisk(rootfs, `root-${basename(rootfs)}`, signal);
-      const layer = await cachedDisk(kernel.layer, `kernel-${basename(kernel.path)}`, signal);
       // An overlay's upper folder and its work folder are on one file system.
       const image = join(stateDir(overlay), "image");
       await mkdir(join(image, "work"), { recursive: true });
-      await rename(upper(overlay), join(image, "upper"));
+      const root = join(image, "upper");
+      await rename(upper(overlay), root);
+      // /lib is a link to usr/lib in the root.
+      await cp(join(kernel.modules, "lib"), join(root, "usr/lib"), { recursive: true });
       await writableDisk(own, image, signal);
       await makeInitramfs(initramfs, folder, kernel, signal);
       await $({ quiet: true, signal })`truncate --size ${SWAP_SIZE} ${swap}`;
       await $({ quiet: true, signal })`mkswap ${swap}`;
       return [
         { path: base, writable: false },
-        { path: layer, writable: false },
         { path: own, writable: true },
         { path: swap, writable: true },
       ];

@@ -10,11 +10,10 @@ b mount -t devtmpfs devtmpfs /dev
 for module in /modules/*; do b insmod "$module"; done
 # Before any file system is mounted: what is resumed has them mounted as they were.
 case " $(b cat /proc/cmdline) " in
-	*" resume=/dev/vdd "*) b cat /sys/class/block/vdd/dev >/sys/power/resume ;;
+	*" resume=/dev/vdc "*) b cat /sys/class/block/vdc/dev >/sys/power/resume ;;
 esac
 b mount -t ext4 -o ro,noload /dev/vda /base
-b mount -t ext4 -o ro,noload /dev/vdb /kernel
-b mount -t ext4 /dev/vdc /own
-b mount -t overlay -o lowerdir=/kernel:/base,upperdir=/own/upper,workdir=/own/work root /root
+b mount -t ext4 /dev/vdb /own
+b mount -t overlay -o lowerdir=/base,upperdir=/own/upper,workdir=/own/work root /root
 for part in proc sys dev; do b mount -o move "/$part" "/root/$part"; done
 exec /busybox switch_root /root /sbin/openrc-init

@@ -1,10 +1,7 @@
-/**
- * The layer that a machine has over the container test system's root, Debian's kernel with its
- * modules, and a busybox for the first steps of the boot.
- */
+/** Debian's kernel with those of its modules that a machine uses, and a busybox for its first steps. */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
 import { $ } from "zx";
 import { cacheDir, HostError } from "../host.ts";
 import { debianSources, SUITE } from "../live/mirror.ts";
@@ -12,10 +9,18 @@ import { debianSources, SUITE } from "../live/mirror.ts";
 /** The newest kernel is whichever this package depends on. */
 const KERNEL = "linux-image-amd64";
 
-/** What is taken out of which package besides; the packages themselves are not installed. */
-const PARTS = {
-  "busybox-static": ["./bin/busybox"],
-} as const;
+/** For the first steps of the boot; the package itself is not installed. */
+const BUSYBOX = "busybox-static";
+
+/** What the initramfs needs to mount the root. */
+export const BOOT_MODULES = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
+
+/** What udev and nft(8) load: QEMU's devices and the firewall. Others would only slow down the boot. */
+const MODULES = [
+  ...BOOT_MODULES,
+  ...["virtio_console", "virtio_input", "virtio_gpu", "virtio_rng", "evdev", "button"],
+  ...["snd_intel8x0", "uinput", "fuse", "nf_tables", "nft_ct", "nft_limit", "nft_reject_inet"],
+];
 
 export interface Kernel {
   /** The folder of all of it, named by a hash of its recipe. */
@@ -24,8 +29,8 @@ export interface Kernel {
   readonly release: string;
   readonly vmlinuz: string;
   readonly busybox: string;
-  /** The folder that lies over the root file system: modules below `usr/lib`. */
-  readonly layer: string;
+  /** A folder with `lib/modules/RELEASE`, for depmod(8) and modprobe(8). */
+  readonly modules: string;
 }
 
 /**
@@ -37,7 +42,7 @@ export async function ensureKernel(
   onLine: (line: string) => void,
 ): Promise<Kernel> {
   const base = join(cacheDir(), "machine", "kernel");
-  const recipe = JSON.stringify([SUITE, KERNEL, PARTS, 1]);
+  const recipe = JSON.stringify([SUITE, KERNEL, BUSYBOX, MODULES, 2]);
   const path = join(base, createHash("sha256").update(recipe).digest("hex").slice(0, 16));
   const found = await readKernel(path).catch(() => undefined);
   if (found) return found;
@@ -54,15 +59,15 @@ export async function ensureKernel(
 }
 
 async function readKernel(path: string): Promise<Kernel> {
-  const layer = join(path, "layer");
-  const [release] = await readdir(join(layer, "usr/lib/modules"));
-  if (release === undefined) throw new HostError(`${layer} has no modules: remove ${path}`);
+  const modules = join(path, "modules");
+  const [release] = await readdir(join(modules, "lib/modules"));
+  if (release === undefined) throw new HostError(`${modules} has no modules: remove ${path}`);
   return {
     path,
     release,
     vmlinuz: join(path, "vmlinuz"),
     busybox: join(path, "busybox"),
-    layer,
+    modules,
   };
 }
 
@@ -72,15 +77,18 @@ async function fetchParts(
   onLine: (line: string) => void,
 ): Promise<void> {
   const done = join(scratch, "done");
-  const layer = join(done, "layer");
-  await mkdir(join(layer, "usr/lib"), { recursive: true });
+  await mkdir(done, { recursive: true });
   const download = await apt(scratch, signal);
   onLine("apt-get update");
   await download(["apt-get", "update"]);
   const depends = await download(["apt-cache", "depends", KERNEL]);
   const image = /Depends: (linux-image-\d\S*)/.exec(depends)?.[1];
   if (image === undefined) throw new HostError(`apt-cache names no kernel for ${KERNEL}`);
-  for (const [name, members] of [[image, ["./boot", "./lib"]], ...Object.entries(PARTS)] as const) {
+  const wanted = [
+    [image, ["./boot", "./lib"]],
+    [BUSYBOX, ["./bin/busybox"]],
+  ] as const;
+  for (const [name, members] of wanted) {
     onLine(name);
     await download(["apt-get", "download", name]);
     const deb = (await readdir(scratch)).find((file) => file.startsWith(`${name}_`)) ?? name;
@@ -95,11 +103,37 @@ async function fetchParts(
   );
   await rename(join(scratch, "boot", boot ?? "vmlinuz"), join(done, "vmlinuz"));
   await rename(join(scratch, "bin/busybox"), join(done, "busybox"));
-  // /lib is a link to usr/lib in the root.
-  await rename(join(scratch, "lib/modules"), join(layer, "usr/lib/modules"));
-  const [release = ""] = await readdir(join(layer, "usr/lib/modules"));
-  // depmod looks below lib/modules.
-  await $({ quiet: true, signal })`depmod --basedir ${join(layer, "usr")} ${release}`;
+  const [release = ""] = await readdir(join(scratch, "lib/modules"));
+  await $({ quiet: true, signal })`depmod --basedir ${scratch} ${release}`;
+  const modules = join(done, "modules");
+  const lists = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
+  const folder = join("lib/modules", release);
+  const files = await moduleFiles(scratch, release, MODULES, signal);
+  for (const file of [...files, ...lists.map((list) => join(folder, list))]) {
+    await mkdir(dirname(join(modules, file)), { recursive: true });
+    await copyFile(join(scratch, file), join(modules, file));
+  }
+  await $({ quiet: true, signal })`depmod --basedir ${modules} ${release}`;
+}
+
+/** The files of modules below a folder that has `lib/modules`, each after those it depends on. */
+export async function moduleFiles(
+  base: string,
+  release: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const files = new Set<string>();
+  for (const name of names) {
+    const shown = await $({
+      quiet: true,
+      signal,
+    })`modprobe --dirname ${base} --set-version ${release} --show-depends ${name}`;
+    for (const [, file = ""] of shown.stdout.matchAll(/^insmod (\S+)/gm)) {
+      files.add(relative(base, file));
+    }
+  }
+  return [...files];
 }
 
 /** apt with lists and sources of its own, so that the host's release does not matter. */

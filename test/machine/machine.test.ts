@@ -231,11 +231,11 @@ describe("sleep", () => {
     expect(await offers()).toBe('s "na"\n');
     const refused = await machine.exec(["sh", "-c", calling("Hibernate", "b", "false")]);
     expect(refused.stderr).toContain("what resume names is missing or is no swap in use");
-    await sh(machine, "swapon /dev/vdd");
+    await sh(machine, "swapon /dev/vdc");
     expect(await offers()).toBe('s "yes"\n');
     // It takes the machine's clock to wake it up in between.
     expect(await login1(machine, "CanSuspendThenHibernate")).toBe('s "yes"\n');
-    await sh(machine, "swapoff /dev/vdd");
+    await sh(machine, "swapoff /dev/vdc");
   });
 });
 
