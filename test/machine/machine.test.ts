@@ -35,26 +35,26 @@ import {
 
 setDefaultTimeout(TEST_TIMEOUT);
 
-// A todo has not yet been seen to pass: make it a test when it has.
+/** Somebody beside the live user. */
+const GUEST = "guest";
+
 let machine: Machine;
 
 beforeAll(async () => {
   machine = await bootMachine("test");
-  // What a test of the end goes back to.
-  await machine.save();
 }, BOOT_TIMEOUT);
 
 afterAll(() => machine?.stop());
 
 describe("the boot", () => {
-  test.todo("OpenRC is the first process, on a kernel of its own", async () => {
+  test("OpenRC is the first process, on a kernel of its own", async () => {
     expect(await must(machine, ["cat", "/proc/1/comm"])).toBe("openrc-init\n");
     expect(await must(machine, ["uname", "-r"])).not.toBe(await Bun.$`uname -r`.text());
     // Its status is 1 where none has crashed.
     expect((await machine.exec(["rc-status", "--nocolor", "--crashed"])).stdout.trim()).toBe("");
   });
 
-  test.todo("the sessions' cgroups have the controllers that are given to them", async () => {
+  test("the sessions' cgroups have the controllers that are given to them", async () => {
     const controllers = (await sh(machine, "cat /sys/fs/cgroup/user.slice/cgroup.controllers"))
       .trim()
       .split(" ");
@@ -93,7 +93,7 @@ describe("the seat", () => {
 });
 
 describe("Sway on the card", () => {
-  test.todo("has its devices from login1 and is the card's master", async () => {
+  test("has its devices from login1 and is the card's master", async () => {
     const id = await ensureDesktop(machine);
     const record = await must(machine, ["cat", `/run/systemd/sessions/${id}`]);
     expect(record).toMatch(/^CONTROLLER=:1\.\d+$/m);
@@ -104,7 +104,7 @@ describe("Sway on the card", () => {
     expect((await drmMasters(machine)).some(({ master }) => master)).toBe(true);
   });
 
-  test.todo("draws on the screen, and leaves it to the console of another VT", async () => {
+  test("draws on the screen, and leaves it to the console of another VT", async () => {
     await ensureDesktop(machine);
     const drawn = async () => (await coloursOnScreen(machine)) > 64;
     await machine.waitFor(drawn, "letters on the screen");
@@ -116,7 +116,7 @@ describe("Sway on the card", () => {
 });
 
 describe("a switch of VTs", () => {
-  test.todo("by the keyboard takes the card and the keyboard from Sway, and gives them back", async () => {
+  test("by the keyboard takes the card and the keyboard from Sway, and gives them back", async () => {
     const id = await ensureDesktop(machine);
     await machine.press("ctrl", "alt", "f3");
     await awaitForeground(machine, 3);
@@ -138,7 +138,7 @@ describe("a switch of VTs", () => {
     );
   });
 
-  test.todo("revokes the event nodes of the session that leaves", async () => {
+  test("revokes the event nodes of the session that leaves", async () => {
     const id = await loginOn(machine, 2, LIVE_USER);
     const events = await nodes(machine, "/dev/input/event*");
     const path = /"(.*)"/.exec(await login1(machine, "GetSession", "s", id))?.[1];
@@ -165,26 +165,27 @@ describe("a switch of VTs", () => {
   });
 });
 
-test.todo("Xorg without root's rights gets the card and the keyboard from login1", async () => {
-  const id = await loginOn(machine, 5, LIVE_USER);
-  await machine.type("lainos-session-openbox\n");
-  const log = "/home/liveuser/.local/share/xorg/Xorg.0.log";
-  await machine.waitFor(
-    async () => (await machine.exec(["grep", "-q", "got fd for /dev/dri/card0", log])).code === 0,
-    "Xorg's card",
-  );
-  const text = await must(machine, ["cat", log]);
-  expect(text).toContain("systemd-logind: took control of session");
-  expect((await must(machine, ["ps", "-o", "user=", "-C", "Xorg"])).trim()).toBe(LIVE_USER);
-  const client = ["pgrep", "-x", "openbox"];
-  await machine.waitFor(async () => (await machine.exec(client)).code === 0, "openbox");
+test("the sound card and the graphics card are open to whoever is in the foreground", async () => {
+  await ensureDesktop(machine);
+  await sh(machine, `useradd --create-home --shell /bin/bash ${GUEST} && passwd --delete ${GUEST}`);
+  // In none of the groups that may open them anyway.
+  expect((await must(machine, ["id", "-Gn", GUEST])).trim()).toBe(GUEST);
+  const mayOpen = async () => {
+    const line = "for node; do test -w $node && test -r $node || exit 1; done";
+    const nodes = ["/dev/dri/card0", "/dev/snd/controlC0", "/dev/snd/pcmC0D0p"];
+    return (await machine.exec(["sh", "-c", line, "sh", ...nodes], { user: GUEST })).code === 0;
+  };
+  expect(await mayOpen()).toBe(false);
+  const id = await loginOn(machine, 4, GUEST);
+  await machine.waitFor(mayOpen, "the devices for who came");
   await switchTo(machine, 1);
-  expect((await drmMasters(machine)).some(({ master }) => master)).toBe(true);
+  await machine.waitFor(async () => !(await mayOpen()), "the devices for who is back");
   await must(machine, ["loginctl", "terminate-session", id]);
-  await machine.waitFor(async () => (await sessionOn(machine, 5)) === undefined, "its end");
+  await machine.waitFor(async () => (await sessionOn(machine, 4)) === undefined, "its end");
+  await sh(machine, `userdel --remove ${GUEST} 2>&1`);
 });
 
-test.todo("a login by the keyboard on a getty is a tty session", async () => {
+test("a login by the keyboard on a getty is a tty session", async () => {
   const id = await loginOn(machine, 4, LIVE_USER);
   expect(await show(machine, "session", id)).toMatchObject({
     Class: "user",
@@ -200,8 +201,29 @@ test.todo("a login by the keyboard on a getty is a tty session", async () => {
   await ensureDesktop(machine);
 });
 
-describe("sleep", () => {
-  test.todo("suspends by login1 until the machine is woken, with hooks and announcements", async () => {
+test("offers hibernation once the swap that resume= names is in use", async () => {
+  const offers = () => login1(machine, "CanHibernate");
+  expect(await offers()).toBe('s "na"\n');
+  const refused = await machine.exec(["sh", "-c", calling("Hibernate", "b", "false")]);
+  expect(refused.stderr).toContain("what resume names is missing or is no swap in use");
+  await sh(machine, "swapon /dev/vdc");
+  expect(await offers()).toBe('s "yes"\n');
+  // It takes the machine's clock to wake it up in between.
+  expect(await login1(machine, "CanSuspendThenHibernate")).toBe('s "yes"\n');
+  await sh(machine, "swapoff /dev/vdc");
+});
+
+describe("what a machine does not come back from as it was", () => {
+  beforeAll(async () => {
+    await ensureDesktop(machine);
+    await machine.save();
+  });
+
+  // Whatever became of it, the next test finds it running, with the desktop in the foreground.
+  afterEach(() => machine.restore());
+
+  // QEMU 7.2 raises no ACPI interrupt after it: the power button is dead then.
+  test("suspends by login1 until the machine is woken, with hooks and announcements", async () => {
     await ensureDesktop(machine);
     expect(await login1(machine, "CanSuspend")).toBe('s "yes"\n');
     await sh(machine, "rm -f /run/sleep-hooks");
@@ -226,24 +248,7 @@ describe("sleep", () => {
     await sh(machine, "pkill -x dbus-monitor");
   });
 
-  test.todo("offers hibernation once the swap that resume= names is in use", async () => {
-    const offers = () => login1(machine, "CanHibernate");
-    expect(await offers()).toBe('s "na"\n');
-    const refused = await machine.exec(["sh", "-c", calling("Hibernate", "b", "false")]);
-    expect(refused.stderr).toContain("what resume names is missing or is no swap in use");
-    await sh(machine, "swapon /dev/vdc");
-    expect(await offers()).toBe('s "yes"\n');
-    // It takes the machine's clock to wake it up in between.
-    expect(await login1(machine, "CanSuspendThenHibernate")).toBe('s "yes"\n');
-    await sh(machine, "swapoff /dev/vdc");
-  });
-});
-
-describe("the end", () => {
-  // Whatever became of it, the next test finds it running.
-  afterEach(() => machine.restore());
-
-  test.todo("the power button is left to who holds it, and else switches the machine off", async () => {
+  test("the power button is left to who holds it, and else switches the machine off", async () => {
     await ensureDesktop(machine);
     const hold = "systemd-inhibit --what=handle-power-key --who=desktop --why=menu sleep infinity";
     await background(machine, `exec ${hold}`, "/run/inhibit.log");
@@ -261,14 +266,14 @@ describe("the end", () => {
     await machine.ended();
   });
 
-  test.todo("Reboot resets the machine", async () => {
+  test("Reboot resets the machine", async () => {
     const before = machine.events.length;
     await login1Later(machine, "Reboot");
     const { data } = await machine.awaitEvent("RESET", before);
     expect(data).toMatchObject({ guest: true, reason: "guest-reset" });
   });
 
-  test.todo("PowerOff by who sits at it switches the machine off", async () => {
+  test("PowerOff by who sits at it switches the machine off", async () => {
     await ensureDesktop(machine);
     await inSession(machine, calling("PowerOff", "b", "false"));
     const { data } = await machine.awaitEvent("SHUTDOWN");
