@@ -111,13 +111,17 @@ function countReport(xml: string): Tally | undefined {
   return { passed: Number(totals[1]) - failed - skipped, failed };
 }
 
-/** What takes longest comes last: the booted system, then the same in a virtual machine. */
-const LAST = ["test/live", "test/machine"];
+/** What takes longest comes last: the booted system. */
+const LAST = ["test/live"];
+
+/** Run only where they are named: Sway was once seen to end by itself there (docs/machine.md). */
+const BY_NAME_ONLY = ["test/machine"];
 
 function testFolders(): string[] {
   const folders = readdirSync(join(ROOT, "test"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => `test/${entry.name}`)
+    .filter((folder) => !BY_NAME_ONLY.includes(folder))
     .filter(
       (folder) => new Bun.Glob("**/*.test.ts").scanSync(join(ROOT, folder)).next().done === false,
     );

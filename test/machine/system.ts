@@ -78,8 +78,12 @@ export async function show(
 /** The session on a VT; undefined while there is none. */
 export async function sessionOn(machine: Machine, vt: number): Promise<string | undefined> {
   for (const { id } of await machine.sessions()) {
-    const { VTNr, State } = await show(machine, "session", id);
-    if (VTNr === String(vt) && State !== "closing") return id;
+    const properties = ["--property=VTNr", "--property=State"];
+    const shown = await machine.exec(["loginctl", "show-session", ...properties, id]);
+    // One that ended after it was listed.
+    if (shown.code !== 0 && shown.stderr.includes(`No session '${id}' known`)) continue;
+    const lines = shown.stdout.split("\n");
+    if (lines.includes(`VTNr=${vt}`) && !lines.includes("State=closing")) return id;
   }
   return undefined;
 }
