@@ -74,6 +74,10 @@ const TOOLS = {
     files: ["/usr/lib/python3/dist-packages/dbusmock", "/usr/lib/python3.*/site-packages/dbusmock"],
   },
   "libc's headers": { debian: "libc6-dev", arch: "glibc", files: ["/usr/include/stdio.h"] },
+  "qemu-system-x86_64": { debian: "qemu-system-x86", arch: "qemu-system-x86" },
+  mke2fs: { debian: "e2fsprogs", arch: "e2fsprogs" },
+  modprobe: { debian: "kmod", arch: "kmod" },
+  setpriv: { debian: "util-linux", arch: "util-linux" },
   unshare: { debian: "util-linux", arch: "util-linux" },
   nsenter: { debian: "util-linux", arch: "util-linux" },
 } as const satisfies Record<string, Tool>;

@@ -111,17 +111,21 @@ function countReport(xml: string): Tally | undefined {
   return { passed: Number(totals[1]) - failed - skipped, failed };
 }
 
-/** The folders of tests, the booted system's last: it takes longest. */
+/** What takes longest comes last: the booted system. */
+const LAST = ["test/live"];
+
+/** Run only where they are named: Sway was once seen to end by itself there (docs/machine.md). */
+const BY_NAME_ONLY = ["test/machine"];
+
 function testFolders(): string[] {
   const folders = readdirSync(join(ROOT, "test"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => `test/${entry.name}`)
+    .filter((folder) => !BY_NAME_ONLY.includes(folder))
     .filter(
       (folder) => new Bun.Glob("**/*.test.ts").scanSync(join(ROOT, folder)).next().done === false,
     );
-  return folders.sort(
-    (a, b) => Number(a === "test/live") - Number(b === "test/live") || a.localeCompare(b),
-  );
+  return folders.sort((a, b) => LAST.indexOf(a) - LAST.indexOf(b) || a.localeCompare(b));
 }
 
 async function main(): Promise<number> {

@@ -79,8 +79,18 @@ function entering(
   initPid: number,
   cgroup: string,
   command: readonly string[],
-  { user, env = {} }: EnterOptions,
+  options: EnterOptions,
 ): string[] {
+  return [
+    // Joins the cgroup while the host's cgroups can still be seen, then becomes the command.
+    ...["sh", "-c", 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', "sh", cgroup],
+    ...["nsenter", `--target=${initPid}`, ...NAMESPACES],
+    ...asUser(command, options),
+  ];
+}
+
+/** A command that becomes another, with that user's ids and an environment made for it. */
+export function asUser(command: readonly string[], { user, env = {} }: EnterOptions): string[] {
   const home = user === undefined ? "/root" : `/home/${user}`;
   const login = user ?? "root";
   const variables = {
@@ -96,10 +106,8 @@ function entering(
   const identity =
     user === undefined ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--init-groups"];
   return [
-    // Joins the cgroup while the host's cgroups can still be seen, then becomes the command.
-    ...["sh", "-c", 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', "sh", cgroup],
-    ...["nsenter", `--target=${initPid}`, ...NAMESPACES, ...identity, "env", "-i"],
-    ...Object.entries(variables).map(([key, value]) => `${key}=${value}`),
+    ...identity,
+    ...["env", "-i", ...Object.entries(variables).map(([key, value]) => `${key}=${value}`)],
     ...command,
   ];
 }

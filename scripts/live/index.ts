@@ -119,6 +119,25 @@ export async function startLive(options: LiveOptions): Promise<Live> {
   const name = checkName(options.name);
   const report = options.report ?? quiet;
   const signal = options.signal ?? new AbortController().signal;
+  const rootfs = await prepareLive(options);
+  try {
+    return await bootAndWait(name, rootfs, report, signal, options.awaitSession ?? true);
+  } catch (error) {
+    await container.destroy(name);
+    throw error;
+  }
+}
+
+/**
+ * The first half of a start: the root, and the overlay of that name with the package and the user in
+ * it, which is the caller's to boot or destroy.
+ * @returns the root file system below the overlay.
+ * @throws HostError where a step fails; nothing is left then.
+ */
+export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): Promise<string> {
+  const name = checkName(options.name);
+  const report = options.report ?? quiet;
+  const signal = options.signal ?? new AbortController().signal;
   const packageFile = options.packageFile ?? (await buildPackageStep(report, signal));
   const rootfs = await report.step("Debian root without systemd", async (detail) => {
     await ensureHostPackages(["mmdebstrap", "dpkg-deb", "unshare", "nsenter", "pacman", "bsdtar"]);
@@ -135,7 +154,7 @@ export async function startLive(options: LiveOptions): Promise<Live> {
       await configure(name, rootfs, signal);
       await options.prepare?.(container.upper(name));
     });
-    return await bootAndWait(name, rootfs, report, signal, options.awaitSession ?? true);
+    return rootfs;
   } catch (error) {
     await container.destroy(name);
     throw error;

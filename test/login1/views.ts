@@ -200,7 +200,7 @@ function processIn({ sessions, users }: BusView, { pid, memberOf }: Process): un
     user_unit: ENODATA,
     slice,
     user_slice: "-.slice",
-    cgroup: `/user.slice/${slice}/${session?.Scope}`,
+    cgroup: `/user.slice/${slice}/${session?.Scope}${memberOf === undefined ? "/leader" : ""}`,
     machine_name: ENODATA,
   };
 }

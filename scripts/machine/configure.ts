@@ -1,0 +1,76 @@
+/** What a machine has in its root that differs from the container test system. */
+import { chmod, cp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { LIVE_USER } from "../live/configure.ts";
+import { merged, withOverlay } from "../live/container.ts";
+
+/** Ours, in place of stand-ins of that name or beside them, and the runlevel each is in. */
+const STANDINS: Readonly<Record<string, string>> = {
+  devfs: "sysinit",
+  udev: "sysinit",
+  "machine-agent": "sysinit",
+};
+
+/**
+ * greetd on the first terminal, as on the live medium, but with a login by itself. The graphics card
+ * draws no faster than the processor here, so Sway does without OpenGL.
+ */
+const GREETD = `[terminal]
+vt = 1
+
+[initial_session]
+command = "env LIBSEAT_BACKEND=logind WLR_RENDERER=pixman /usr/local/bin/lainos-session-sway"
+user = "${LIVE_USER}"
+
+# What follows when that session ends: a greeter that asks for nothing and stays.
+[default_session]
+command = "/usr/bin/sleep infinity"
+user = "_greetd"
+`;
+
+const FILES: Readonly<Record<string, string>> = {
+  "etc/greetd/config.toml": GREETD,
+  // The clock is the machine's own, and there is no network to take the time from.
+  "etc/conf.d/chrony": "",
+};
+
+/** Nothing to serve without a network, and slow to start. */
+const LEFT_OUT = ["chrony", "dhcpcd", "iwd", "seatd"];
+
+/** @param upper the folder that will lie over the root. */
+export async function configureMachine(upper: string): Promise<void> {
+  for (const [script, runlevel] of Object.entries(STANDINS)) {
+    const target = join(upper, "etc/init.d", script);
+    await cp(join(import.meta.dir, "openrc-standins", script), target);
+    await chmod(target, 0o755);
+    const link = join(upper, "etc/runlevels", runlevel, script);
+    await rm(link, { force: true });
+    await symlink(`/etc/init.d/${script}`, link);
+  }
+  const agent = join(upper, "usr/local/libexec/machine-agent");
+  await mkdir(dirname(agent), { recursive: true });
+  await cp(join(import.meta.dir, "agent.sh"), agent);
+  await chmod(agent, 0o755);
+  for (const [path, text] of Object.entries(FILES)) {
+    await mkdir(dirname(join(upper, path)), { recursive: true });
+    await writeFile(join(upper, path), text);
+  }
+  for (const service of LEFT_OUT) {
+    await rm(join(upper, "etc/runlevels/default", service), { force: true });
+  }
+}
+
+/** As the service savecache does when a system goes down. */
+const SAVE_CACHE = `mkdir -p /run/openrc /lib/rc/cache && rc-update --update &&
+  echo shutdown >/run/openrc/softlevel &&
+  cp -p /run/openrc/deptree /run/openrc/softlevel /lib/rc/cache/ &&
+  rm -r /run/openrc`;
+
+/** Has OpenRC read its services here, which takes long on a processor that is emulated. */
+export async function cacheDependencies(
+  name: string,
+  rootfs: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await withOverlay(name, rootfs, ["chroot", merged(name), "sh", "-euc", SAVE_CACHE], signal);
+}

@@ -1,0 +1,169 @@
+/** Debian's kernel with those of its modules that a machine uses, and a busybox for its first steps. */
+import { createHash } from "node:crypto";
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { $ } from "zx";
+import { cacheDir, HostError } from "../host.ts";
+import { debianSources, SUITE } from "../live/mirror.ts";
+
+/** The newest kernel is whichever this package depends on. */
+const KERNEL = "linux-image-amd64";
+
+/** For the first steps of the boot; the package itself is not installed. */
+const BUSYBOX = "busybox-static";
+
+/** What the initramfs needs to mount the root. */
+export const BOOT_MODULES = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
+
+/** What udev and nft(8) load: QEMU's devices and the firewall. Others would only slow down the boot. */
+const MODULES = [
+  ...BOOT_MODULES,
+  ...["virtio_console", "virtio_input", "virtio_gpu", "virtio_rng", "evdev", "button"],
+  ...["snd_intel8x0", "uinput", "fuse", "nf_tables", "nft_ct", "nft_limit", "nft_reject_inet"],
+];
+
+export interface Kernel {
+  /** The folder of all of it, named by a hash of its recipe. */
+  readonly path: string;
+  /** The kernel's release, as uname -r prints it. */
+  readonly release: string;
+  readonly vmlinuz: string;
+  readonly busybox: string;
+  /** A folder with `lib/modules/RELEASE`, for depmod(8) and modprobe(8). */
+  readonly modules: string;
+}
+
+/**
+ * The kernel, fetched and unpacked where the cache has none of this recipe.
+ * @throws HostError where a package cannot be had.
+ */
+export async function ensureKernel(
+  signal: AbortSignal,
+  onLine: (line: string) => void,
+): Promise<Kernel> {
+  const base = join(cacheDir(), "machine", "kernel");
+  const recipe = JSON.stringify([SUITE, KERNEL, BUSYBOX, MODULES, 2]);
+  const path = join(base, createHash("sha256").update(recipe).digest("hex").slice(0, 16));
+  const found = await readKernel(path).catch(() => undefined);
+  if (found) return found;
+  await mkdir(base, { recursive: true });
+  const scratch = join(base, `.building-${process.pid}`);
+  try {
+    await fetchParts(scratch, signal, onLine);
+    await rm(path, { recursive: true, force: true });
+    await rename(join(scratch, "done"), path);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+  return await readKernel(path);
+}
+
+async function readKernel(path: string): Promise<Kernel> {
+  const modules = join(path, "modules");
+  const [release] = await readdir(join(modules, "lib/modules"));
+  if (release === undefined) throw new HostError(`${modules} has no modules: remove ${path}`);
+  return {
+    path,
+    release,
+    vmlinuz: join(path, "vmlinuz"),
+    busybox: join(path, "busybox"),
+    modules,
+  };
+}
+
+async function fetchParts(
+  scratch: string,
+  signal: AbortSignal,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const done = join(scratch, "done");
+  await mkdir(done, { recursive: true });
+  const download = await apt(scratch, signal);
+  onLine("apt-get update");
+  await download(["apt-get", "update"]);
+  const depends = await download(["apt-cache", "depends", KERNEL]);
+  const image = /Depends: (linux-image-\d\S*)/.exec(depends)?.[1];
+  if (image === undefined) throw new HostError(`apt-cache names no kernel for ${KERNEL}`);
+  const wanted = [
+    [image, ["./boot", "./lib"]],
+    [BUSYBOX, ["./bin/busybox"]],
+  ] as const;
+  for (const [name, members] of wanted) {
+    onLine(name);
+    await download(["apt-get", "download", name]);
+    const deb = (await readdir(scratch)).find((file) => file.startsWith(`${name}_`)) ?? name;
+    await $({
+      quiet: true,
+      cwd: scratch,
+      signal,
+    })`dpkg-deb --fsys-tarfile ${deb} | tar -x ${members}`;
+  }
+  const [boot] = (await readdir(join(scratch, "boot"))).filter((file) =>
+    file.startsWith("vmlinuz-"),
+  );
+  await rename(join(scratch, "boot", boot ?? "vmlinuz"), join(done, "vmlinuz"));
+  await rename(join(scratch, "bin/busybox"), join(done, "busybox"));
+  const [release = ""] = await readdir(join(scratch, "lib/modules"));
+  await $({ quiet: true, signal })`depmod --basedir ${scratch} ${release}`;
+  const modules = join(done, "modules");
+  const lists = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
+  const folder = join("lib/modules", release);
+  const files = await moduleFiles(scratch, release, MODULES, signal);
+  for (const file of [...files, ...lists.map((list) => join(folder, list))]) {
+    await mkdir(dirname(join(modules, file)), { recursive: true });
+    await copyFile(join(scratch, file), join(modules, file));
+  }
+  await $({ quiet: true, signal })`depmod --basedir ${modules} ${release}`;
+}
+
+/** The files of modules below a folder that has `lib/modules`, each after those it depends on. */
+export async function moduleFiles(
+  base: string,
+  release: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const files = new Set<string>();
+  for (const name of names) {
+    const shown = await $({
+      quiet: true,
+      signal,
+    })`modprobe --dirname ${base} --set-version ${release} --show-depends ${name}`;
+    for (const [, file = ""] of shown.stdout.matchAll(/^insmod (\S+)/gm)) {
+      files.add(relative(base, file));
+    }
+  }
+  return [...files];
+}
+
+/** apt with lists and sources of its own, so that the host's release does not matter. */
+async function apt(
+  scratch: string,
+  signal: AbortSignal,
+): Promise<(command: string[]) => Promise<string>> {
+  for (const part of ["state/lists/partial", "cache/archives/partial"]) {
+    await mkdir(join(scratch, part), { recursive: true });
+  }
+  await writeFile(join(scratch, "sources.list"), `${(await debianSources()).join("\n")}\n`);
+  const options = {
+    "Dir::Etc::sourcelist": join(scratch, "sources.list"),
+    "Dir::Etc::sourceparts": "-",
+    "Dir::State": join(scratch, "state"),
+    "Dir::State::status": "/dev/null",
+    "Dir::Cache": join(scratch, "cache"),
+    "APT::Architecture": "amd64",
+    "APT::Sandbox::User": "root",
+  };
+  const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  return async ([program = "", ...words]) => {
+    const run = await $({
+      quiet: true,
+      nothrow: true,
+      cwd: scratch,
+      signal,
+    })`${program} -q ${flags} ${words}`;
+    signal.throwIfAborted();
+    if (run.exitCode === 0) return run.stdout;
+    throw new HostError(`${program} ${words.join(" ")}: ${run.stderr.trim().split("\n").at(-1)}`);
+  };
+}

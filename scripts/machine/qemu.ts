@@ -1,0 +1,103 @@
+/** One QEMU process and its sockets. */
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { HostError } from "../host.ts";
+import { Channel, PORTS, portName } from "./channel.ts";
+import { Qmp } from "./qmp.ts";
+
+export interface Hardware {
+  /** The folder for sockets and the console's log. */
+  readonly folder: string;
+  readonly vmlinuz: string;
+  readonly initramfs: string;
+  /** In the order of vda, vdb, ...; only the last two are written to. */
+  readonly disks: readonly { readonly path: string; readonly writable: boolean }[];
+}
+
+export interface Running {
+  readonly process: Bun.Subprocess<"ignore", "ignore", "pipe">;
+  readonly qmp: Qmp;
+  readonly channel: Channel;
+}
+
+/** Both are enough for the tests; more memory only makes hibernation slower. */
+const PROCESSORS = 2;
+const MEMORY = "1536";
+
+/** All that the kernel is told; `resume=` is where init.sh and login1 look for a hibernation. */
+const COMMAND_LINE = [
+  "console=tty0 console=ttyS0 quiet panic=-1 resume=/dev/vdc",
+  // What costs time on a processor that is emulated.
+  "mitigations=off audit=0 apparmor=0 cryptomgr.notests tsc=reliable no_timer_check",
+].join(" ");
+
+export interface Start {
+  /** Whether the agents run in it from the first moment, as in a system that goes on. */
+  readonly agentsRun: boolean;
+  /** The name of a file in `folder`: a saved state of memory and devices, from which it goes on. */
+  readonly memory?: string;
+}
+
+/**
+ * Starts the machine, which ends with this process.
+ * @throws HostError with QEMU's own words where it does not start.
+ */
+export async function startQemu(
+  hardware: Hardware,
+  { agentsRun, memory }: Start,
+): Promise<Running> {
+  const { folder } = hardware;
+  const ports = Array.from({ length: PORTS }, (_, index) => join(folder, `port${index}.sock`));
+  const qmpPath = join(folder, "qmp.sock");
+  for (const path of [...ports, qmpPath]) await rm(path, { force: true });
+  const child = Bun.spawn(
+    [
+      ...["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"],
+      ...words(hardware, ports, qmpPath),
+      ...(memory === undefined ? [] : ["-incoming", `exec:cat ${memory}`]),
+    ],
+    { stdio: ["ignore", "ignore", "pipe"], cwd: folder },
+  );
+  try {
+    const ended = () => child.exitCode !== null || child.signalCode !== null;
+    const qmp = await Qmp.connect(qmpPath, ended);
+    const channel = await Channel.connect(ports, agentsRun, ended);
+    qmp.onEvent = ({ event }) => event === "RESET" && channel.reset();
+    return { process: child, qmp, channel };
+  } catch {
+    child.kill("SIGKILL");
+    await child.exited;
+    throw new HostError(`QEMU does not start: ${(await child.stderr.text()).trim()}`);
+  }
+}
+
+function words(hardware: Hardware, ports: readonly string[], qmp: string): string[] {
+  const { folder, vmlinuz, initramfs, disks } = hardware;
+  const accelerator = existsSync("/dev/kvm") ? "kvm" : "tcg,thread=multi,tb-size=512";
+  return [
+    // Without the disks, buses and mice of a PC that nothing here uses: each has a driver to load.
+    ...["-nodefaults", "-no-user-config", "-machine", "q35,sata=off,smbus=off,i8042=off"],
+    // The oldest that Bun's baseline build runs on: newer ones have more to emulate.
+    ...["-accel", accelerator, "-cpu", "Nehalem", "-smp", String(PROCESSORS), "-m", MEMORY],
+    ...["-kernel", vmlinuz, "-initrd", initramfs, "-append", COMMAND_LINE],
+    ...["-display", "none", "-device", "virtio-vga"],
+    ...["-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci"],
+    ...["-audiodev", "none,id=none", "-device", "AC97,audiodev=none"],
+    ...["-device", "virtio-rng-pci", "-global", "ICH9-LPC.disable_s3=0"],
+    ...["-global", "ICH9-LPC.disable_s4=0"],
+    ...["-serial", `file:${join(folder, "console.log")}`],
+    ...["-qmp", `unix:${qmp},server=on,wait=off`],
+    ...disks.flatMap(({ path, writable }, index) => [
+      "-drive",
+      `file=${path.replaceAll(",", ",,")},if=none,id=disk${index},format=raw,cache=unsafe,` +
+        `read-only=${writable ? "off" : "on"}`,
+      ...["-device", `virtio-blk-pci,drive=disk${index}`],
+    ]),
+    ...["-device", "virtio-serial-pci"],
+    ...ports.flatMap((path, index) => [
+      ...["-chardev", `socket,id=port${index},path=${path},server=on,wait=off`],
+      ...["-device", `virtserialport,chardev=port${index},name=${portName(index)}`],
+    ]),
+  ];
+}

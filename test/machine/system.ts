@@ -1,0 +1,189 @@
+/** The one machine that the tests of this folder share, and what several of them do with it. */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LIVE_USER } from "../../scripts/live/index.ts";
+import { type Machine, startMachine } from "../../scripts/machine/index.ts";
+import { compile } from "../login1/probe.ts";
+
+/** Without KVM, on a loaded machine; the first time also builds the root and fetches a kernel. */
+export const BOOT_TIMEOUT = 900_000;
+
+/**
+ * One test, in milliseconds: longer than all that it waits for takes to give up, since bun would end
+ * QEMU with a test that is late.
+ */
+export const TEST_TIMEOUT = 600_000;
+
+/** Where device-holder.c's executable is inside. */
+export const HOLDER = "/usr/local/bin/device-holder";
+
+/** Notes each call of a hook, so that a test sees which ran and in which order. */
+const HOOK = '#!/bin/sh\necho "$1 $2" >>/run/sleep-hooks\n';
+
+/** Boots a machine with the device holder and a hook for sleep in it. */
+export async function bootMachine(name: string): Promise<Machine> {
+  const folder = await mkdtemp(join(tmpdir(), "p7-machine-"));
+  try {
+    const source = join(import.meta.dir, "device-holder.c");
+    const holder = await readFile(await compile(source, "-lsystemd", folder));
+    return await startMachine({
+      name,
+      prepare: async (root) => {
+        await writeFile(join(root, HOLDER), holder, { mode: 0o755 });
+        const hooks = join(root, "etc/lainos/sleep.d");
+        await mkdir(hooks, { recursive: true });
+        await writeFile(join(hooks, "note"), HOOK, { mode: 0o755 });
+      },
+    });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Runs a command inside that has to succeed; returns what it printed. */
+export async function must(machine: Machine, command: string[], user?: string): Promise<string> {
+  const done = await machine.exec(command, user === undefined ? {} : { user });
+  if (done.code !== 0) {
+    throw new Error(`${command.join(" ")}: exit status ${done.code}\n${done.stdout}${done.stderr}`);
+  }
+  return done.stdout;
+}
+
+/** The same for a line of sh. */
+export function sh(machine: Machine, line: string): Promise<string> {
+  return must(machine, ["sh", "-c", line]);
+}
+
+/** Starts a line of sh that goes on while the tests do; what it prints is in the file. */
+export async function background(machine: Machine, line: string, file: string): Promise<void> {
+  await sh(machine, `: >${file}; setsid sh -c '${line}' </dev/null >>${file} 2>&1 &`);
+}
+
+/** `loginctl show-KIND NAME` as an object. */
+export async function show(
+  machine: Machine,
+  kind: "session" | "user" | "seat",
+  name: string,
+): Promise<Record<string, string>> {
+  const text = await must(machine, ["loginctl", "--no-pager", `show-${kind}`, name]);
+  return Object.fromEntries(
+    text
+      .trim()
+      .split("\n")
+      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
+  );
+}
+
+/** The session on a VT; undefined while there is none. */
+export async function sessionOn(machine: Machine, vt: number): Promise<string | undefined> {
+  for (const { id } of await machine.sessions()) {
+    const properties = ["--property=VTNr", "--property=State"];
+    const shown = await machine.exec(["loginctl", "show-session", ...properties, id]);
+    // One that ended after it was listed.
+    if (shown.code !== 0 && shown.stderr.includes(`No session '${id}' known`)) continue;
+    const lines = shown.stdout.split("\n");
+    if (lines.includes(`VTNr=${vt}`) && !lines.includes("State=closing")) return id;
+  }
+  return undefined;
+}
+
+/** The VT in the foreground, as the kernel has it. */
+export async function foreground(machine: Machine): Promise<string> {
+  return (await must(machine, ["cat", "/sys/class/tty/tty0/active"])).trim();
+}
+
+/** Runs a line of sh in the live user's session, as a child of its Sway. */
+export async function inSession(machine: Machine, line: string): Promise<void> {
+  const message = `swaymsg -s /run/user/1000/sway-ipc.*.sock exec -- '${line}'`;
+  await must(machine, ["sh", "-c", message], LIVE_USER);
+}
+
+const MANAGER = "org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager";
+
+/** A line of sh that calls a method of login1's manager. */
+export function calling(method: string, ...words: string[]): string {
+  return `busctl call ${MANAGER} ${method} ${words.join(" ")}`;
+}
+
+/** Calls a method of login1's manager as root; returns what busctl prints. */
+export function login1(machine: Machine, method: string, ...words: string[]): Promise<string> {
+  return sh(machine, calling(method, ...words));
+}
+
+/** The same without waiting for the reply, which a machine that goes down or sleeps owes us. */
+export function login1Later(machine: Machine, method: string): Promise<void> {
+  return background(machine, calling(method, "b", "false"), `/run/${method}.log`);
+}
+
+/** Brings the VT to the foreground through login1 and waits for it. */
+export async function switchTo(machine: Machine, vt: number): Promise<void> {
+  const seat = ["org.freedesktop.login1", "/org/freedesktop/login1/seat/seat0"];
+  const method = ["org.freedesktop.login1.Seat", "SwitchTo", "u", String(vt)];
+  await must(machine, ["busctl", "call", ...seat, ...method]);
+  await awaitForeground(machine, vt);
+}
+
+export function awaitForeground(machine: Machine, vt: number): Promise<true> {
+  return machine.waitFor(async () => (await foreground(machine)) === `tty${vt}`, `tty${vt}`);
+}
+
+/** The live user's Wayland session in the foreground; returns its id. */
+export async function ensureDesktop(machine: Machine): Promise<string> {
+  const id = await machine.waitFor(() => sessionOn(machine, 1), "the desktop's session");
+  if ((await foreground(machine)) !== "tty1") await switchTo(machine, 1);
+  const active = async () => (await show(machine, "session", id)).State === "active";
+  await machine.waitFor(active, "the desktop in the foreground");
+  return id;
+}
+
+/** Logs in on a VT's getty by the keyboard; returns the session's id. The user has no password. */
+export async function loginOn(machine: Machine, vt: number, user: string): Promise<string> {
+  await switchTo(machine, vt);
+  await background(machine, `exec agetty --noclear tty${vt} linux`, `/run/agetty-${vt}`);
+  await machine.waitFor(
+    async () => (await machine.exec(["pgrep", "-t", `tty${vt}`, "agetty"])).code === 0,
+    "agetty",
+  );
+  await machine.type(`${user}\n`);
+  return await machine.waitFor(() => sessionOn(machine, vt), `a session on tty${vt}`);
+}
+
+/** The devices of a kind that udev has for the seat, by their nodes. */
+export async function nodes(machine: Machine, pattern: string): Promise<string[]> {
+  return (await sh(machine, `ls ${pattern}`)).trim().split("\n");
+}
+
+/** Which processes have the card open, and whether each is its master (DRM's debugfs). */
+export async function drmMasters(
+  machine: Machine,
+): Promise<{ command: string; master: boolean }[]> {
+  await machine.exec(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"]);
+  const lines = (await must(machine, ["cat", "/sys/kernel/debug/dri/0/clients"]))
+    .trim()
+    .split("\n");
+  return lines.slice(1).map((line) => {
+    const [command = "", , , master] = line.trim().split(/\s+/);
+    return { command, master: master === "y" };
+  });
+}
+
+/** How many different colours the screen shows: a text console has a few, drawn letters many. */
+export async function coloursOnScreen(machine: Machine): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "p7-screen-"));
+  try {
+    const file = join(folder, "screen.ppm");
+    await machine.screendump(file);
+    const bytes = await readFile(file);
+    // "P6", width, height, 255, each on a line or after a space; then three bytes a pixel.
+    const header = /^P6\s+\d+\s+\d+\s+255\s/.exec(bytes.subarray(0, 64).toString("latin1"));
+    if (header === null) throw new Error("the screendump is no PPM file");
+    const colours = new Set<number>();
+    for (let at = header[0].length; at + 2 < bytes.length; at += 3) {
+      colours.add(bytes.readUIntBE(at, 3));
+    }
+    return colours.size;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
