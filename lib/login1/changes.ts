@@ -19,7 +19,7 @@ export interface ManagerEvents {
   managerChanged(properties: Iterable<string>): void;
 }
 
-/** A part of login1 that follows the sessions. None may throw: see Manager.#onEvent. */
+/** A part of login1 that follows the sessions. None may throw: see News.after. */
 export interface SessionFollower {
   /** A seat's foreground went from one session to another; the files say so already. */
   foreground(before: Session | undefined, after: Session | undefined): void;

@@ -21,10 +21,9 @@ import {
   pidfdId,
   processStatus,
   userById,
-  userByName,
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
-import { Changes, type ManagerEvents, type SessionFollower } from "./changes.ts";
+import type { ManagerEvents, SessionFollower } from "./changes.ts";
 import { killsProcessesOf, type Settings } from "./config.ts";
 import {
   CreateError,
@@ -35,9 +34,8 @@ import {
 } from "./create.ts";
 import { login1Errors } from "./errors.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
-import { removeIpc } from "./ipc.ts";
-import { lingeringNames, lingers, setLingers } from "./linger.ts";
-import { createRuntimeDir, removeRuntimeDir } from "./runtime-dir.ts";
+import { News } from "./news.ts";
+import { createRuntimeDir } from "./runtime-dir.ts";
 import { Seat } from "./seat.ts";
 import { combineIdle, type Idle, Session } from "./session.ts";
 import {
@@ -47,14 +45,11 @@ import {
   loadUsers,
   removeSeat,
   removeSession,
-  removeUser,
   savedSeats,
-  saveSeat,
-  saveSession,
-  saveUser,
 } from "./state.ts";
 import { seatsOfDevices } from "./udev.ts";
 import { User } from "./user.ts";
+import { type Account, UserLives } from "./user-lives.ts";
 import { activeVt, switchVt, watchActiveVt } from "./vt.ts";
 import { isRunning, SessionWatches } from "./watches.ts";
 
@@ -62,8 +57,6 @@ import { isRunning, SessionWatches } from "./watches.ts";
 const KILL_DELAY = 10_000;
 /** How long the leader of a released session has to leave before KillUserProcesses ends it too, as with logind. */
 const RELEASE_DELAY = 20_000;
-/** setTimeout takes no more. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 const SIGHUP = 1;
 const SIGKILL = 9;
@@ -77,18 +70,13 @@ export class Manager {
   readonly seats = new Map<string, Seat>();
   /** They stay their sessions' seats until these have ended, or the device is there again. */
   readonly #goneSeats = new Map<string, Seat>();
-  /** Which session each user's files call the display. */
-  readonly #savedDisplays = new WeakMap<User, Session | undefined>();
-  /** Set before `start`. */
-  readonly followers: SessionFollower[] = [];
-  #moves: [Session | undefined, Session | undefined][] = [];
   readonly #cgroups = new SessionCgroups();
   readonly #watches = new Map<Session, SessionWatches>();
-  readonly #changes = new Changes();
+  readonly #news: News;
+  readonly #userLives: UserLives;
   readonly #log: Logger;
   readonly #events: ManagerEvents;
   readonly #settings: Settings;
-  readonly #userTimers = new Map<User, ReturnType<typeof setTimeout>>();
   #counter = 0;
   #endVtWatch: (() => void) | undefined;
 
@@ -96,6 +84,13 @@ export class Manager {
     this.#log = log;
     this.#events = events;
     this.#settings = settings;
+    this.#news = new News(log, events, this);
+    this.#userLives = new UserLives(log, settings, events, this.#news, this.#cgroups, this.users);
+  }
+
+  /** The parts of login1 that follow the sessions, to be added before `start`. */
+  get followers(): SessionFollower[] {
+    return this.#news.followers;
   }
 
   /**
@@ -133,19 +128,19 @@ export class Manager {
         ? this.#sessionOnActiveVt(seat)
         : this.sessions.get(loadActiveSession(seat) ?? "");
       if (seat.hasVts) this.#endVtWatch = watchActiveVt(() => this.#onVtSwitch(seat));
-      this.#changes.seat(seat);
+      this.#news.changes.seat(seat);
     }
     // One that was killed may have written some of what belongs together.
-    for (const user of this.users.values()) this.#changes.user(user);
+    for (const user of this.users.values()) this.#news.changes.user(user);
     for (const session of [...this.sessions.values()]) {
-      this.#changes.session(session);
+      this.#news.changes.session(session);
       this.#watchFifo(session);
       this.#watchSession(session);
     }
     for (const seat of this.#goneSeats.values()) this.#releaseSessionsOn(seat);
-    for (const user of [...this.users.values()]) this.#removeUserIfUnused(user);
-    this.#startLingering();
-    this.#flush();
+    for (const user of [...this.users.values()]) this.#userLives.removeIfUnused(user);
+    this.#userLives.startLingering();
+    this.#news.flush();
     const { size } = this.sessions;
     if (size > 0) this.#log.info(`${size} session${size === 1 ? "" : "s"} found from before`);
   }
@@ -154,7 +149,7 @@ export class Manager {
   stop(): void {
     this.#endVtWatch?.();
     for (const watches of this.#watches.values()) watches.end();
-    for (const timer of this.#userTimers.values()) clearTimeout(timer);
+    this.#userLives.stop();
     this.#watches.clear();
   }
 
@@ -304,20 +299,20 @@ export class Manager {
       } else {
         fd = createPlaceholder();
       }
-      this.#changes.session(session);
+      this.#news.changes.session(session);
       if (seat) this.#settleSeat(seat, session);
-      this.#changes.user(user, "Sessions", "State", "Display");
-      this.#saveChanged();
+      this.#news.changes.user(user, "Sessions", "State", "Display");
+      this.#news.save();
       this.#watchSession(session);
     } catch (error) {
       if (fd !== undefined) close(fd);
       this.#forget(session);
-      if (isNewUser) this.#removeUserIfUnused(user);
+      if (isNewUser) this.#userLives.removeIfUnused(user);
       throw error;
     }
     if (isNewUser) this.#events.userNew(user);
     this.#events.sessionNew(session);
-    this.#tell();
+    this.#news.tell();
     this.#log.info(
       `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
     );
@@ -424,30 +419,30 @@ export class Manager {
     session.originalType = session.type;
     session.desktop = desktop;
     session.display = session.type === "x11" ? display : "";
-    this.#changes.session(session, "Type", "Display");
-    this.#changes.user(session.user, "Display");
-    this.#flush();
+    this.#news.changes.session(session, "Type", "Display");
+    this.#news.changes.user(session.user, "Display");
+    this.#news.flush();
   }
 
   /** Writes down and tells what a part of login1 has changed of a session. */
   sessionChanged(session: Session, ...properties: string[]): void {
-    this.#changes.session(session, ...properties);
-    this.#flush();
+    this.#news.changes.session(session, ...properties);
+    this.#news.flush();
   }
 
   /** The same, where it may also change which session is its user's display. */
   displayChanged(session: Session, ...properties: string[]): void {
-    this.#changes.user(session.user, "Display");
+    this.#news.changes.user(session.user, "Display");
     this.sessionChanged(session, ...properties);
   }
 
   /** A session has become idle, or no longer is, and with it all that it counts for. */
   idleChanged(session: Session): void {
-    this.#changes.session(session, ...IDLE_PROPERTIES);
-    this.#changes.user(session.user, ...IDLE_PROPERTIES);
-    if (session.seat) this.#changes.seat(session.seat, ...IDLE_PROPERTIES);
-    for (const name of IDLE_PROPERTIES) this.#changes.manager.add(name);
-    this.#flush();
+    this.#news.changes.session(session, ...IDLE_PROPERTIES);
+    this.#news.changes.user(session.user, ...IDLE_PROPERTIES);
+    if (session.seat) this.#news.changes.seat(session.seat, ...IDLE_PROPERTIES);
+    for (const name of IDLE_PROPERTIES) this.#news.changes.manager.add(name);
+    this.#news.flush();
   }
 
   /** Remembers what the session's locker says of itself. */
@@ -455,8 +450,8 @@ export class Manager {
     this.#checkLockable(session);
     if (session.lockedHint === locked) return;
     session.lockedHint = locked;
-    this.#changes.session(session, "LockedHint");
-    this.#flush();
+    this.#news.changes.session(session, "LockedHint");
+    this.#news.flush();
   }
 
   #checkLockable(session: Session): void {
@@ -490,7 +485,7 @@ export class Manager {
     seat.pendingSwitch = undefined;
     if (!session || !seat.sessions.has(session)) return;
     this.#setActive(seat, session);
-    this.#flush();
+    this.#news.flush();
   }
 
   // How sessions end
@@ -500,13 +495,13 @@ export class Manager {
     if (!session.stopping) {
       session.stopping = true;
       this.#log.info(`session ${session.id} of ${session.user.name} ends: ${reason}`);
-      this.#changes.session(session, "State");
-      this.#changes.user(session.user, "State", "Display");
+      this.#news.changes.session(session, "State");
+      this.#news.changes.user(session.user, "State", "Display");
       this.#watches.get(session)?.endFifo();
       if (session.seat) this.#settleSeat(session.seat);
     }
     if (force) this.#terminate(session);
-    if (!this.#finishIfEmpty(session)) this.#flush();
+    if (!this.#finishIfEmpty(session)) this.#news.flush();
   }
 
   #shallKill(session: Session): boolean {
@@ -519,7 +514,7 @@ export class Manager {
     this.#watches
       .get(session)
       ?.after(RELEASE_DELAY, "terminate", () =>
-        this.#onEvent(`the release of session ${session.id}`, () =>
+        this.#news.after(`the release of session ${session.id}`, () =>
           this.#end(session, "its leader did not leave", true),
         ),
       );
@@ -528,7 +523,7 @@ export class Manager {
   #terminate(session: Session): void {
     for (const signal of [SIGTERM, SIGCONT, SIGHUP]) this.#signalAll(session, signal);
     session.terminatedAt ??= now().monotonic;
-    this.#changes.session(session);
+    this.#news.changes.session(session);
     this.#killLater(session, session.terminatedAt);
   }
 
@@ -536,7 +531,7 @@ export class Manager {
   #killLater(session: Session, terminatedAt: bigint): void {
     const passed = Number(now().monotonic - terminatedAt) / 1000;
     this.#watches.get(session)?.after(Math.max(0, KILL_DELAY - passed), "kill", () =>
-      this.#onEvent("SIGTERM was not enough", () => {
+      this.#news.after("SIGTERM was not enough", () => {
         this.#log.warning(`session ${session.id} did not end on SIGTERM: it gets SIGKILL`);
         this.#signalAll(session, SIGKILL);
       }),
@@ -573,121 +568,29 @@ export class Manager {
     const { user, seat } = session;
     this.#forget(session);
     if (user.sessions.size === 0) user.lastSessionEnd = now().monotonic;
-    this.#changes.user(user, "Sessions", "State", "Display");
-    if (seat) this.#changes.seat(seat, "Sessions");
-    this.#saveChanged();
+    this.#news.changes.user(user, "Sessions", "State", "Display");
+    if (seat) this.#news.changes.seat(seat, "Sessions");
+    this.#news.save();
     this.#events.sessionRemoved(session);
     this.#log.info(`session ${session.id} of ${user.name} is gone`);
-    this.#removeUserIfUnused(user);
-    this.#flush();
+    this.#userLives.removeIfUnused(user);
+    this.#news.flush();
     return true;
   }
 
-  /**
-   * Lets a user go who has no session any more, unless they linger or
-   * UserStopDelaySec keeps them a while.
-   */
-  #removeUserIfUnused(user: User): void {
-    if (user.sessions.size > 0 || user.lingers || this.users.get(user.uid) !== user) return;
-    const { UserStopDelaySec, RemoveIPC } = this.#settings.config;
-    const since = now().monotonic - (user.lastSessionEnd ?? 0n);
-    if (user.lastSessionEnd !== undefined && since < UserStopDelaySec) {
-      this.#keepUser(user, UserStopDelaySec - since);
-      return;
-    }
-    this.users.delete(user.uid);
-    this.#changes.users.delete(user);
-    removeUser(user);
-    this.#cgroups.sliceOf(user)?.remove();
-    const report = (what: string) => (error: Error) => this.#log.error(`${what}: ${error.message}`);
-    // What takes time goes on by itself. The news does not wait for it: it must
-    // not come after that of the same user's next login.
-    void removeRuntimeDir(user.uid).catch(report(`${user.runtimePath} stays`));
-    if (RemoveIPC) void removeIpc(user.uid).catch(report(`IPC objects of ${user.name} stay`));
-    this.#events.userRemoved(user);
-  }
-
-  #keepUser(user: User, microseconds: bigint): void {
-    clearTimeout(this.#userTimers.get(user));
-    const forever = microseconds > BigInt(Number.MAX_SAFE_INTEGER);
-    const delay = Math.min(Math.ceil(Number(microseconds) / 1000), LONGEST_TIMER);
-    if (forever) return;
-    const timer = setTimeout(() => {
-      this.#userTimers.delete(user);
-      this.#onEvent(`the delay after ${user.name}'s last session`, () =>
-        this.#removeUserIfUnused(user),
-      );
-    }, delay);
-    this.#userTimers.set(user, timer);
-  }
-
-  // Lingering
-
-  /**
-   * Says whether a user is kept, with object and runtime directory, while not logged in.
-   *
-   * @throws {Error} if the file or the runtime directory cannot be made; nothing is left of it
-   */
-  setLinger(account: { uid: number; gid: number; name: string }, enable: boolean): void {
-    const before = lingers(account.name);
-    setLingers(account.name, enable);
-    const known = this.users.get(account.uid);
-    if (enable && !known) {
-      try {
-        this.#addLingering(account);
-      } catch (error) {
-        if (!before) setLingers(account.name, false);
-        throw error;
-      }
-    }
-    const user = this.users.get(account.uid);
-    if (!user || before === enable) return;
-    if (known) this.#changes.user(user, "Linger", "State");
-    this.#flush();
-    this.#removeUserIfUnused(user);
-  }
-
-  #addLingering({ uid, gid, name }: { uid: number; gid: number; name: string }): void {
-    const user = new User(uid, gid, name, createRuntimeDir(uid, gid, this.#settings.config), now());
-    this.users.set(uid, user);
-    this.#changes.user(user);
-    this.#saveChanged();
-    this.#events.userNew(user);
-  }
-
-  /** Keeps everybody whom a file says to, which is all that a boot leaves of lingering. */
-  #startLingering(): void {
-    for (const name of lingeringNames()) {
-      this.#onEvent(`finding that ${name} lingers`, () => {
-        const account = userByName(name);
-        if (!account) this.#log.warning(`${name} is to linger, but there is no such user`);
-        else if (!this.users.has(account.uid)) this.#addLingering(account);
-      });
-    }
+  /** See `UserLives.setLinger`. */
+  setLinger(account: Account, enable: boolean): void {
+    this.#userLives.setLinger(account, enable);
   }
 
   // Watching
-
-  /**
-   * Runs what an event has set off. There is nobody to answer, and one failure
-   * (a full /run) must not end the daemon: it is logged, and what changed is
-   * written with the next change.
-   */
-  #onEvent(what: string, react: () => void): void {
-    try {
-      react();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#log.error(`after ${what}: ${reason}`);
-    }
-  }
 
   #watchSession(session: Session): void {
     const watches = this.#watchesOf(session);
     const scope = this.#cgroups.scopeOf(session);
     if (scope?.exists()) {
       watches.watchScope(scope, () =>
-        this.#onEvent(`the end of all in ${session.scope}`, () => {
+        this.#news.after(`the end of all in ${session.scope}`, () => {
           this.#end(session, "nothing runs in it any more", false);
           this.#finishIfEmpty(session);
         }),
@@ -700,7 +603,7 @@ export class Manager {
       if (unannounced) this.#hangUp(session);
     };
     watches.watchLeader(session.leader, () =>
-      this.#onEvent(`the end of session ${session.id}'s leader`, leaderGone),
+      this.#news.after(`the end of session ${session.id}'s leader`, leaderGone),
     );
     // Also what ended while nobody was looking.
     leaderGone();
@@ -712,7 +615,7 @@ export class Manager {
   #watchFifo(session: Session): void {
     if (!session.hasFifo || session.stopping) return;
     this.#watchesOf(session).watchFifo(session.fifo, () =>
-      this.#onEvent(`the close of session ${session.id}'s descriptor`, () =>
+      this.#news.after(`the close of session ${session.id}'s descriptor`, () =>
         this.#end(session, "its descriptor was closed", this.#shallKill(session)),
       ),
     );
@@ -734,10 +637,10 @@ export class Manager {
     const seat = this.#goneSeats.get(id) ?? new Seat(id);
     this.#goneSeats.delete(id);
     this.seats.set(id, seat);
-    this.#changes.seat(seat);
-    this.#saveChanged();
+    this.#news.changes.seat(seat);
+    this.#news.save();
     this.#events.seatNew(seat);
-    this.#flush();
+    this.#news.flush();
   }
 
   /** Takes away a seat whose last master device went, and ends the sessions on it. */
@@ -749,7 +652,7 @@ export class Manager {
     this.#goneSeats.set(seat.id, seat);
     removeSeat(seat);
     this.#events.seatRemoved(seat);
-    this.#flush();
+    this.#news.flush();
   }
 
   #releaseSessionsOn(seat: Seat): void {
@@ -758,14 +661,14 @@ export class Manager {
 
   /** A seat has got or lost its graphics. */
   graphicalChanged(seat: Seat): void {
-    this.#changes.seat(seat, "CanGraphical");
-    this.#flush();
+    this.#news.changes.seat(seat, "CanGraphical");
+    this.#news.flush();
   }
 
   #onVtSwitch(seat: Seat): void {
-    this.#onEvent("a switch of VTs", () => {
+    this.#news.after("a switch of VTs", () => {
       this.#setActive(seat, this.#sessionOnActiveVt(seat));
-      this.#flush();
+      this.#news.flush();
     });
   }
 
@@ -788,19 +691,19 @@ export class Manager {
         [...seat.sessions].findLast((session) => !session.stopping),
       );
     }
-    this.#changes.seat(seat, "Sessions");
+    this.#news.changes.seat(seat, "Sessions");
   }
 
   #setActive(seat: Seat, session: Session | undefined): void {
     const before = seat.active;
     if (before === session) return;
     seat.active = session;
-    this.#changes.seat(seat, "ActiveSession");
-    this.#moves.push([before, session]);
+    this.#news.changes.seat(seat, "ActiveSession");
+    this.#news.moved(before, session);
     for (const affected of [before, session]) {
       if (!affected || !this.sessions.has(affected.id)) continue;
-      this.#changes.session(affected, "Active", "State");
-      this.#changes.user(affected.user, "State", "Display");
+      this.#news.changes.session(affected, "Active", "State");
+      this.#news.changes.user(affected.user, "State", "Display");
     }
   }
 
@@ -809,7 +712,7 @@ export class Manager {
   #addSession(session: Session): void {
     this.sessions.set(session.id, session);
     session.user.sessions.add(session);
-    clearTimeout(this.#userTimers.get(session.user));
+    this.#userLives.keep(session.user);
     session.seat?.add(session);
     const number = Number(/^c(\d+)$/.exec(session.id)?.[1] ?? 0);
     this.#counter = Math.max(this.#counter, number);
@@ -824,7 +727,7 @@ export class Manager {
     session.user.sessions.delete(session);
     session.seat?.sessions.delete(session);
     if (session.seat?.active === session) this.#setActive(session.seat, undefined);
-    this.#changes.sessions.delete(session);
+    this.#news.changes.sessions.delete(session);
     removeSession(session);
     this.#cgroups.scopeOf(session)?.remove();
   }
@@ -835,53 +738,6 @@ export class Manager {
     do this.#counter++;
     while (this.sessions.has(`c${this.#counter}`));
     return `c${this.#counter}`;
-  }
-
-  /** Writes the files of all that changed. Signals go out after it, never before. */
-  #saveChanged(): void {
-    const stale = new Set(this.#changes.sessions.keys());
-    const users = [...this.#changes.users.keys()].filter(
-      (user) => this.users.get(user.uid) === user,
-    );
-    const displays = new Map(users.map((user) => [user, user.display]));
-    // Which session is the display is in its own file, and in that of the one before.
-    for (const [user, display] of displays) {
-      const before = this.#savedDisplays.get(user);
-      if (display === before) continue;
-      for (const session of [before, display]) if (session) stale.add(session);
-    }
-    for (const session of stale) {
-      if (this.sessions.get(session.id) !== session) continue;
-      saveSession(session, session === displays.get(session.user));
-    }
-    for (const [user, display] of displays) {
-      saveUser(user);
-      this.#savedDisplays.set(user, display);
-    }
-    for (const seat of this.#changes.seats.keys()) {
-      if (this.seats.get(seat.id) === seat) saveSeat(seat);
-    }
-  }
-
-  #flush(): void {
-    this.#saveChanged();
-    this.#tell();
-  }
-
-  /** Tells what has changed and is written down. */
-  #tell(): void {
-    for (const [before, after] of this.#moves.splice(0)) {
-      for (const follower of this.followers) follower.foreground(before, after);
-    }
-    const { sessions, users, seats, manager } = this.#changes.take();
-    for (const [session, names] of sessions) this.#events.sessionChanged(session, names);
-    for (const [user, names] of users) {
-      if (this.users.get(user.uid) === user) this.#events.userChanged(user, names);
-    }
-    for (const [seat, names] of seats) {
-      if (this.seats.get(seat.id) === seat) this.#events.seatChanged(seat, names);
-    }
-    if (manager.size > 0) this.#events.managerChanged(manager);
   }
 }
 
