@@ -15,8 +15,6 @@ export interface Work {
   calls: number;
   /** In bytes. */
   written: number;
-  /** Processor time in clock ticks, of 10 ms as a rule. */
-  ticks: number;
 }
 
 export function heldBy(pid: number): Held {
@@ -38,12 +36,9 @@ export function heldBy(pid: number): Held {
 export function workOf(pid: number): Work {
   const io = readFileSync(`/proc/${pid}/io`, "utf8");
   const value = (key: string) => Number(new RegExp(`^${key}: (\\d+)$`, "m").exec(io)?.[1]);
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return {
     calls: value("syscr") + value("syscw"),
     written: value("wchar"),
-    ticks: Number(fields[11]) + Number(fields[12]),
   };
 }
 

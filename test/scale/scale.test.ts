@@ -56,30 +56,16 @@ async function compareQuarters(count: number, step: (index: number) => Promise<v
   const of = (at: number): Work => ({
     calls: cost("calls", at) / quarter,
     written: cost("written", at) / quarter,
-    ticks: cost("ticks", at),
   });
   // The very first make what the others find there.
   return { early: of(1), late: of(3) };
-}
-
-/** The least time of several calls, in ms: what the call takes where nobody disturbs it. */
-async function quickest(member: string): Promise<number> {
-  const times: number[] = [];
-  for (let turn = 0; turn < 15; turn++) {
-    const begin = performance.now();
-    await callManager(bus, member);
-    times.push(performance.now() - begin);
-  }
-  return Math.min(...times);
 }
 
 test(`${MANY} sessions: the last costs what the first did, and nothing of them stays`, async () => {
   const view = new View(world, await buildView(folder));
   const before = { held: heldBy(world.bridgePid), memory: anonymous(world.bridgePid) };
   const fds: number[] = [];
-  let quarter = Number.NaN;
   const { early, late } = await compareQuarters(MANY, async (index) => {
-    if (index === MANY / 4) quarter = await quickest("ListSessions");
     const { pid } = await view.leader();
     const uid = UIDS[index % UIDS.length] ?? 1;
     fds.push((await createSession(bus, { uid, leader: pid })).fd);
@@ -89,8 +75,6 @@ test(`${MANY} sessions: the last costs what the first did, and nothing of them s
   // As many system calls; of what is written only the list of the user's sessions is longer.
   expect(late.calls / early.calls).toBeLessThan(1.5);
   expect(late.written / early.written).toBeLessThan(3);
-  expect(late.ticks / Math.max(early.ticks, 5)).toBeLessThan(8);
-  expect((await quickest("ListSessions")) / quarter).toBeLessThan(8);
   expect(anonymous(world.bridgePid) - before.memory).toBeLessThan(MOST_MEMORY);
   const held = heldBy(world.bridgePid);
   expect(held.watches - before.held.watches).toBe(MANY);
@@ -119,17 +103,13 @@ test(`${MANY} sessions: the last costs what the first did, and nothing of them s
 test(`${MANY} inhibitors: the same`, async () => {
   const before = { held: heldBy(world.bridgePid), memory: anonymous(world.bridgePid) };
   const fds: number[] = [];
-  let quarter = Number.NaN;
   const { early, late } = await compareQuarters(MANY, async (index) => {
-    if (index === MANY / 4) quarter = await quickest("ListInhibitors");
     const body = ["sleep:idle", "scale", `number ${index}`, "block"];
     fds.push((await callManager(bus, "Inhibit", "ssss", body))[0] as number);
   });
   expect(await listed("ListInhibitors")).toBe(MANY);
   expect(late.calls / early.calls).toBeLessThan(1.5);
   expect(late.written / early.written).toBeLessThan(1.5);
-  expect(late.ticks / Math.max(early.ticks, 5)).toBeLessThan(8);
-  expect((await quickest("ListInhibitors")) / quarter).toBeLessThan(8);
   expect(anonymous(world.bridgePid) - before.memory).toBeLessThan(MOST_MEMORY);
   expect(heldBy(world.bridgePid).descriptors - before.held.descriptors).toBe(MANY);
 
