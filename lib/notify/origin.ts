@@ -150,14 +150,15 @@ export class Origins {
 
   /** Whether a process is OpenRC's own: a supervisor, or a service's script. Only root's can be. */
   #partOf({ pid, command }: ProcessStatus) {
+    // The kernel keeps 15 bytes of a command. It is the cheapest to look at, and rarely one of these.
+    const isSupervisor = command === "supervise-daemo";
+    if (!isSupervisor && !command.startsWith("openrc-run")) return undefined;
     if (uidsOf(pid)?.[0] !== 0) return undefined;
-    // The kernel keeps 15 bytes of a command.
-    if (command === "supervise-daemo") {
+    if (isSupervisor) {
       if (basename(executableOf(pid) ?? "") !== "supervise-daemon") return undefined;
       const service = commandWords(pid)?.[1] ?? "";
       return this.isService(service) ? ({ kind: "supervisor", service } as const) : undefined;
     }
-    if (!command.startsWith("openrc-run")) return undefined;
     const script = commandWords(pid)?.find((word) => word.startsWith(`${this.#places.scripts}/`));
     const service = basename(script ?? "");
     return this.isService(service) ? ({ kind: "script", service } as const) : undefined;
