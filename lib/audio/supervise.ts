@@ -1,6 +1,8 @@
 /** Starts servers of which the later are clients of the first, and starts again what dies. */
+
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../cli/index.ts";
+import { messageOf } from "../linux/index.ts";
 import type { Environment, Server } from "./servers.ts";
 
 /** How servers are started, started again, and ended; times in milliseconds. */
@@ -108,7 +110,7 @@ export class Supervisor {
     } catch (error) {
       stop.throwIfAborted();
       const ended = place.gone.signal.aborted || this.#first.gone.signal.aborted;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       const why = late.aborted && !ended ? `not within ${this.rules.patience / 1000} s` : reason;
       log.error(`${program}: ${sign} did not come: ${why}`);
       if (ended) return;

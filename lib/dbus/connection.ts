@@ -1,5 +1,5 @@
 /** One connection to a message bus: calls with time limits, signals, and the callers' credentials. */
-import { close, type Fd } from "../linux/index.ts";
+import { close, type Fd, messageOf } from "../linux/index.ts";
 import { BusError, busErrors } from "./errors.ts";
 import {
   ALLOW_INTERACTIVE_AUTHORIZATION,
@@ -111,7 +111,7 @@ export class Connection {
       await connection.#hello(timeout);
       return connection;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       throw new Error(`cannot connect to the message bus at ${address}: ${reason}`);
     }
   }

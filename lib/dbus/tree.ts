@@ -1,6 +1,6 @@
 /** The objects that we have on the bus: fixed ones, and folders of objects that come and go. */
 import { readFileSync } from "node:fs";
-import { close } from "../linux/index.ts";
+import { close, messageOf } from "../linux/index.ts";
 import type { Connection, IncomingCall } from "./connection.ts";
 import { BusError, busErrors } from "./errors.ts";
 import {
@@ -151,7 +151,7 @@ export class ObjectTree {
       return;
     }
     this.#onFailure(call, error);
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     this.#connection.fail(call, busErrors.failed(reason));
   }
 

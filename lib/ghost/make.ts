@@ -2,7 +2,7 @@
 import { chmodSync, lstatSync, mkdirSync, readdirSync, rmdirSync, type Stats } from "node:fs";
 import { dirname, join } from "node:path";
 import { Failure } from "../cli/index.ts";
-import { changeOwner, hasCode } from "../linux/index.ts";
+import { changeOwner, hasCode, messageOf } from "../linux/index.ts";
 import { FOLDERS, type Folder } from "./table.ts";
 
 /** Something about one path that is not as the table has it. */
@@ -60,7 +60,7 @@ class Walk {
     try {
       if (this.mends) mend();
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       this.#blocked(path, `${what}, and that could not be mended: ${why}`);
       return false;
     }

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { hasCode } from "./errors.ts";
+import { hasCode, messageOf } from "./errors.ts";
 import { IN_MODIFY, watchPath } from "./inotify.ts";
 import { mounts } from "./mount.ts";
 import { kill } from "./process.ts";
@@ -109,7 +109,7 @@ export class Cgroup {
         // One at a time: the kernel takes all of a line or nothing.
         writeFileSync(this.#file("cgroup.subtree_control"), `+${controller}`);
       } catch (error) {
-        refused.push(`${controller} (${error instanceof Error ? error.message : error})`);
+        refused.push(`${controller} (${messageOf(error)})`);
       }
     }
     return refused;

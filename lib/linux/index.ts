@@ -3,7 +3,7 @@ export * from "./acl.ts";
 export * from "./attributes.ts";
 export * from "./cgroup.ts";
 export * from "./clock.ts";
-export { errno, hasCode, SystemError } from "./errors.ts";
+export { errno, hasCode, messageOf, SystemError } from "./errors.ts";
 export * from "./evdev.ts";
 export * from "./fd.ts";
 export * from "./files.ts";

@@ -1,7 +1,7 @@
 /** systemd's configuration files: where they are, and their lines; see systemd.syntax(7). */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { hasCode } from "../linux/index.ts";
+import { hasCode, messageOf } from "../linux/index.ts";
 
 /** One `Key=value`, and where it stands. */
 export interface Assignment {
@@ -102,7 +102,7 @@ export function loadConfig(
   try {
     return parseConfig(readFileSync(path, "utf8"), path, onBad);
   } catch (error) {
-    onBad(path, error instanceof Error ? error.message : String(error));
+    onBad(path, messageOf(error));
     return [];
   }
 }

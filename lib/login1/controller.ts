@@ -6,7 +6,7 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
-import { type Fd, hasCode, majorMinor } from "../linux/index.ts";
+import { type Fd, hasCode, majorMinor, messageOf } from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
 import type { Devices } from "./devices.ts";
 import { login1Errors } from "./errors.ts";
@@ -297,5 +297,3 @@ function virtualOrSerial(number: string): string | undefined {
   const device = characterDevice(number);
   return device?.subsystem === "tty" ? device.node?.replace("/dev/", "") : undefined;
 }
-
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

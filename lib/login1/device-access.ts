@@ -4,7 +4,7 @@
  * sound, graphics, cameras and game controllers are used by without a group.
  */
 import type { Logger } from "../cli/index.ts";
-import { hasCode, setUserAccess } from "../linux/index.ts";
+import { hasCode, messageOf, setUserAccess } from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
 import type { Seat } from "./seat.ts";
 import type { Session } from "./session.ts";
@@ -47,7 +47,7 @@ export class DeviceAccess implements SessionFollower {
     } catch (error) {
       // Unplugged meanwhile; udev tells of what took its place.
       if (hasCode(error, "ENOENT", "ENODEV")) return;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       if (this.#failed.get(path) === reason) return;
       this.#failed.set(path, reason);
       this.log.warning(`who sits at ${seat} may not open ${path} by it: ${reason}`);

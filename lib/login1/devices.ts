@@ -13,6 +13,7 @@ import {
   type Fd,
   hasCode,
   majorMinor,
+  messageOf,
   SystemError,
 } from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
@@ -321,5 +322,3 @@ function findOpen(pid: number, number: string): Fd | undefined {
   }
   return undefined;
 }
-
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -1,5 +1,7 @@
 /** Does what logind.conf(5) says about a key, the lid or idleness, unless an inhibitor holds it back. */
+
 import type { Logger } from "../cli/index.ts";
+import { messageOf } from "../linux/index.ts";
 import { isShutdown, type Sleep, WAYS, type WayName } from "./actions.ts";
 import type { HandleAction } from "./config.ts";
 import type { Inhibitor, InhibitWhat } from "./inhibitors.ts";
@@ -167,7 +169,7 @@ export class Handler {
   }
 
   #failed(action: string, { because }: Trigger, error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     this.#log.error(`${because}: ${action} failed: ${reason}`);
   }
 }

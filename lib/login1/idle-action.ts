@@ -4,7 +4,7 @@
  * brings it nearer or puts it off is told by `settle`.
  */
 import type { Logger } from "../cli/index.ts";
-import { now } from "../linux/index.ts";
+import { messageOf, now } from "../linux/index.ts";
 import type { Config, HandleAction, Settings } from "./config.ts";
 import { NEVER } from "./config-values.ts";
 import { after } from "./delay.ts";
@@ -129,7 +129,7 @@ export class IdleActions {
       );
       if (next !== undefined) this.#endTimer = after(next - monotonic, () => this.#settle());
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#log.error(`nothing comes of idleness until the next change: ${reason}`);
     }
   }

@@ -11,6 +11,7 @@ import {
   close,
   type Fd,
   makeFifo,
+  messageOf,
   now,
   O_NONBLOCK,
   O_WRONLY,
@@ -134,7 +135,7 @@ export class Inhibitors {
         this.#watch(inhibitor);
         this.#enter(inhibitor);
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = messageOf(error);
         this.#log.warning(`the inhibitor in ${join(INHIBITORS, id)} is not used: ${reason}`);
         this.#endWatch(id);
         this.#removeFiles(id);
@@ -295,7 +296,7 @@ export class Inhibitors {
       removeState(fileOf(id));
       rmSync(fifoOf(id), { force: true });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#log.error(`the files of inhibitor ${id} stay: ${reason}`);
     }
   }

@@ -1,7 +1,7 @@
 /** RemoveIPC: what a user leaves behind in System V and POSIX IPC goes when they have logged out fully. */
 import { existsSync } from "node:fs";
 import { $ } from "bun";
-import { hasCode, IPC_KINDS, ipcObjects, now, removeIpcObject } from "../linux/index.ts";
+import { hasCode, IPC_KINDS, ipcObjects, messageOf, now, removeIpcObject } from "../linux/index.ts";
 
 /** The last uid of a system user, as systemd and Arch's login.defs (SYS_UID_MAX) have it. */
 const SYSTEM_UID_MAX = 999;
@@ -41,7 +41,7 @@ function removeSystemV(uid: number): string[] {
     } catch (error) {
       // Somebody was faster.
       if (hasCode(error, "EINVAL", "EIDRM")) continue;
-      left.push(error instanceof Error ? error.message : String(error));
+      left.push(messageOf(error));
     }
   }
   return left;

@@ -1,6 +1,6 @@
 /** The laptop's lid, and whether the laptop is docked; see logind.conf(5), HandleLidSwitch. */
 import type { Logger } from "../cli/index.ts";
-import { watchUevents } from "../linux/index.ts";
+import { messageOf, watchUevents } from "../linux/index.ts";
 import type { Config, HandleAction, Settings } from "./config.ts";
 import { after } from "./delay.ts";
 import type { Trigger } from "./handler.ts";
@@ -115,7 +115,7 @@ export class Lid {
       try {
         this.#endWatch = watchUevents(["drm", "power_supply"], () => this.recheck());
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = messageOf(error);
         this.#log.warning(`a display or charger pulled out does not count at once: ${reason}`);
       }
     }
@@ -131,7 +131,7 @@ export class Lid {
     try {
       place = { docked: this.docked, externalPower: onExternalPower() };
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#log.error(`the lid is closed, but where the machine is cannot be seen: ${reason}`);
       return;
     }

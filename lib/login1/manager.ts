@@ -14,6 +14,7 @@ import {
   type Fd,
   kill,
   makeFifo,
+  messageOf,
   now,
   O_NONBLOCK,
   O_WRONLY,
@@ -326,7 +327,7 @@ export class Manager {
         this.#log.warning(`${session.user.slice} cannot pass on ${refused.join(", ")}`);
       }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#log.error(`the scope of session ${session.id} could not be made: ${reason}`);
       const failed = busErrors.failed(`${session.scope} could not be made: ${reason}`);
       throw new CreateError(failed, { why: "noScope" });

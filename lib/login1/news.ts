@@ -1,5 +1,7 @@
 /** What happens to sessions, users and seats, on its way to the state files, the followers and the bus. */
+
 import type { Logger } from "../cli/index.ts";
+import { messageOf } from "../linux/index.ts";
 import { Changes, type ManagerEvents, type SessionFollower } from "./changes.ts";
 import type { Seat } from "./seat.ts";
 import type { Session } from "./session.ts";
@@ -91,7 +93,7 @@ export class News {
     try {
       react();
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#log.error(`after ${what}: ${reason}`);
     }
   }

@@ -3,8 +3,10 @@
  * inhibitors to its end. What is under way is in a file, so that a bridge that is
  * killed takes it up again.
  */
+
 import { rmSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
+import { messageOf } from "../linux/index.ts";
 import { isShutdown, isWay, WAYS, type WayName } from "./actions.ts";
 import { login1Errors } from "./errors.ts";
 import type { Inhibitors, InhibitWhat } from "./inhibitors.ts";
@@ -227,7 +229,7 @@ export class Operations {
       if (await this.#performer(way).perform(way)) return;
       this.#log.info(`${way} is over`);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#log.error(`${way} failed: ${reason}`);
       await this.#finish(operation);
       throw error;
@@ -252,7 +254,7 @@ export class Operations {
     try {
       rmSync(OPERATION, { force: true });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#log.error(`${OPERATION} stays: ${reason}`);
     }
   }

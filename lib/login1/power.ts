@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
-import { atRealtime, hasCode, now } from "../linux/index.ts";
+import { atRealtime, hasCode, messageOf, now } from "../linux/index.ts";
 import { isShutdown, type Shutdown, WAYS } from "./actions.ts";
 import { escapeC, unescapeC } from "./c-escape.ts";
 import { findCommand, runCommand } from "./command.ts";
@@ -210,7 +210,7 @@ export class Power {
       try {
         fire();
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = messageOf(error);
         this.#log.error(`a scheduled shutdown's timer: ${reason}`);
       }
     });

@@ -1,6 +1,8 @@
 /** The bridge: a Manager, its objects on the bus, and the signals between them. */
+
 import { type Logger, version } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
+import { messageOf } from "../linux/index.ts";
 import { Service, VarlinkServer } from "../varlink/index.ts";
 import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
@@ -205,7 +207,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
       access.refresh();
       triggers?.devicesChanged();
     } catch (error) {
-      log.error(`after a change in udev: ${error instanceof Error ? error.message : error}`);
+      log.error(`after a change in udev: ${messageOf(error)}`);
     }
   });
   let varlink: VarlinkServer | undefined;
@@ -236,13 +238,13 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     varlink = serveVarlink(manager, log);
   } catch (error) {
     // Without the socket pam_systemd takes the bus.
-    log.error(`no varlink: ${error instanceof Error ? error.message : error}`);
+    log.error(`no varlink: ${messageOf(error)}`);
   }
   try {
     await connection.requestName(UNIT_BUS_NAME);
   } catch (error) {
     // Only loginctl's list of processes needs it.
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     log.warning(`loginctl cannot list a session's processes: ${reason}`);
   }
   return {
@@ -253,7 +255,7 @@ export async function startBridge(log: Logger): Promise<Bridge> {
         settings.reload();
       } catch (error) {
         // A signal has nobody to answer, and what was in force stays so.
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = messageOf(error);
         log.error(`the configuration could not be read again: ${reason}`);
       }
     },

@@ -7,7 +7,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
-import { atWakeup, canWakeUp, hasCode } from "../linux/index.ts";
+import { atWakeup, canWakeUp, hasCode, messageOf } from "../linux/index.ts";
 import { isShutdown, type Sleep, type WayName } from "./actions.ts";
 import { runCommand } from "./command.ts";
 import type { Settings } from "./config.ts";
@@ -137,7 +137,7 @@ export class Sleeper {
         try {
           await runCommand([path, moment, way], HOOK_TIMEOUT, { SYSTEMD_SLEEP_ACTION: way });
         } catch (error) {
-          const reason = error instanceof Error ? error.message : String(error);
+          const reason = messageOf(error);
           this.#log.warning(reason);
           if (decides && moment === "pre")
             throw busErrors.failed(`${way} was called off: ${reason}`);

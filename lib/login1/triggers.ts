@@ -1,5 +1,7 @@
 /** What sets off an action by itself: keys, the lid, idleness. Wired here, each with its rules in its own file. */
+
 import type { Logger } from "../cli/index.ts";
+import { messageOf } from "../linux/index.ts";
 import type { HandleAction } from "./config.ts";
 import { Handler } from "./handler.ts";
 import { IdleActions } from "./idle-action.ts";
@@ -69,7 +71,7 @@ export class Triggers {
     try {
       this.#switches.refresh();
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#log.error(`looking for keys and switches: ${reason}`);
     }
   }

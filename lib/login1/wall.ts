@@ -1,5 +1,7 @@
 /** What the people on terminals are told of a shutdown to come, and when. */
+
 import type { Logger } from "../cli/index.ts";
+import { messageOf } from "../linux/index.ts";
 import { findCommand, runCommand } from "./command.ts";
 
 const MINUTE = 60_000_000n;
@@ -39,6 +41,6 @@ export async function wall(log: Logger, text: string): Promise<void> {
   try {
     await runCommand([path, "--", text], WALL_TIMEOUT);
   } catch (error) {
-    log.warning(error instanceof Error ? error.message : String(error));
+    log.warning(messageOf(error));
   }
 }

@@ -1,5 +1,7 @@
 /** What ends one of these commands early; all of them exit with 1, as systemd's do. */
+
 import { BusError } from "../dbus/index.ts";
+import { messageOf } from "../linux/index.ts";
 
 /** What went wrong, in one line for standard error. */
 export class CommandError extends Error {
@@ -11,7 +13,7 @@ const ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied";
 /** What an error says to a person: for a refusal always the same words, as libsystemd has it. */
 export function reasonOf(error: unknown): string {
   if (error instanceof BusError && error.errorName === ACCESS_DENIED) return "Access denied";
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }
 
 /** Does something, and says what it was if it fails: `WHAT: reason`. */

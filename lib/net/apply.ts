@@ -1,7 +1,7 @@
 /** Writes the settings, reads each back, and says how it went. */
 import { closeSync, constants, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { hasCode } from "../linux/index.ts";
+import { hasCode, messageOf } from "../linux/index.ts";
 import { HARDENING, type Hardening, type Scope } from "./table.ts";
 
 /** How one key stands. */
@@ -30,8 +30,6 @@ const notation = (path: string) =>
     .split("/")
     .map((part) => part.replaceAll(".", "/"))
     .join(".");
-
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 /** A key's value without its newline; undefined where there is no such key. */
 function readKey(file: string): string | undefined {

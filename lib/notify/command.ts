@@ -10,6 +10,7 @@ import {
 import {
   closeOnExecFrom,
   type Fd,
+  messageOf,
   now,
   processStatus,
   resetSignal,
@@ -239,7 +240,7 @@ function isBooted(): boolean {
   return lstatSync("/run/systemd/system", { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+const reasonOf = (error: unknown) => messageOf(error);
 
 function tell({ flags, pid, user, fds }: Options, assignments: readonly string[]): void {
   const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };

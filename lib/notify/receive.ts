@@ -3,6 +3,7 @@ import { type Level, type Logger, visible } from "../cli/index.ts";
 import {
   close,
   type Fd,
+  messageOf,
   onReadiness,
   processStatus,
   ReceiveBuffer,
@@ -86,7 +87,7 @@ export class NotifyServer {
       try {
         message = receive(this.#fd, this.#buffer);
       } catch (error) {
-        this.#log.error(error instanceof Error ? error.message : String(error));
+        this.#log.error(messageOf(error));
         return false;
       }
       if (!message) return false;

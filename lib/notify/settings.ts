@@ -1,7 +1,7 @@
 /** What /etc/conf.d/NAME says about a service's notifications. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasCode } from "../linux/index.ts";
+import { hasCode, messageOf } from "../linux/index.ts";
 import { ACCESS, type Access } from "./statement.ts";
 
 export interface Settings {
@@ -74,7 +74,7 @@ export function readSettings(
     text = readFileSync(path, "utf8");
   } catch (error) {
     if (hasCode(error, "ENOENT")) return DEFAULTS;
-    problem(`${error instanceof Error ? error.message : error}`);
+    problem(`${messageOf(error)}`);
     return DEFAULTS;
   }
   const settings = { ...DEFAULTS };

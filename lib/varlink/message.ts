@@ -1,4 +1,5 @@
 /** Messages: JSON objects in UTF-8, each ended by a NUL; see https://varlink.org/Method-Call. */
+import { messageOf } from "../linux/index.ts";
 import { VarlinkError } from "./errors.ts";
 
 /** The longest message that is read, in bytes. What is called here needs a hundredth of it. */
@@ -62,7 +63,7 @@ export function parseCall(message: Uint8Array): Call {
   try {
     call = JSON.parse(decoder.decode(message));
   } catch (error) {
-    throw new ProtocolError(`no JSON: ${error instanceof Error ? error.message : error}`);
+    throw new ProtocolError(`no JSON: ${messageOf(error)}`);
   }
   if (!isObject(call)) throw new ProtocolError("a message that is no object");
   const { method } = call;

@@ -1,6 +1,6 @@
 /** A socket where varlink is spoken, and everybody who is connected to it. */
 import { chmodSync, lstatSync, rmSync, type Stats } from "node:fs";
-import { accept, close, type Fd, listenStream, onReadiness } from "../linux/index.ts";
+import { accept, close, type Fd, listenStream, messageOf, onReadiness } from "../linux/index.ts";
 import { ServerConnection } from "./connection.ts";
 import type { Service } from "./service.ts";
 
@@ -96,7 +96,7 @@ export class VarlinkServer {
       }
       this.#acceptLater((resume) => setImmediate(resume));
     } catch (error) {
-      this.#options.onError?.(error instanceof Error ? error.message : String(error));
+      this.#options.onError?.(messageOf(error));
       this.#acceptLater((resume) => {
         this.#timer = setTimeout(resume, RETRY_DELAY);
       });
