@@ -14,12 +14,12 @@ import { compare, compareNotify, insertFigures, type OwnFigures, own } from "./r
 
 const PAGE = join(ROOT, "docs/bench.md");
 
-const USAGE = `usage: bun run bench [--write] [--json] [--rounds=5] [--calls=2000] [--idle=5] [--no-package]
+const USAGE = `usage: bun run bench [--write] [--json] [--rounds=5] [--calls=20000] [--idle=5] [--no-package]
 
   --write       put the tables into docs/bench.md
   --json        print every measurement as JSON instead of the tables
   --rounds      how often each server is started and measured
-  --calls       ListSessions calls in each measurement
+  --calls       calls in each measurement, after half as many that are not counted
   --idle        seconds before memory is looked at
   --no-package  do not build the package for its size
 `;
@@ -55,7 +55,7 @@ async function main(): Promise<void> {
       help: { type: "boolean", default: false },
       package: { type: "boolean", default: true },
       rounds: { type: "string", default: "5" },
-      calls: { type: "string", default: "2000" },
+      calls: { type: "string", default: "20000" },
       idle: { type: "string", default: "5" },
     },
     allowNegative: true,

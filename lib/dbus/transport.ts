@@ -3,13 +3,14 @@
  * See "Authentication Protocol" and "Message Format" in the D-Bus specification.
  */
 import {
+  awaitReadable,
   close,
   connectStream,
   type Fd,
   onReadiness,
   ReceiveBuffer,
   receiveStream,
-  setReceiveTimeout,
+  signalAsync,
 } from "../linux/index.ts";
 import { Crowd } from "./crowd.ts";
 import { marshal } from "./marshal.ts";
@@ -24,12 +25,13 @@ const MOST_TOGETHER = 16384;
 /** Where this many bytes wait to be sent, no more calls are read that would be answered. */
 const MOST_WAITING = 2 ** 20;
 /**
- * How long recvmsg(2) waits for the next message when all that came is answered, in milliseconds (the
- * kernel rounds it up to a tick). Who calls once often calls again: a message that comes meanwhile is
- * here without a signal and a turn of the event loop, which take longer than to answer.
+ * How long the next message is waited for when all that came is answered, in milliseconds. Who calls
+ * once often calls again: a message that comes meanwhile is here without a signal and a turn of the
+ * event loop, which take longer than to answer. By poll(2), since a recvmsg(2) that waits is woken
+ * for nothing each time that the bus reads an answer.
  */
 const LINGER = 1;
-/** A recvmsg(2) that is back within this did not wait, in milliseconds. */
+/** A wait that is over within this was none, in milliseconds. */
 const AT_ONCE = 0.01;
 /** When the event loop gets a turn although messages keep coming, in milliseconds. */
 const LONGEST_TURN = 5;
@@ -68,7 +70,6 @@ export class Transport {
   #expected: RegExp[] = [/^OK [0-9a-f]+$/, /^AGREE_UNIX_FD$/];
   #open = true;
   #flushComes = false;
-  #turnComes = false;
 
   /**
    * Connects and authenticates as the user that this process is.
@@ -80,8 +81,7 @@ export class Transport {
     this.#events = events;
     this.#fd = connectStream(path);
     try {
-      this.#endWatch = onReadiness(this.#fd, () => this.#turn());
-      setReceiveTimeout(this.#fd, LINGER);
+      this.#endWatch = onReadiness(this.#fd, () => this.#turn(), true);
     } catch (error) {
       close(this.#fd);
       throw error;
@@ -130,8 +130,8 @@ export class Transport {
     }
   }
 
-  /** Reads and handles what there is, sends the answers, and waits a little for more. */
-  #turn(): void {
+  /** Reads and handles what there is, sends the answers, and waits a little for more; whether there may be more. */
+  #turn(): boolean {
     const end = performance.now() + LONGEST_TURN;
     // Whether something came, and all of it is answered.
     let answered: boolean | undefined;
@@ -140,9 +140,9 @@ export class Transport {
     while (this.#open && performance.now() < end) {
       // Clogged: the rest is read when the bus has taken what there is, which is told by a turn.
       if (this.#outbox.length >= MOST_TOGETHER && !this.#flush()) {
-        if (this.#outbox.length >= MOST_WAITING) return;
+        if (this.#outbox.length >= MOST_WAITING) return this.#leave();
       }
-      if ((crowded || !answered) && this.#receive(false)) {
+      if ((crowded || !answered) && this.#receive()) {
         answered = this.#handle() && answered !== false;
         continue;
       }
@@ -150,28 +150,26 @@ export class Transport {
       // wakes the bus.
       this.#flush();
       const waiting = performance.now();
-      if (!answered || !this.#receive(true)) return;
+      if (!answered || !awaitReadable(this.#fd, LINGER) || !this.#receive()) return this.#leave();
       crowded = performance.now() - waiting < AT_ONCE;
       answered = this.#handle();
     }
     this.#flush();
-    this.#turnSoon();
+    return true;
   }
 
-  #turnSoon(): void {
-    if (this.#turnComes || !this.#open) return;
-    this.#turnComes = true;
-    setImmediate(() => {
-      this.#turnComes = false;
-      this.#turn();
-    });
+  /** Has the kernel tell when the socket takes what waits; whether it has taken all meanwhile. */
+  #leave(): boolean {
+    if (!this.#open || this.#outbox.length === 0) return false;
+    signalAsync(this.#fd, true);
+    return this.#flush();
   }
 
   /** Whether anything came. */
-  #receive(wait: boolean): boolean {
+  #receive(): boolean {
     this.#makeRoom();
     try {
-      const length = receiveStream(this.#fd, this.#buffer, this.#end, this.#fds, wait);
+      const length = receiveStream(this.#fd, this.#buffer, this.#end, this.#fds);
       if (length === 0) this.#fail();
       if (!length) return false;
       this.#end += length;

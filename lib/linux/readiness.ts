@@ -5,21 +5,34 @@
  *
  * - `onReadiness`: SIGIO (fcntl(2), F_SETOWN and O_ASYNC) for what the kernel
  *   can signal for: sockets, fifos, inotify. The signal does not say which
- *   descriptor it was; an epoll(7) instance does, asked once a signal, so that a
- *   thousand quiet watches cost nothing. It is edge-triggered as the signal is:
- *   who is told drains until it would block. A signal that arrives while one is
- *   handled is delivered after it: none is lost.
+ *   descriptor it was; an epoll(7) instance does, so that a thousand quiet watches
+ *   cost nothing. It is edge-triggered as the signal is: who is told drains until
+ *   it would block. A descriptor of much traffic may send no signals meanwhile, as
+ *   they cost more than what they tell of; what comes then is seen by asking again.
  * - `onceReadable`: Bun.connect on a duplicate, for what has no O_ASYNC, above
  *   all a pidfd. Bun waits in epoll for it, then tries to read it as a socket,
  *   fails, and reports the close: that report is the readiness, once.
  */
 import { check } from "./errors.ts";
-import { duplicate, type Fd, setAsync } from "./fd.ts";
+import { duplicate, type Fd, setAsync, signalAsync } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
 
-type Drain = () => void;
+/**
+ * Reads (and writes) until it would block, and does not throw.
+ *
+ * @returns true if there is more, and the event loop is to have a turn before it
+ */
+// biome-ignore lint/suspicious/noConfusingVoidType: nothing returned means that all is done
+type Drain = () => boolean | void;
 
-const watchers = new Map<Fd, Drain>();
+interface Watch {
+  drain: Drain;
+  quiet: boolean;
+  /** It goes on after a turn of the event loop, whatever is told meanwhile. */
+  goesOn: boolean;
+}
+
+const watchers = new Map<Fd, Watch>();
 
 /** Bun's event loop ends although signal handlers wait; this interval, which never fires, holds it. */
 let held: Timer | undefined;
@@ -36,6 +49,8 @@ const EPOLLET = 2 ** 31;
 
 /** How many descriptors one epoll_wait names; more take another. */
 const BATCH = 64;
+/** How often it is asked before the event loop has a turn. */
+const MOST_ASKED = 3;
 /** struct epoll_event is packed on x86-64: 32 bits of events, 64 of data. */
 const EVENT_SIZE = 12;
 const events = new Memory(BATCH * EVENT_SIZE);
@@ -51,34 +66,59 @@ function control(operation: number, fd: Fd): number {
   return libc.epoll_ctl(epoll, operation, fd, event.bytes);
 }
 
+/** Asks who is ready until nobody is, but lets the event loop have its turn if that goes on. */
 function drainReady(): void {
-  let count = BATCH;
-  while (epoll !== undefined && count === BATCH) {
-    count = libc.epoll_wait(epoll, events.bytes, BATCH, 0);
+  for (let asked = 0; epoll !== undefined; asked++) {
+    if (asked === MOST_ASKED) return void setImmediate(drainReady);
+    const count = libc.epoll_wait(epoll, events.bytes, BATCH, 0);
+    if (count <= 0) return;
     for (let index = 0; index < count; index++) {
-      // Not there any more if a drain before it ended the watch.
-      watchers.get(events.view.getUint32(index * EVENT_SIZE + 4, true))?.();
+      drainOne(events.view.getUint32(index * EVENT_SIZE + 4, true));
     }
   }
 }
 
+function drainOne(fd: Fd): void {
+  const watch = watchers.get(fd);
+  // Not there any more if a drain before it ended the watch.
+  if (!watch || watch.goesOn) return;
+  if (watch.quiet) signalAsync(fd, false);
+  const more = watch.drain() === true;
+  // Whoever ended the watch may have closed the descriptor.
+  if (watchers.get(fd) !== watch) return;
+  if (!more) {
+    if (watch.quiet) signalAsync(fd, true);
+    return;
+  }
+  watch.goesOn = true;
+  setImmediate(() => {
+    watch.goesOn = false;
+    if (watchers.get(fd) !== watch) return;
+    drainOne(fd);
+    drainReady();
+  });
+}
+
 /**
  * Calls `drain` whenever `fd` may have turned readable or writable, and once at
- * the start. `drain` must read (and write) until it would block, and must not throw.
- * The process stays while any watch does.
+ * the start. The process stays while any watch does.
  *
+ * @param quiet has `fd` send no signals while `drain` is at work. What a send in it could not
+ *   take is then not told of (the kernel notes only for who has signals on that space is wanted),
+ *   so `drain` tries the last one again after `signalAsync(fd, true)`.
  * @returns a function that ends the watch; it does not close `fd`
  * @throws {SystemError} if the kernel cannot signal for this kind of file
  */
-export function onReadiness(fd: Fd, drain: Drain): () => void {
+export function onReadiness(fd: Fd, drain: Drain, quiet = false): () => void {
   if (!handling) {
     process.on("SIGIO", drainReady);
     handling = true;
   }
   if (watchers.size === 0) held = setInterval(() => {}, LONGEST_INTERVAL);
-  watchers.set(fd, drain);
+  const watch: Watch = { drain, quiet, goesOn: false };
+  watchers.set(fd, watch);
   const end = () => {
-    if (watchers.get(fd) !== drain) return;
+    if (watchers.get(fd) !== watch) return;
     watchers.delete(fd);
     control(EPOLL_CTL_DEL, fd);
     if (watchers.size === 0) clearInterval(held);
@@ -91,7 +131,9 @@ export function onReadiness(fd: Fd, drain: Drain): () => void {
     throw error;
   }
   queueMicrotask(() => {
-    if (watchers.get(fd) === drain) drain();
+    if (watchers.get(fd) !== watch) return;
+    drainOne(fd);
+    drainReady();
   });
   return end;
 }

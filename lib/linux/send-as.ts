@@ -1,7 +1,7 @@
-/** One datagram in somebody's name, and the wait for an answer that is no message; see unix(7). */
-import { check, SystemError } from "./errors.ts";
+/** One datagram in somebody's name; see unix(7). */
+import { check } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
-import { addressOf, lastErrno, libc, Memory } from "./libc.ts";
+import { addressOf, libc, Memory } from "./libc.ts";
 import { type Credentials, connectDatagram } from "./socket.ts";
 
 const SOL_SOCKET = 1;
@@ -11,7 +11,6 @@ const MSG_NOSIGNAL = 0x4000;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
-const POLLIN = 1;
 const CMSG_HEADER = 16;
 const align = (length: number) => (length + 7) & ~7;
 
@@ -68,24 +67,5 @@ export function sendDatagram(
     check(libc.sendmsg(socket, message.bytes, MSG_NOSIGNAL), "sendmsg", path);
   } finally {
     close(socket);
-  }
-}
-
-/**
- * Waits until the other end of a pipe or socket is closed (or has something to read). It stops the
- * whole process, so it is for commands that have nothing else to do.
- *
- * @param timeout in milliseconds, counted anew after a signal
- * @returns false if the time is up
- */
-export function waitForHangUp(fd: Fd, timeout: number): boolean {
-  const entry = new Memory(8);
-  entry.view.setInt32(0, fd, true);
-  entry.view.setInt16(4, POLLIN, true);
-  for (;;) {
-    const ready = libc.poll(entry.bytes, 1, timeout);
-    if (ready >= 0) return ready > 0;
-    const error = new SystemError("poll", lastErrno(), `descriptor ${fd}`);
-    if (error.code !== "EINTR") throw error;
   }
 }

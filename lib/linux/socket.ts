@@ -1,6 +1,6 @@
 /** Unix sockets with what Bun's lack: datagrams, descriptors and credentials; see unix(7). */
 import { check, errno, mustWait, SystemError } from "./errors.ts";
-import { clearNonBlocking, close, type Fd } from "./fd.ts";
+import { close, type Fd } from "./fd.ts";
 import { addressOf, lastErrno, libc, Memory } from "./libc.ts";
 
 const AF_UNIX = 1;
@@ -12,7 +12,6 @@ const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
 const SO_PEERCRED = 17;
 const SO_PEERPIDFD = 77;
-const SO_RCVTIMEO = 20;
 const SO_RCVBUFFORCE = 33;
 const SO_RCVBUF = 8;
 const SCM_RIGHTS = 1;
@@ -228,15 +227,10 @@ export class ReceiveBuffer {
   }
 }
 
-/** recvmsg(2) into `buffer` from `at` on: the length, or undefined if nothing is there (in time). */
-function receiveMessage(
-  fd: Fd,
-  buffer: ReceiveBuffer,
-  at: number,
-  flags: number,
-): number | undefined {
+/** recvmsg(2) into `buffer` from `at` on: the length, or undefined if nothing is there. */
+function receiveMessage(fd: Fd, buffer: ReceiveBuffer, at: number): number | undefined {
   buffer.prepare(at);
-  const length = libc.recvmsg(fd, buffer.header.bytes, flags | MSG_CMSG_CLOEXEC);
+  const length = libc.recvmsg(fd, buffer.header.bytes, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (length >= 0) return Number(length);
   if (mustWait()) return undefined;
   throw new SystemError("recvmsg", lastErrno(), `descriptor ${fd}`);
@@ -273,7 +267,7 @@ function readControl(
  * @throws {SystemError}
  */
 export function receive(fd: Fd, buffer: ReceiveBuffer): Received | undefined {
-  const length = receiveMessage(fd, buffer, 0, MSG_DONTWAIT);
+  const length = receiveMessage(fd, buffer, 0);
   if (length === undefined) return undefined;
   const flags = buffer.header.view.getInt32(48, true);
   const received: Received = {
@@ -293,7 +287,6 @@ export function receive(fd: Fd, buffer: ReceiveBuffer): Received | undefined {
  * The same for a stream, without a copy: the bytes are in `buffer` from `at` on.
  *
  * @param fds where the descriptors that came along are added
- * @param wait whether to wait as long as `setReceiveTimeout` says, if nothing is there
  * @returns how many bytes came, 0 at the stream's end; undefined if none did
  * @throws {SystemError}
  */
@@ -302,26 +295,12 @@ export function receiveStream(
   buffer: ReceiveBuffer,
   at: number,
   fds: Fd[],
-  wait: boolean,
 ): number | undefined {
-  const length = receiveMessage(fd, buffer, at, wait ? 0 : MSG_DONTWAIT);
+  const length = receiveMessage(fd, buffer, at);
   if (length !== undefined && buffer.header.getWord(40) > 0) {
     readControl(buffer, (passed) => fds.push(passed));
   }
   return length;
-}
-
-/**
- * Makes a socket one on which a call may wait, and limits how long a receiving one does
- * (SO_RCVTIMEO, which the kernel rounds up to its own ticks of 1 to 10 ms).
- */
-export function setReceiveTimeout(fd: Fd, milliseconds: number): void {
-  clearNonBlocking(fd);
-  const memory = new Memory(16);
-  memory.setWord(0, Math.trunc(milliseconds / 1000));
-  memory.setWord(8, (milliseconds % 1000) * 1000);
-  const result = libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, memory.bytes, 16);
-  check(result, "setsockopt SO_RCVTIMEO", `descriptor ${fd}`);
 }
 
 // One set of buffers serves every send: a send is done before the next can start.

@@ -45,7 +45,6 @@ export class NotifyServer {
   // One byte more than a datagram may have, so that one too long is seen to be.
   readonly #buffer = new ReceiveBuffer(MOST_BYTES + 1);
   readonly #endWatch: () => void;
-  #pending = false;
   #open = true;
 
   /** Starts to read `fd`, which stays the caller's to close after `stop`. */
@@ -57,7 +56,7 @@ export class NotifyServer {
       this.#log.warning(`${sender}: ${count} more datagrams were not logged, too many at once`);
     this.#byProcess = new RateLimiter(PROCESS_LIMIT, report);
     this.#byUser = new RateLimiter(USER_LIMIT, report);
-    this.#endWatch = onReadiness(fd, () => this.#drain());
+    this.#endWatch = onReadiness(fd, () => this.#readBatch(), true);
   }
 
   /** Handles what has arrived, up to one batch, and reads no more. */
@@ -68,16 +67,6 @@ export class NotifyServer {
     this.#open = false;
     this.#byProcess.flush();
     this.#byUser.flush();
-  }
-
-  /** Reads until nothing is left, with a turn for signals and timers after each batch. */
-  #drain(): void {
-    if (this.#pending || !this.#open || !this.#readBatch()) return;
-    this.#pending = true;
-    setImmediate(() => {
-      this.#pending = false;
-      this.#drain();
-    });
   }
 
   /** Handles up to MOST_AT_ONCE datagrams; true if more may wait. */
