@@ -54,6 +54,13 @@ lainos_installed()
 	return 1
 }
 
+# Print what one of our executables is started by: the sandbox, unless lainos_sandbox=no in conf.d.
+# $1: its name in /usr/libexec/lainos
+lainos_sandboxed()
+{
+	[ "${lainos_sandbox:-yes}" = no ] || printf '/usr/libexec/lainos/sandbox %s' "${1#lainos-}"
+}
+
 # Set command and command_args so that supervise-daemon runs one of our executables.
 #
 # It runs with an environment of our making: a compiled Bun program obeys BUN_OPTIONS,
@@ -64,7 +71,7 @@ lainos_installed()
 # Where lainos_notify_by has been called, --ready-fd is added to them.
 lainos_command()
 {
-	lainos_executable=/usr/libexec/lainos/$1
+	lainos_executable="$(lainos_sandboxed "$1") /usr/libexec/lainos/$1"
 	shift
 	command=/usr/bin/env
 	command_args="-i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 $lainos_executable${notify:+ --ready-fd ${notify#fd:}} $*"
