@@ -58,7 +58,12 @@ lainos_installed()
 # $1: its name in /usr/libexec/lainos
 lainos_sandboxed()
 {
-	[ "${lainos_sandbox:-yes}" = no ] || printf '/usr/libexec/lainos/sandbox %s' "${1#lainos-}"
+	case ${lainos_sandbox:-yes}:$1 in
+		no:*) ;;
+		# alsactl may run whatever ALSA's configuration names.
+		*:lainos-audio-init) ;;
+		*) printf '/usr/libexec/lainos/sandbox %s' "${1#lainos-}" ;;
+	esac
 }
 
 # Set command and command_args so that supervise-daemon runs one of our executables.
@@ -83,7 +88,8 @@ lainos_run()
 {
 	lainos_executable=/usr/libexec/lainos/$1
 	shift
-	/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 \
+	# shellcheck disable=SC2086 # the sandbox and its profile, or nothing
+	/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 ${lainos_by:-} \
 		"$lainos_executable" "$@"
 }
 
@@ -94,7 +100,7 @@ lainos_oneshot()
 {
 	ebegin "$1"
 	shift
-	lainos_said=$(lainos_run "$@" 2>&1)
+	lainos_said=$(lainos_by=$(lainos_sandboxed "$1") && lainos_run "$@" 2>&1)
 	lainos_status=$?
 	eend "$lainos_status" "$1 failed"
 	[ -z "$lainos_said" ] || printf '%s\n' "$lainos_said" | sed 's/^/   /'
