@@ -67,6 +67,17 @@ const PROFILES: Readonly<Record<string, readonly Rule[]>> = {
 };
 
 /**
+ * What is refused in the sandbox of that name.
+ *
+ * @throws {Error} there is no such profile
+ */
+export function rulesOf(sandbox: string): readonly Rule[] {
+  const rules = Object.hasOwn(PROFILES, sandbox) ? PROFILES[sandbox] : undefined;
+  if (!rules) throw new Error(`LAINOS_SANDBOX=${sandbox}: must be ${Object.keys(PROFILES).join()}`);
+  return rules;
+}
+
+/**
  * Sets the filter for the sandbox that this process was started in; without one it does nothing.
  *
  * @param sandbox LAINOS_SANDBOX, which the sandbox sets
@@ -74,8 +85,7 @@ const PROFILES: Readonly<Record<string, readonly Rule[]>> = {
  */
 export async function confine(sandbox = process.env.LAINOS_SANDBOX): Promise<void> {
   if (sandbox === undefined) return;
-  const rules = Object.hasOwn(PROFILES, sandbox) ? PROFILES[sandbox] : undefined;
-  if (!rules) throw new Error(`LAINOS_SANDBOX=${sandbox}: must be ${Object.keys(PROFILES).join()}`);
+  const rules = rulesOf(sandbox);
   // Only here, so that commands without a sandbox do not load the C library's functions.
   const { assembleFilter, setFilter } = await import("../linux/index.ts");
   setFilter(assembleFilter(rules));

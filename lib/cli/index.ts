@@ -1,5 +1,6 @@
 /** What the executables share: the command line, the log, exit codes. */
 
+export { rulesOf } from "./confine.ts";
 export { type GetoptOption, getopt, OptionError } from "./getopt.ts";
 export { createLogger, type Level, type Logger, visible } from "./log.ts";
 export { restoreOpenFilesLimit } from "./open-files.ts";

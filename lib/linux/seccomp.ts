@@ -72,6 +72,19 @@ function ruleBody(rule: Rule, denied: Instruction): Instruction[] {
   return [...body, otherwise];
 }
 
+/** The program as the kernel reads it: an array of struct sock_filter. */
+export function programBytes(program: readonly Instruction[]): Uint8Array {
+  const { bytes, view } = new Memory(program.length * 8);
+  for (const [index, [code, jt, jf, k]] of program.entries()) {
+    const at = index * 8;
+    view.setUint16(at, code, true);
+    view.setUint8(at + 2, jt);
+    view.setUint8(at + 3, jf);
+    view.setUint32(at + 4, k, true);
+  }
+  return bytes;
+}
+
 /**
  * Sets a filter for all threads of this process and all that it starts, for good. It needs
  * no_new_privs, or CAP_SYS_ADMIN.
@@ -79,17 +92,10 @@ function ruleBody(rule: Rule, denied: Instruction): Instruction[] {
  * @throws {SystemError} EACCES without either; EINVAL where the kernel has no filters
  */
 export function setFilter(program: readonly Instruction[]): void {
-  const bytes = new Memory(program.length * 8);
-  for (const [index, [code, jt, jf, k]] of program.entries()) {
-    const at = index * 8;
-    bytes.view.setUint16(at, code, true);
-    bytes.view.setUint8(at + 2, jt);
-    bytes.view.setUint8(at + 3, jf);
-    bytes.view.setUint32(at + 4, k, true);
-  }
+  const bytes = programBytes(program);
   const header = new Memory(16);
   header.view.setUint16(0, program.length, true);
-  header.setWord(8, bytes.address);
+  header.setWord(8, addressOf(bytes));
   const result = check(
     libc.syscall(
       SYS_SECCOMP,

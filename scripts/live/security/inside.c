@@ -124,13 +124,6 @@ static long out_by_user(void)
 	return opens(path, O_DIRECTORY);
 }
 
-static long user_environment(void)
-{
-	int pid = pid_of("sway");
-	snprintf(path, sizeof path, "/proc/%d/environ", pid);
-	return opens(path, O_RDONLY);
-}
-
 /* Has what runs sleep hooks outside run something else: answered 126 and not run. */
 static long hook(void)
 {
@@ -171,7 +164,7 @@ static const struct {
 	{"root-home", root}, {"write-usr", usr}, {"write-etc", etc}, {"write-shadow", shadow},
 	{"plant-hook", hooks}, {"write-init-script", init_script}, {"write-sysctl", forward},
 	{"proc-1-root", out}, {"proc-1-mem", memory}, {"proc-user-root", out_by_user},
-	{"proc-user-environ", user_environment}, {"outside-helper", hook},
+	{"outside-helper", hook},
 };
 
 static int set_filter(const char *file)
