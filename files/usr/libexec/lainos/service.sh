@@ -60,9 +60,11 @@ lainos_sandboxed()
 {
 	case ${lainos_sandbox:-yes}:$1 in
 		no:*) ;;
-		# alsactl may run whatever ALSA's configuration names.
-		*:lainos-audio-init) ;;
-		*) printf '/usr/libexec/lainos/sandbox %s' "${1#lainos-}" ;;
+		# Those that it has a profile for. alsactl, which lainos-audio-init starts, may run whatever
+		# ALSA's configuration names.
+		*:lainos-dbus-bridge | *:lainos-notifyd | *:lainos-ghost-units | *:lainos-net-init)
+			printf '/usr/libexec/lainos/sandbox %s' "${1#lainos-}"
+			;;
 	esac
 }
 
