@@ -16,9 +16,10 @@ const NEVER: readonly CallName[] = [
   ...(["settimeofday", "clock_settime", "adjtimex", "clock_adjtime"] as const),
   ...(["sethostname", "setdomainname"] as const),
   // Other processes.
-  ...(["ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "process_madvise"] as const),
+  ...(["ptrace", "process_vm_readv", "process_vm_writev", "process_madvise"] as const),
   ...(["move_pages"] as const),
-  // Ways out of a mount namespace, and the mount API that flags cannot be told from.
+  // Mounts, and ways out of a mount namespace. A new proc would have writable keys of the kernel.
+  ...(["mount", "umount2"] as const),
   ...(["setns", "unshare", "chroot", "pivot_root", "open_by_handle_at", "fanotify_init"] as const),
   ...(["open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount"] as const),
   ...(["fspick", "mount_setattr"] as const),
@@ -29,42 +30,43 @@ const NEVER: readonly CallName[] = [
 
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const NEW_NAMESPACES = 0x7e02_0000;
-const MS_NOSUID_NODEV = 2 | 4;
-const MNT_DETACH_UMOUNT_NOFOLLOW = 2 | 8;
 const AF_UNIX = 1;
 const AF_NETLINK = 16;
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
 
-const COMMON: readonly Rule[] = [
+/** What holds also for what others bring: the sound servers may be in the network. */
+const ANY_PROGRAM: readonly Rule[] = [
   ...NEVER.map((call): Rule => ({ call, refuse: "EPERM" })),
   { call: "clone", argument: 0, without: NEW_NAMESPACES },
   // Its flags are in memory, where no filter sees them; libc goes on with clone.
   { call: "clone3", refuse: "ENOSYS" },
-  { call: "socket", argument: 0, oneOf: [AF_UNIX, AF_NETLINK] },
   // Typing for somebody else.
   { call: "ioctl", argument: 1, noneOf: [TIOCSTI, TIOCLINUX] },
 ];
 
-const NO_MOUNTS: readonly Rule[] = [
-  { call: "mount", refuse: "EPERM" },
-  { call: "umount2", refuse: "EPERM" },
-  { call: "pidfd_getfd", refuse: "EPERM" },
+const DAEMON: readonly Rule[] = [
+  ...ANY_PROGRAM,
+  { call: "socket", argument: 0, oneOf: [AF_UNIX, AF_NETLINK] },
 ];
 
+const NO_KCMP: Rule = { call: "kcmp", refuse: "EPERM" };
+const NO_GETFD: Rule = { call: "pidfd_getfd", refuse: "EPERM" };
+
 /** By the name that the sandbox has for it. */
-const PROFILES: Readonly<Record<string, readonly Rule[]>> = {
-  "dbus-bridge": [
-    ...COMMON,
-    // A new file system, which a runtime directory is: no bind, no move, no other propagation, and
-    // nothing that is read-only made writable.
-    { call: "mount", argument: 3, oneOf: [MS_NOSUID_NODEV] },
-    { call: "umount2", argument: 1, oneOf: [MNT_DETACH_UMOUNT_NOFOLLOW] },
-  ],
-  notifyd: [...COMMON, ...NO_MOUNTS],
-  "ghost-units": [...COMMON, ...NO_MOUNTS],
-  "net-init": [...COMMON, ...NO_MOUNTS],
-};
+const PROFILES = {
+  // It gets devices back by pidfd_getfd, where it has the capability: see the launcher.
+  "dbus-bridge": [...DAEMON, NO_KCMP],
+  // It asks by kcmp whether a descriptor is one that it has already.
+  notifyd: [...DAEMON, NO_GETFD],
+  "ghost-units": [...DAEMON, NO_KCMP, NO_GETFD],
+  "net-init": [...DAEMON, NO_KCMP, NO_GETFD],
+  // The filter alone, which it sets by itself, as root at boot and as the user in a session.
+  "audio-init": [...ANY_PROGRAM, NO_KCMP, NO_GETFD],
+} as const satisfies Readonly<Record<string, readonly Rule[]>>;
+
+/** What there is a filter for. */
+export type Profile = keyof typeof PROFILES;
 
 /**
  * What is refused in the sandbox of that name.
@@ -72,9 +74,8 @@ const PROFILES: Readonly<Record<string, readonly Rule[]>> = {
  * @throws {Error} there is no such profile
  */
 export function rulesOf(sandbox: string): readonly Rule[] {
-  const rules = Object.hasOwn(PROFILES, sandbox) ? PROFILES[sandbox] : undefined;
-  if (!rules) throw new Error(`LAINOS_SANDBOX=${sandbox}: must be ${Object.keys(PROFILES).join()}`);
-  return rules;
+  if (Object.hasOwn(PROFILES, sandbox)) return PROFILES[sandbox as Profile];
+  throw new Error(`LAINOS_SANDBOX=${sandbox}: must be ${Object.keys(PROFILES).join()}`);
 }
 
 /**

@@ -6,6 +6,7 @@ import { check, errno } from "./errors.ts";
 import { addressOf, libc, Memory } from "./libc.ts";
 import { CALLS, type CallName } from "./system-calls.ts";
 
+const PR_SET_NO_NEW_PRIVS = 38;
 const SYS_SECCOMP = 317;
 const SECCOMP_SET_MODE_FILTER = 1;
 const SECCOMP_FILTER_FLAG_TSYNC = 1;
@@ -86,12 +87,13 @@ export function programBytes(program: readonly Instruction[]): Uint8Array {
 }
 
 /**
- * Sets a filter for all threads of this process and all that it starts, for good. It needs
- * no_new_privs, or CAP_SYS_ADMIN.
+ * Sets a filter, and no_new_privs, for all threads of this process and all that it starts, for good.
  *
- * @throws {SystemError} EACCES without either; EINVAL where the kernel has no filters
+ * @throws {SystemError} EINVAL where the kernel has no filters
  */
 export function setFilter(program: readonly Instruction[]): void {
+  // The kernel gives it to the other threads along with the filter.
+  check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
   const bytes = programBytes(program);
   const header = new Memory(16);
   header.view.setUint16(0, program.length, true);
@@ -102,6 +104,7 @@ export function setFilter(program: readonly Instruction[]): void {
       SECCOMP_SET_MODE_FILTER,
       SECCOMP_FILTER_FLAG_TSYNC,
       addressOf(header.bytes),
+      0,
       0,
     ),
     "seccomp",

@@ -11,8 +11,8 @@ import { atWakeup, canWakeUp, hasCode, messageOf } from "../linux/index.ts";
 import { isShutdown, type Sleep, type WayName } from "./actions.ts";
 import type { Settings } from "./config.ts";
 import { login1Errors } from "./errors.ts";
-import { runHook } from "./hooks.ts";
 import type { Operations } from "./operations.ts";
+import { runHook } from "./outside.ts";
 import { POWER, type Support, sleepSupport } from "./sleep-support.ts";
 
 /** In the order in which they run. What those of others say by their exit status never counted. */

@@ -124,25 +124,41 @@ static long out_by_user(void)
 	return opens(path, O_DIRECTORY);
 }
 
-/* Has what runs sleep hooks outside run something else: answered 126 and not run. */
-static long hook(void)
+/* Gives what works outside an order, by the bridge's own pipes: answered 126 and not done. */
+static long order(int ask_fd, int answer_fd, const char *line)
 {
-	char answer[64] = "";
+	char answer[600] = "";
 	int bridge = pid_of("lainos-dbus-bri");
-	snprintf(path, sizeof path, "/proc/%d/fd/8", bridge);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", bridge, ask_fd);
 	int ask = open(path, O_WRONLY);
-	snprintf(path, sizeof path, "/proc/%d/fd/9", bridge);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", bridge, answer_fd);
 	int from = open(path, O_RDONLY);
 	if (ask < 0 || from < 0)
 		return -1;
-	static const char line[] = "pre suspend /etc/lainos/sleep.d/../../../usr/local/bin/attack\n";
-	if (write(ask, line, sizeof line - 1) < 0 || read(from, answer, sizeof answer - 1) < 0)
+	if (write(ask, line, strlen(line)) < 0 || read(from, answer, sizeof answer - 1) < 0)
 		return -1;
-	if (strcmp(answer, "126\n") != 0)
+	if (strncmp(answer, "1 126 ", 6) != 0)
 		return 0;
 	errno = EACCES;
 	return -1;
 }
+
+static long other_hook(void)
+{
+	return order(8, 9, "1 hook pre suspend /etc/lainos/sleep.d/../../../usr/local/bin/attack\n");
+}
+static long other_program(void) { return order(8, 9, "1 shut-down --help;attack\n"); }
+static long other_mount(void) { return order(6, 7, "1 mount ../../usr 0 1048576 100\n"); }
+static long mount_options(void) { return order(6, 7, "1 mount 0 0 1048576 1,suid\n"); }
+static long rule(void) { return order(6, 7, "1 attach seat1\",RUN+=\"x device\n"); }
+
+/* A proc of one's own would have keys of the kernel that can be written. */
+static long new_proc(void) { return mount("proc", "/run/systemd", "proc", MS_NOSUID | MS_NODEV, NULL); }
+static long release_agent(void) { return mount("cgroup", "/run/systemd", "cgroup", MS_NOSUID | MS_NODEV, "none,name=attack"); }
+static long core_pattern(void) { return opens("/proc/sys/kernel/core_pattern", O_WRONLY); }
+static long udev_rule(void) { return opens("/etc/udev/rules.d/99-attack.rules", O_CREAT | O_WRONLY); }
+static long run_rule(void) { return mkdir("/run/udev-attack", 0755); }
+static long sys_kernel(void) { return opens("/sys/kernel/attack", O_CREAT | O_WRONLY); }
 
 static const struct {
 	const char *name;
@@ -164,7 +180,11 @@ static const struct {
 	{"root-home", root}, {"write-usr", usr}, {"write-etc", etc}, {"write-shadow", shadow},
 	{"plant-hook", hooks}, {"write-init-script", init_script}, {"write-sysctl", forward},
 	{"proc-1-root", out}, {"proc-1-mem", memory}, {"proc-user-root", out_by_user},
-	{"outside-helper", hook},
+	{"mount-proc", new_proc}, {"mount-cgroup-v1", release_agent}, {"core_pattern", core_pattern},
+	{"write-udev-rule", udev_rule}, {"write-run", run_rule}, {"write-sys-kernel", sys_kernel},
+	{"outside-other-hook", other_hook}, {"outside-other-program", other_program},
+	{"outside-other-mount", other_mount}, {"outside-mount-options", mount_options},
+	{"outside-udev-rule", rule},
 };
 
 static int set_filter(const char *file)
