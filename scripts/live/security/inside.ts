@@ -11,7 +11,8 @@ import type { Attack } from "./table.ts";
 
 const PROGRAM = "/usr/local/bin/attack";
 const FILTER = "/usr/local/share/attack.bpf";
-const RESULT = "/run/attack.out";
+/** Where the bridge can write. */
+const RESULT = "/run/systemd/attack.out";
 const MANAGER = [
   ...["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1"],
   "org.freedesktop.login1.Manager",
