@@ -4,6 +4,7 @@
  * attack succeeded.
  *
  * inside             the attacks, under the filter that this process has
+ * inside --control   the same where nothing is to refuse them, to show that each is one
  * inside FILTER      the same after setting the filter of system calls in that file
  */
 #define _GNU_SOURCE
@@ -31,6 +32,8 @@
 #include <grp.h>
 
 static char path[256];
+/* Whether this is the control: outside of every sandbox, with orders that are in order. */
+static int control;
 
 static long opens(const char *name, int flags) { return open(name, flags, 0600); }
 
@@ -135,6 +138,8 @@ static long order(int ask_fd, int answer_fd, const char *line)
 	int from = open(path, O_RDONLY);
 	if (ask < 0 || from < 0)
 		return -1;
+	if (control)
+		line = ask_fd == 6 ? "1 allow-logins\n" : "1 hook pre suspend /etc/lainos/sleep.d/control\n";
 	if (write(ask, line, strlen(line)) < 0 || read(from, answer, sizeof answer - 1) < 0)
 		return -1;
 	if (strncmp(answer, "1 126 ", 6) != 0)
@@ -158,7 +163,6 @@ static long release_agent(void) { return mount("cgroup", "/run/systemd", "cgroup
 static long core_pattern(void) { return opens("/proc/sys/kernel/core_pattern", O_WRONLY); }
 static long udev_rule(void) { return opens("/etc/udev/rules.d/99-attack.rules", O_CREAT | O_WRONLY); }
 static long run_rule(void) { return mkdir("/run/udev-attack", 0755); }
-static long sys_kernel(void) { return opens("/sys/kernel/attack", O_CREAT | O_WRONLY); }
 
 static const struct {
 	const char *name;
@@ -181,7 +185,7 @@ static const struct {
 	{"plant-hook", hooks}, {"write-init-script", init_script}, {"write-sysctl", forward},
 	{"proc-1-root", out}, {"proc-1-mem", memory}, {"proc-user-root", out_by_user},
 	{"mount-proc", new_proc}, {"mount-cgroup-v1", release_agent}, {"core_pattern", core_pattern},
-	{"write-udev-rule", udev_rule}, {"write-run", run_rule}, {"write-sys-kernel", sys_kernel},
+	{"write-udev-rule", udev_rule}, {"write-run", run_rule},
 	{"outside-other-hook", other_hook}, {"outside-other-program", other_program},
 	{"outside-other-mount", other_mount}, {"outside-mount-options", mount_options},
 	{"outside-udev-rule", rule},
@@ -200,7 +204,8 @@ static int set_filter(const char *file)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && set_filter(argv[1]) < 0) {
+	control = argc > 1 && strcmp(argv[1], "--control") == 0;
+	if (argc > 1 && !control && set_filter(argv[1]) < 0) {
 		perror(argv[1]);
 		return 1;
 	}

@@ -59,23 +59,69 @@ export async function attackInside(live: Live): Promise<Attack[]> {
   await rm(wall);
   await must(live, [...MANAGER, "CancelScheduledShutdown"]);
   await writeFile(`${live.root}${FILTER}`, programBytes(assembleFilter(rulesOf("notifyd"))));
-  const notifyd = await must(live, [
-    ...["env", "-i", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"],
-    ...["/usr/libexec/lainos/sandbox", "notifyd", PROGRAM, FILTER],
-  ]);
-  return [...results("inside the bridge", text), ...results("inside notifyd", notifyd)];
+  const launch = (profile: string, ...words: string[]) =>
+    must(live, [
+      ...["env", "-i", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"],
+      ...["/usr/libexec/lainos/sandbox", profile, PROGRAM, ...words],
+    ]);
+  const notifyd = await launch("notifyd", FILTER);
+  const unfiltered = {
+    bridge: outcomes(await launch("dbus-bridge")),
+    notifyd: outcomes(await launch("notifyd")),
+  };
+  // Last, and in mounts of its own: it takes the first process by ptrace, and mounts what it likes.
+  await must(live, ["sh", "-c", MAKE_HOOK]);
+  const control = outcomes(await must(live, ["unshare", "--mount", PROGRAM, "--control"]));
+  return [
+    ...results("inside the bridge", outcomes(text), unfiltered.bridge, control),
+    ...results("inside notifyd", outcomes(notifyd), unfiltered.notifyd, control),
+  ];
 }
 
-function results(where: string, text: string): Attack[] {
+const MAKE_HOOK = `mkdir -p /etc/lainos/sleep.d && ln -sf /bin/true /etc/lainos/sleep.d/control`;
+
+/** What became of each attack, by its name. */
+function outcomes(text: string): Map<string, string> {
   const lines = text.trim().split("\n");
-  if (lines.length < 50) throw new HostError(`the attacks ${where} ended early: ${text}`);
-  return lines.map((line) => {
-    const [name = "", status = ""] = line.split("\t");
-    const outcome =
-      status === "255" ? "ended by a signal" : (NAMES.get(Number(status)) ?? "it succeeded");
-    const refused = [...REFUSALS, ...(ALSO[name] ?? [])].includes(outcome);
-    return { where, name, outcome, refused };
+  if (lines.length < 50) throw new HostError(`the attacks ended early: ${text}`);
+  return new Map(
+    lines.map((line) => {
+      const [name = "", status = ""] = line.split("\t");
+      if (status === "255") return [name, "ended by a signal"];
+      return [name, NAMES.get(Number(status)) ?? "it succeeded"];
+    }),
+  );
+}
+
+const isRefusal = (name: string, outcome: string) =>
+  [...REFUSALS, ...(ALSO[name] ?? [])].includes(outcome);
+
+/** @param unfiltered what became of them in the same sandbox without the filter of system calls */
+function results(
+  where: string,
+  found: Map<string, string>,
+  unfiltered: Map<string, string>,
+  control: Map<string, string>,
+): Attack[] {
+  return [...found].map(([name, outcome]) => {
+    const without = control.get(name) ?? "";
+    return {
+      where,
+      name,
+      outcome,
+      refused: isRefusal(name, outcome),
+      by: byWhat(name, outcome, unfiltered.get(name) ?? ""),
+      control: without,
+      unproven: isRefusal(name, without),
+    };
   });
+}
+
+function byWhat(name: string, outcome: string, unfiltered: string): string {
+  if (name.startsWith("outside-") && outcome === "EACCES") return "outside";
+  if (!isRefusal(name, unfiltered)) return "filter";
+  if (outcome === "EROFS" || outcome === "ENOENT") return "mounts";
+  return "capabilities";
 }
 
 async function must(live: Live, command: string[]): Promise<string> {

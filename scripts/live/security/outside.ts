@@ -1,4 +1,5 @@
 /** Attacks by ordinary users of the system, and by what root is tricked into passing on. */
+import { HostError } from "../../host.ts";
 import type { Live } from "../index.ts";
 import type { Attack } from "./table.ts";
 
@@ -224,11 +225,32 @@ s.sendmsg([b"MAINPID=1"],[(1,2,struct.pack("iII",1,0,0))])'`,
   },
 ];
 
+/** The same kinds of attempt by who may: were one of these refused, the refusals would show nothing. */
+const CONTROLS: readonly Pick<Try, "name" | "script">[] = [
+  { name: "a method, by root", script: `${MANAGER} SetUserLinger ubb 1000 false false` },
+  {
+    name: "another's name, by root",
+    script: `python3 -c 'import socket,struct
+s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.connect("/run/systemd/notify")
+s.sendmsg([b"STATUS=x"],[(1,2,struct.pack("iII",1,0,0))])'`,
+  },
+  {
+    name: "the tree, by root",
+    script: "touch /run/systemd/sessions/.x && rm /run/systemd/sessions/.x",
+  },
+  { name: "the log, by root", script: "cat /var/log/lainos/lainos-dbus-bridge.log" },
+  { name: "a signal, by root", script: "kill -0 $bridge" },
+];
+
 /** Runs them one after the other, each as the user `user` unless it is root that is tricked. */
 export async function attackOutside(live: Live, user: string): Promise<Attack[]> {
   const session = (await live.sessions()).find((one) => one.user === "liveuser")?.id ?? "none";
   const bridge = (await live.exec(["pgrep", "-o", "-x", "lainos-dbus-bri"])).stdout.trim();
   const attacks: Attack[] = [];
+  for (const { name, script } of CONTROLS) {
+    const done = await live.exec(["bash", "-c", `bridge=${bridge}\n${script}`]);
+    if (done.code !== 0) throw new HostError(`the control "${name}" failed: ${done.stderr.trim()}`);
+  }
   for (const { name, script, refusal, as } of TRIES) {
     const given = `session=${session} bridge=${bridge}\n${script}`;
     const done = await live.exec(["bash", "-c", given], as === "root" ? {} : { user });
@@ -238,6 +260,7 @@ export async function attackOutside(live: Live, user: string): Promise<Attack[]>
       name,
       outcome: said.split("\n").at(-1)?.slice(-90) ?? "",
       refused: done.code !== 0 && refusal.test(said),
+      by: "its check",
     });
   }
   return attacks;
