@@ -1,6 +1,6 @@
 /** lainos-audio-init: the cards' mixers at boot (--system), the sound servers in a session. */
 import { defineCommand } from "citty";
-import { createLogger, Failure, run, UsageFailure } from "../lib/cli/index.ts";
+import { confine, createLogger, Failure, run, UsageFailure } from "../lib/cli/index.ts";
 
 const NAME = "lainos-audio-init";
 
@@ -22,6 +22,7 @@ export const command = defineCommand({
       throw new UsageFailure("--jack: for a session's sound servers, not for --system");
     }
     const log = createLogger(NAME);
+    await confine("audio-init");
     const { restoreCards, runSession } = await import("../lib/audio/index.ts");
     const system = args.system || (!args.session && !args.jack && process.getuid?.() === 0);
     if (system) {

@@ -78,6 +78,7 @@ const TOOLS = {
   mke2fs: { debian: "e2fsprogs", arch: "e2fsprogs" },
   modprobe: { debian: "kmod", arch: "kmod" },
   setpriv: { debian: "util-linux", arch: "util-linux" },
+  apparmor_parser: { debian: "apparmor", arch: "apparmor" },
   unshare: { debian: "util-linux", arch: "util-linux" },
   nsenter: { debian: "util-linux", arch: "util-linux" },
 } as const satisfies Record<string, Tool>;

@@ -14,6 +14,7 @@ const ROOT = resolve(import.meta.dir, "..");
 /** What the tests call besides what the scripts install for themselves. */
 const TOOLS: ToolName[] = [
   "alsactl",
+  "apparmor_parser",
   "busctl",
   "dbus-daemon",
   "gcc",

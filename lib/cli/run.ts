@@ -12,6 +12,7 @@ import {
   runCommand,
   type SubCommandsDef,
 } from "citty";
+import { confine } from "./confine.ts";
 import { visible } from "./log.ts";
 import { version } from "./version.ts";
 
@@ -58,6 +59,7 @@ export async function run(command: AnyCommand, args = process.argv.slice(2)): Pr
     const passes = PASSED_ON in ((await resolve(target.args)) ?? {});
     const own = passes ? before : rest;
     await refuseUnknown(target, own);
+    await confine();
     // Without its subcommands, or citty would take the first argument for the name of one.
     const { subCommands: _, ...alone } = target;
     await runCommand(alone, { rawArgs: own, ...(passes && { data: rest.slice(own.length + 1) }) });

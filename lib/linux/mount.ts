@@ -14,6 +14,8 @@ export interface Mount {
   type: string;
   source: string;
   options: string;
+  /** The device that it is on, as `MAJOR:MINOR`. */
+  device: string;
 }
 
 /**
@@ -42,9 +44,9 @@ export function unmount(target: string): void {
   check(libc.umount2(cString(target), MNT_DETACH | UMOUNT_NOFOLLOW), "umount", target);
 }
 
-/** Every mount that this process sees, in the order of mounting. */
-export function mounts(): Mount[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
+/** Every mount that a process sees, this one by default, in the order of mounting. */
+export function mounts(pid: number | "self" = "self"): Mount[] {
+  return readFileSync(`/proc/${pid}/mountinfo`, "utf8")
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => {
@@ -55,8 +57,19 @@ export function mounts(): Mount[] {
         type: fields[separator + 1] ?? "",
         source: unescapeOctal(fields[separator + 2] ?? ""),
         options: fields[5] ?? "",
+        device: fields[2] ?? "",
       };
     });
+}
+
+/** The device, as `MAJOR:MINOR`, of the file system that a process has a path on. */
+export function deviceOfMount(path: string, pid: number): string | undefined {
+  const holds = ({ target }: Mount) => target === "/" || `${path}/`.startsWith(`${target}/`);
+  // Of several at one place the last is on top.
+  const nearer = (best: Mount, entry: Mount) =>
+    entry.target.length >= best.target.length ? entry : best;
+  const [first, ...others] = mounts(pid).filter(holds);
+  return first && others.reduce(nearer, first).device;
 }
 
 /** True if something is mounted exactly at `path`. */

@@ -1,14 +1,15 @@
 /** Shutdowns: at once, scheduled, and what people are told of them. */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
 import { atRealtime, hasCode, messageOf, now } from "../linux/index.ts";
 import { isShutdown, type Shutdown, WAYS } from "./actions.ts";
 import { escapeC, unescapeC } from "./c-escape.ts";
-import { findCommand, runCommand } from "./command.ts";
+import { findCommand } from "./command.ts";
 import type { Settings } from "./config.ts";
 import type { Operations } from "./operations.ts";
+import { runShutdown, setNoLogin } from "./outside.ts";
 import { SCHEDULED_SHUTDOWN } from "./paths.ts";
 import { loadState, saveState } from "./state-file.ts";
 import { isNear, nextWarning, wall } from "./wall.ts";
@@ -16,8 +17,6 @@ import { isNear, nextWarning, wall } from "./wall.ts";
 const NOLOGIN = "/run/nologin";
 /** How long before a scheduled shutdown nobody may log in any more, in microseconds. */
 const NOLOGIN_BEFORE = 5n * 60_000_000n;
-/** It only has to tell init. */
-const COMMAND_TIMEOUT = 60_000;
 const OPTIONS: Readonly<Record<Shutdown, string>> = {
   poweroff: "--poweroff",
   reboot: "--reboot",
@@ -63,7 +62,7 @@ export class Power {
       before: async () => {},
       perform: async (way) => {
         if (!isShutdown(way)) throw new Error(`${way} is no shutdown`);
-        await runCommand([this.#command(), OPTIONS[way], "now"], COMMAND_TIMEOUT);
+        await runShutdown(this.#command(), OPTIONS[way]);
         return true;
       },
       after: async () => {},
@@ -231,9 +230,7 @@ export class Power {
   }
 
   #forbidLogins(): void {
-    writeFileSync(NOLOGIN, "The system goes down. Nobody but root may log in any more.\n", {
-      mode: 0o644,
-    });
+    setNoLogin(true);
     this.#nologin = true;
     this.#log.info(`${NOLOGIN} is there now: nobody may log in any more`);
   }
@@ -242,9 +239,8 @@ export class Power {
     this.#endTimers();
     const had = this.#scheduled !== undefined;
     this.#scheduled = undefined;
-    for (const path of [SCHEDULED_SHUTDOWN, ...(this.#nologin ? [NOLOGIN] : [])]) {
-      if (existsSync(path)) rmSync(path, { force: true });
-    }
+    if (existsSync(SCHEDULED_SHUTDOWN)) rmSync(SCHEDULED_SHUTDOWN, { force: true });
+    if (this.#nologin && existsSync(NOLOGIN)) setNoLogin(false);
     this.#nologin = false;
     if (had) this.#changed();
   }

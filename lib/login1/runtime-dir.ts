@@ -2,8 +2,9 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { $ } from "bun";
-import { hasCode, isMountPoint, MS_NODEV, MS_NOSUID, mount, unmount } from "../linux/index.ts";
+import { hasCode, isMountPoint } from "../linux/index.ts";
 import { type Config, runtimeDirectoryInodes } from "./config.ts";
+import { mountRuntimeDir, unmountRuntimeDir } from "./outside.ts";
 import { RUNTIME_ROOT } from "./paths.ts";
 
 /** The runtime directory of a user, whether it exists or not. */
@@ -34,15 +35,10 @@ export function createRuntimeDir(uid: number, gid: number, config: Config): stri
     }
   }
   if (!isMountPoint(path)) {
-    const options = [
-      "mode=0700",
-      `uid=${uid}`,
-      `gid=${gid}`,
-      `size=${config.RuntimeDirectorySize}`,
-      `nr_inodes=${runtimeDirectoryInodes(config)}`,
-    ];
+    const size = config.RuntimeDirectorySize;
+    const inodes = runtimeDirectoryInodes(config);
     try {
-      mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options.join(","));
+      mountRuntimeDir(path, { uid, gid, size, inodes });
       return path;
     } catch (error) {
       if (!hasCode(error, "EPERM", "EACCES")) {
@@ -64,7 +60,7 @@ export function createRuntimeDir(uid: number, gid: number, config: Config): stri
 export async function removeRuntimeDir(uid: number): Promise<void> {
   const path = runtimePath(uid);
   // Several may be stacked, and the user's own mounts (a FUSE portal) go with the lowest.
-  while (isMountPoint(path)) unmount(path);
+  while (isMountPoint(path)) unmountRuntimeDir(path, uid);
   try {
     rmdirSync(path);
   } catch (error) {

@@ -1,18 +1,15 @@
 /** Seats that come and go with their devices, switching on them, and giving devices to them. */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { busErrors } from "../dbus/index.ts";
-import { hasCode, writeFileAtomically } from "../linux/index.ts";
+import { hasCode } from "../linux/index.ts";
 import { login1Errors } from "./errors.ts";
 import type { Manager } from "./manager.ts";
+import { removeSeatRules, writeSeatRule } from "./outside.ts";
 import type { Seat } from "./seat.ts";
 import type { Session } from "./session.ts";
 import { deviceAt, isSeatName, seatsOfDevices, udevRecord } from "./udev.ts";
 import { MOST_VTS, switchVt } from "./vt.ts";
-
-/** Where logind, too, writes which device is whose. */
-const RULES = "/etc/udev/rules.d";
-const OUR_RULE = /^72-seat-.*\.rules$/;
 
 /** Makes the manager's seats those that udev's database has: seat0 always, others by a master device. */
 export class Seats {
@@ -105,29 +102,14 @@ export function attachDevice(seat: string, path: string): void {
   if (idForSeat === undefined || !/^[^/"\\\s]+$/.test(idForSeat)) {
     throw refuse(`Device '${path}' lacks 'ID_FOR_SEAT' udev property.`);
   }
-  mkdirSync(RULES, { recursive: true, mode: 0o755 });
-  writeFileAtomically(
-    join(RULES, `72-seat-${idForSeat}.rules`),
-    `TAG=="seat", ENV{ID_FOR_SEAT}=="${idForSeat}", ENV{ID_SEAT}="${seat}"\n`,
-  );
+  writeSeatRule(seat, idForSeat);
   triggerBelow(device.syspath);
 }
 
 /** Takes back what `attachDevice` gave, of all devices. */
 export function flushDevices(): void {
-  for (const name of rulesOf()) rmSync(join(RULES, name), { force: true });
+  removeSeatRules();
   triggerBelow("/sys/devices");
-}
-
-function rulesOf(): string[] {
-  try {
-    return readdirSync(RULES, { withFileTypes: true })
-      .filter((entry) => entry.isFile() && OUR_RULE.test(entry.name))
-      .map(({ name }) => name);
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return [];
-    throw error;
-  }
 }
 
 /**

@@ -9,10 +9,10 @@ import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
 import { atWakeup, canWakeUp, hasCode, messageOf } from "../linux/index.ts";
 import { isShutdown, type Sleep, type WayName } from "./actions.ts";
-import { runCommand } from "./command.ts";
 import type { Settings } from "./config.ts";
 import { login1Errors } from "./errors.ts";
 import type { Operations } from "./operations.ts";
+import { runHook } from "./outside.ts";
 import { POWER, type Support, sleepSupport } from "./sleep-support.ts";
 
 /** In the order in which they run. What those of others say by their exit status never counted. */
@@ -21,8 +21,6 @@ const HOOKS = [
   { folder: "/usr/lib/elogind/system-sleep", decides: false },
   { folder: "/etc/lainos/sleep.d", decides: true },
 ] as const;
-/** How long a hook may take, in milliseconds; systemd's limit. */
-const HOOK_TIMEOUT = 90_000;
 
 type Moment = "pre" | "post";
 
@@ -135,7 +133,7 @@ export class Sleeper {
     for (const { folder, decides } of HOOKS) {
       for (const path of this.#executables(folder)) {
         try {
-          await runCommand([path, moment, way], HOOK_TIMEOUT, { SYSTEMD_SLEEP_ACTION: way });
+          await runHook(path, moment, way);
         } catch (error) {
           const reason = messageOf(error);
           this.#log.warning(reason);

@@ -59,6 +59,9 @@ const FRESH = 1000;
 /** A pid does not come to a new process within so many milliseconds: the kernel goes through all others first. */
 const CERTAIN = 20;
 
+/** What the kernel has of supervise-daemon's name: 15 bytes. */
+const SUPERVISOR = "supervise-daemo";
+
 const SERVICE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.+@-]*$/;
 
 interface Remembered {
@@ -150,14 +153,14 @@ export class Origins {
 
   /** Whether a process is OpenRC's own: a supervisor, or a service's script. Only root's can be. */
   #partOf({ pid, command }: ProcessStatus) {
-    // The kernel keeps 15 bytes of a command. It is the cheapest to look at, and rarely one of these.
-    const isSupervisor = command === "supervise-daemo";
+    // The command is the cheapest to look at, and rarely one of these.
+    const isSupervisor = command === SUPERVISOR;
     if (!isSupervisor && !command.startsWith("openrc-run")) return undefined;
     if (uidsOf(pid)?.[0] !== 0) return undefined;
     if (isSupervisor) {
-      if (basename(executableOf(pid) ?? "") !== "supervise-daemon") return undefined;
       const service = commandWords(pid)?.[1] ?? "";
-      return this.isService(service) ? ({ kind: "supervisor", service } as const) : undefined;
+      const does = this.isService(service) && this.#supervises(pid, service);
+      return does ? ({ kind: "supervisor", service } as const) : undefined;
     }
     const script = commandWords(pid)?.find((word) => word.startsWith(`${this.#places.scripts}/`));
     const service = basename(script ?? "");
@@ -169,21 +172,34 @@ export class Origins {
    * that start-stop-daemon was given. It counts only if it is of that service.
    */
   mainOf(service: string): ProcessId | undefined {
-    const { state } = this.#places;
-    const noted = [readText(join(state, "options", service, "child_pid"))];
-    const daemons = join(state, "daemons", service);
-    for (const name of readdirNames(daemons)) {
-      const file = /^pidfile=(\/.*)$/m.exec(readText(join(daemons, name)))?.[1];
-      if (file) noted.push(readText(file));
-    }
-    for (const text of noted) {
-      const pid = /^\s*(\d{1,10})\s*$/.exec(text)?.[1];
-      const found = pid === undefined ? undefined : this.#look(Number(pid), performance.now());
+    const child = join(this.#places.state, "options", service, "child_pid");
+    for (const noted of [pidIn(child), ...this.#pidFiles(service)]) {
+      const found = noted === undefined ? undefined : this.#look(noted, performance.now());
       if (!found || found.origin.service !== service) continue;
-      if (basename(executableOf(found.origin.pid) ?? "") === "supervise-daemon") continue;
-      return { pid: found.origin.pid, startTime: found.origin.startTime };
+      const { pid, startTime, command } = found.origin;
+      if (command === SUPERVISOR && this.#supervises(pid, service)) continue;
+      return { pid, startTime };
     }
     return undefined;
+  }
+
+  /**
+   * Whether a process with that name is supervise-daemon: by what it executes, or, where a sandbox
+   * keeps us from knowing that of a process with more capabilities, by the pid file that OpenRC has.
+   */
+  #supervises(pid: number, service: string): boolean {
+    const executable = executableOf(pid);
+    if (executable !== undefined) return basename(executable) === "supervise-daemon";
+    return this.#pidFiles(service).includes(pid);
+  }
+
+  /** What the pid files have that OpenRC noted for a service. */
+  #pidFiles(service: string): (number | undefined)[] {
+    const daemons = join(this.#places.state, "daemons", service);
+    return readdirNames(daemons).map((name) => {
+      const file = /^pidfile=(\/.*)$/m.exec(readText(join(daemons, name)))?.[1];
+      return file === undefined ? undefined : pidIn(file);
+    });
   }
 }
 
@@ -210,6 +226,12 @@ export function serviceOfCgroups(
   }
   const named = first(/^\d+:name=openrc:(\/.*)$/m.exec(text)?.[1]);
   return named !== undefined && isService(named) ? named : undefined;
+}
+
+/** The pid that a file has; undefined without one. */
+function pidIn(path: string): number | undefined {
+  const pid = /^\s*(\d{1,10})\s*$/.exec(readText(path))?.[1];
+  return pid === undefined ? undefined : Number(pid);
 }
 
 /** A small file of the system; "" if it is not there. */

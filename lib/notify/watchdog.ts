@@ -1,5 +1,5 @@
 /** Services that have to say WATCHDOG=1 in time, and the restart of one that did not. */
-import { type Logger, visible } from "../cli/index.ts";
+import { type Logger, type Outcome, outsideFor, visible } from "../cli/index.ts";
 
 /** setTimeout takes no more milliseconds. */
 const LONGEST = 2 ** 31 - 1;
@@ -77,7 +77,7 @@ interface Restarts {
   count: number;
   last: number;
   timer?: Timer;
-  running?: Bun.Subprocess;
+  running?: Promise<Outcome>;
 }
 
 /** Restarts services by rc-service(8), one run at a time for each, and later each time. */
@@ -120,18 +120,11 @@ export class Restarter {
   async #run(service: string, state: Restarts): Promise<void> {
     delete state.timer;
     try {
-      const child = Bun.spawn(["rc-service", service, "restart"], {
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "pipe",
-        env: { PATH: process.env.PATH ?? "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C.UTF-8" },
-      });
-      state.running = child;
-      const [said, complained] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-      const status = await child.exited;
+      state.running = outsideFor("restarts")?.ask("restart", service) ?? restartHere(service);
+      const { status, text } = await state.running;
       if (status === 0) this.log.info(`${service}: restarted`);
       else {
-        const why = visible(`${said}${complained}`.trim().slice(-300));
+        const why = visible(text.trim().slice(-300));
         this.log.error(`${service}: rc-service restart ended with ${status}: ${why}`);
       }
     } catch (error) {
@@ -140,4 +133,16 @@ export class Restarter {
       delete state.running;
     }
   }
+}
+
+/** As `outside` does it for a daemon in its sandbox. */
+async function restartHere(service: string): Promise<Outcome> {
+  const child = Bun.spawn(["rc-service", service, "restart"], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { PATH: process.env.PATH ?? "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C.UTF-8" },
+  });
+  const [said, complained] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return { status: await child.exited, text: `${said}${complained}` };
 }

@@ -6,6 +6,7 @@ import { destroy, runningInit } from "./container.ts";
 import { attachLive, screenshot } from "./index.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { reported } from "./report.ts";
+import { security } from "./security/main.ts";
 import { start } from "./start.ts";
 import { isName, liveNames, NAME_RULE } from "./state.ts";
 
@@ -103,6 +104,16 @@ const execCommand = defineCommand({
   },
 });
 
+const securityCommand = defineCommand({
+  meta: { name: "security", description: "attack the daemons of a test system of its own" },
+  async run() {
+    await reported(async () => {
+      requireRoot();
+      process.exitCode = await onInterrupt((signal) => security(signal));
+    });
+  },
+});
+
 function checked(name: string): string {
   if (isName(name)) return name;
   throw new UsageFailure(`--name ${name}: ${NAME_RULE}`);
@@ -116,6 +127,7 @@ const main = defineCommand({
     stop: stopCommand,
     exec: execCommand,
     screenshot: screenshotCommand,
+    security: securityCommand,
     status: statusCommand,
   },
   run: ({ args }) => runStart(args),

@@ -29,14 +29,24 @@ export async function waitFor<T>(
   }
 }
 
-/** Whether OpenRC has brought up the runlevel default and starts nothing more (librc's files). */
+/**
+ * Whether OpenRC has brought up the runlevel default and starts nothing more (librc's files). It names
+ * the runlevel a moment before it makes rc.starting, so one that has started nothing yet does not
+ * count; that something has been started is looked at first, and rc.starting last.
+ */
 export async function isDefaultReached(root: string): Promise<boolean> {
   const state = join(root, "run/openrc");
+  const names = async (folder: string) => (await readdir(folder).catch(missing)) ?? [];
   const runlevel = await readFile(join(state, "softlevel"), "utf8").catch(missing);
   if (runlevel?.trim() !== "default") return false;
-  const entries = (await readdir(state).catch(missing)) ?? [];
-  const starting = (await readdir(join(state, "starting")).catch(missing)) ?? [];
-  return starting.length === 0 && !entries.includes("rc.starting");
+  const wanted = await names(join(root, "etc/runlevels/default"));
+  const begun = new Set<string>();
+  for (const folder of ["started", "failed", "inactive"]) {
+    for (const name of await names(join(state, folder))) begun.add(name);
+  }
+  if (wanted.length > 0 && !wanted.some((name) => begun.has(name))) return false;
+  const starting = await names(join(state, "starting"));
+  return starting.length === 0 && !(await names(state)).includes("rc.starting");
 }
 
 /** The runlevels that a boot goes through; the kernel's command line could name another default. */

@@ -148,8 +148,13 @@ describe("a sleep", () => {
   // A file in the place of the kernel's, which would put this machine to sleep: it is awake at once.
   beforeAll(async () => {
     await must(live, ["sh", "-ec", "mkdir -p /run/power; mount --bind /run/power /sys/power"]);
+    // Its sandbox has what was at /sys/power when it was made.
+    await must(live, ["rc-service", "lainos-dbus-bridge", "restart"]);
   });
-  afterAll(() => must(live, ["umount", "/sys/power"]));
+  afterAll(async () => {
+    await must(live, ["umount", "/sys/power"]);
+    await must(live, ["rc-service", "lainos-dbus-bridge", "restart"]);
+  });
   beforeEach(() => write(STATE, "freeze mem\n"));
 
   test("comes after swayidle's before-sleep command, and after it the one of after-resume", async () => {

@@ -54,6 +54,20 @@ lainos_installed()
 	return 1
 }
 
+# Print what one of our executables is started by: the sandbox, unless lainos_sandbox=no in conf.d.
+# $1: its name in /usr/libexec/lainos
+lainos_sandboxed()
+{
+	case ${lainos_sandbox:-yes}:$1 in
+		no:*) ;;
+		# Those that it has a profile for. alsactl, which lainos-audio-init starts, may run whatever
+		# ALSA's configuration names.
+		*:lainos-dbus-bridge | *:lainos-notifyd | *:lainos-ghost-units | *:lainos-net-init)
+			printf '/usr/libexec/lainos/sandbox %s' "${1#lainos-}"
+			;;
+	esac
+}
+
 # Set command and command_args so that supervise-daemon runs one of our executables.
 #
 # It runs with an environment of our making: a compiled Bun program obeys BUN_OPTIONS,
@@ -64,7 +78,7 @@ lainos_installed()
 # Where lainos_notify_by has been called, --ready-fd is added to them.
 lainos_command()
 {
-	lainos_executable=/usr/libexec/lainos/$1
+	lainos_executable="$(lainos_sandboxed "$1") /usr/libexec/lainos/$1"
 	shift
 	command=/usr/bin/env
 	command_args="-i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 $lainos_executable${notify:+ --ready-fd ${notify#fd:}} $*"
@@ -76,7 +90,8 @@ lainos_run()
 {
 	lainos_executable=/usr/libexec/lainos/$1
 	shift
-	/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 \
+	# shellcheck disable=SC2086 # the sandbox and its profile, or nothing
+	/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 ${lainos_by:-} \
 		"$lainos_executable" "$@"
 }
 
@@ -87,7 +102,7 @@ lainos_oneshot()
 {
 	ebegin "$1"
 	shift
-	lainos_said=$(lainos_run "$@" 2>&1)
+	lainos_said=$(lainos_by=$(lainos_sandboxed "$1") && lainos_run "$@" 2>&1)
 	lainos_status=$?
 	eend "$lainos_status" "$1 failed"
 	[ -z "$lainos_said" ] || printf '%s\n' "$lainos_said" | sed 's/^/   /'

@@ -1,0 +1,36 @@
+/** `bun run live security`: attacks the daemons of a booted system, from inside and outside. */
+import { HostError } from "../../host.ts";
+import { type Live, startLive } from "../index.ts";
+import { attackInside } from "./inside.ts";
+import { attackOutside } from "./outside.ts";
+import { type Attack, formatAttacks } from "./table.ts";
+
+const ATTACKER = "mallory";
+
+/** Runs all attacks in a booted system. It is not to be used for anything else afterwards. */
+export async function attack(live: Live): Promise<Attack[]> {
+  const added = await live.exec(["useradd", "-m", "-s", "/bin/bash", ATTACKER]);
+  if (added.code !== 0) throw new HostError(`useradd: ${added.stderr.trim()}`);
+  // From outside first: what the control of the others does is not good for the system.
+  const outside = await attackOutside(live, ATTACKER);
+  return [...(await attackInside(live)), ...outside];
+}
+
+/** Boots a system, prints the table, ends the system; returns the exit status, 1 if one succeeded. */
+export async function security(signal: AbortSignal): Promise<number> {
+  const live = await startLive({ name: "security", signal });
+  try {
+    const attacks = await attack(live);
+    console.log(formatAttacks(attacks));
+    const lost = attacks.filter(({ refused }) => !refused).length;
+    const unproven = attacks.filter((one) => one.refused && one.unproven).length;
+    const refused = attacks.length - lost - unproven;
+    console.log(
+      `${attacks.length} attacks: ${refused} refused, ${lost} succeeded, ` +
+        `${unproven} that this test system refuses without a sandbox too`,
+    );
+    return lost === 0 ? 0 : 1;
+  } finally {
+    await live.stop();
+  }
+}

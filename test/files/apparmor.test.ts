@@ -1,0 +1,21 @@
+/** The AppArmor profiles, by AppArmor's own parser; no kernel is asked. */
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ensureHostPackages } from "../../scripts/host.ts";
+import { run } from "./run.ts";
+
+const FOLDER = join(import.meta.dir, "../../files/etc/apparmor.d");
+
+test.each(readdirSync(FOLDER))(
+  "%s is a profile",
+  async (name) => {
+    await ensureHostPackages(["apparmor_parser"]);
+    const parse = ["apparmor_parser", "--skip-kernel-load", "--skip-cache"];
+    const done = await run([...parse, join(FOLDER, name)]);
+    expect({ code: done.exitCode, stderr: done.stderr }).toMatchObject({ code: 0 });
+    const names = await run([...parse, "--names", join(FOLDER, name)]);
+    expect(names.stdout.trim()).toBe(name);
+  },
+  120_000,
+);
