@@ -208,28 +208,31 @@ test("Xorg has card and input from login1, and Sway and it take turns at being m
       },
       `${texts.join(", ")} in ${XORG_LOG}`,
     );
-  const master = (name: string) =>
+  // All were opened by login1, so they are told apart by their place in the kernel's list.
+  const master = (who: string, isIt: (place: number) => boolean) =>
     machine.waitFor(async () => {
-      const masters = (await drmMasters(machine)).filter((client) => client.master);
-      return masters.length === 1 && masters[0]?.command === name;
-    }, `${name} as the card's one master`);
+      const clients = await drmMasters(machine);
+      const places = clients.flatMap((client, place) => (client.master ? [place] : []));
+      const [place] = places;
+      return place !== undefined && places.length === 1 && isIt(place) && { place };
+    }, `${who} as the card's one master`);
   await logged(
     "took control of session",
     "got fd for /dev/dri/card0",
     "got fd for /dev/input/event",
   );
-  await master("Xorg");
+  const xorg = await master("Xorg", () => true);
   const record = await must(machine, ["cat", `/run/systemd/sessions/${id}`]);
   expect(record).toMatch(/^DEVICES="(?=.*\b226:0\b)(?=.*\b13:)/m);
   await switchTo(machine, 1);
   await logged("got pause for 226:0", "got pause for 13:");
-  await master("sway");
+  await master("Sway", (place) => place !== xorg.place);
   await switchTo(machine, 5);
   await logged("got resume for 226:0", "got resume for 13:");
-  await master("Xorg");
+  await master("Xorg", (place) => place === xorg.place);
   await endSession(machine, id, 5);
   await switchTo(machine, 1);
-  await master("sway");
+  await master("Sway", () => true);
 });
 
 test("offers hibernation once the swap that resume= names is in use", async () => {
