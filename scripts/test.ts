@@ -115,7 +115,7 @@ function countReport(xml: string): Tally | undefined {
 /** What takes longest comes last: the booted system. */
 const LAST = ["test/live"];
 
-/** Run only where they are named: Sway was once seen to end by itself there (docs/machine.md). */
+/** Run only where they are named: no run has passed as a whole yet (docs/machine.md). */
 const BY_NAME_ONLY = ["test/machine"];
 
 function testFolders(): string[] {

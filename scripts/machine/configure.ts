@@ -11,6 +11,9 @@ const STANDINS: Readonly<Record<string, string>> = {
   "machine-agent": "sysinit",
 };
 
+/** What Sway prints, in the machine. */
+export const DESKTOP_LOG = "/tmp/desktop.log";
+
 /**
  * greetd on the first terminal, as on the live medium, but with a login by itself. The graphics card
  * draws no faster than the processor here, so Sway does without OpenGL.
@@ -19,7 +22,7 @@ const GREETD = `[terminal]
 vt = 1
 
 [initial_session]
-command = "env LIBSEAT_BACKEND=logind WLR_RENDERER=pixman /usr/local/bin/lainos-session-sway"
+command = "env LIBSEAT_BACKEND=logind WLR_RENDERER=pixman /usr/local/bin/lainos-session-sway >${DESKTOP_LOG} 2>&1"
 user = "${LIVE_USER}"
 
 # What follows when that session ends: a greeter that asks for nothing and stays.

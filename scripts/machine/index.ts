@@ -34,9 +34,6 @@ const BOOT_TIMEOUT = 300_000;
 /** What hibernation may write. */
 const SWAP_SIZE = "1G";
 
-/** A saved state's memory, in the machine's folder. */
-const MEMORY_FILE = "memory";
-
 /** A machine, on or off. */
 export class Machine {
   private running: Running | undefined;
@@ -152,7 +149,7 @@ export class Machine {
   /** Switches it on. @param hibernated whether a hibernated system goes on in it. */
   async start(hibernated = false): Promise<void> {
     if (this.running) throw new HostError(`${this.name} is on`);
-    this.running = await startQemu(this.hardware, { agentsRun: hibernated });
+    this.running = await startQemu(this.hardware, hibernated);
   }
 
   /** Waits until commands can be run in it. */
@@ -172,52 +169,30 @@ export class Machine {
     await this.waitFor(look, "the runlevel default", BOOT_TIMEOUT, signal);
   }
 
-  /** Waits until greetd has logged the live user in and Sway is there. */
+  /**
+   * Waits until greetd has logged the live user in and Sway shows something. Who takes the card from
+   * a wlroots that sets its first mode has it try all the others, up to the slowest.
+   */
   async desktopReached(signal?: AbortSignal): Promise<void> {
-    const look = async () =>
-      (await this.sessions()).some(({ user }) => user === LIVE_USER) &&
-      (await this.exec(["sh", "-c", "test -S /run/user/1000/wayland-1"])).code === 0;
+    const outputs = "exec swaymsg -s /run/user/1000/sway-ipc.*.sock -t get_outputs";
+    const look = async () => {
+      const { stdout, code } = await this.exec(["sh", "-c", outputs], { user: LIVE_USER });
+      return code === 0 && JSON.parse(stdout).some(({ active }: { active: boolean }) => active);
+    };
     await this.waitFor(look, `${LIVE_USER}'s Sway`, BOOT_TIMEOUT, signal);
   }
 
-  /**
-   * Keeps what the machine is at this moment, its memory and its disks; it goes on then. One such
-   * state at a time.
-   */
-  async save(): Promise<void> {
-    const { qmp } = this.on;
-    await qmp.execute("stop");
-    // Without a word QEMU spares a network that is none.
-    await qmp.execute("migrate-set-parameters", { "max-bandwidth": 2 ** 40 });
-    await qmp.execute("migrate", { uri: `exec:cat >${MEMORY_FILE}` });
-    const done = async () => {
-      const { status } = (await qmp.execute("query-migrate")) as { status: string };
-      if (status === "failed") throw new HostError(`${this.name} cannot be saved`);
-      return status === "completed";
-    };
-    await this.waitFor(done, "the saved memory");
-    await this.copyDisks("", ".saved");
-    await qmp.execute("cont");
+  /** Whether it is on and commands can be run in it. */
+  get isReachable(): boolean {
+    return this.isOn && this.on.channel.isReady;
   }
 
-  /** Makes the machine what it was at `save`, whether it is on or off. */
-  async restore(): Promise<void> {
-    await this.switchOff();
-    await this.copyDisks(".saved", "");
-    this.running = await startQemu(this.hardware, { agentsRun: true, memory: MEMORY_FILE });
-    const { qmp } = this.on;
-    const read = async () =>
-      ((await qmp.execute("query-status")) as { status: string }).status !== "inmigrate";
-    await this.waitFor(read, "the saved memory");
-    // It was saved while it stood still.
-    await qmp.execute("cont");
-  }
-
-  private async copyDisks(from: string, to: string): Promise<void> {
-    for (const { path, writable } of this.hardware.disks) {
-      if (!writable) continue;
-      await $({ quiet: true })`cp --sparse=always ${path + from} ${path + to}`;
-    }
+  /** Waits until all is there that a boot brings; switches it on where it is off. */
+  async up(signal?: AbortSignal): Promise<void> {
+    if (!this.running) await this.start();
+    await this.reachable(signal);
+    await this.defaultReached(signal);
+    await this.desktopReached(signal);
   }
 
   /** The last lines that the kernel, the init and its services printed. */
@@ -232,7 +207,8 @@ export class Machine {
     await rm(this.hardware.folder, { recursive: true, force: true });
   }
 
-  private async switchOff(): Promise<void> {
+  /** Pulls the plug. */
+  async switchOff(): Promise<void> {
     const child = this.running?.process;
     this.release();
     child?.kill("SIGKILL");

@@ -32,21 +32,12 @@ const COMMAND_LINE = [
   "mitigations=off audit=0 apparmor=0 cryptomgr.notests tsc=reliable no_timer_check",
 ].join(" ");
 
-export interface Start {
-  /** Whether the agents run in it from the first moment, as in a system that goes on. */
-  readonly agentsRun: boolean;
-  /** The name of a file in `folder`: a saved state of memory and devices, from which it goes on. */
-  readonly memory?: string;
-}
-
 /**
  * Starts the machine, which ends with this process.
+ * @param agentsRun whether they run in it from the first moment, as in a system that goes on.
  * @throws HostError with QEMU's own words where it does not start.
  */
-export async function startQemu(
-  hardware: Hardware,
-  { agentsRun, memory }: Start,
-): Promise<Running> {
+export async function startQemu(hardware: Hardware, agentsRun: boolean): Promise<Running> {
   const { folder } = hardware;
   const ports = Array.from({ length: PORTS }, (_, index) => join(folder, `port${index}.sock`));
   const qmpPath = join(folder, "qmp.sock");
@@ -55,7 +46,6 @@ export async function startQemu(
     [
       ...["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"],
       ...words(hardware, ports, qmpPath),
-      ...(memory === undefined ? [] : ["-incoming", `exec:cat ${memory}`]),
     ],
     { stdio: ["ignore", "ignore", "pipe"], cwd: folder },
   );
@@ -76,16 +66,17 @@ function words(hardware: Hardware, ports: readonly string[], qmp: string): strin
   const { folder, vmlinuz, initramfs, disks } = hardware;
   const accelerator = existsSync("/dev/kvm") ? "kvm" : "tcg,thread=multi,tb-size=512";
   return [
-    // Without the disks, buses and mice of a PC that nothing here uses: each has a driver to load.
-    ...["-nodefaults", "-no-user-config", "-machine", "q35,sata=off,smbus=off,i8042=off"],
+    // Without the buses and mice of a PC that nothing here uses: each has a driver to load. The newer
+    // q35 has no ACPI registers any more after S3 (seen with QEMU 7.2 and SeaBIOS 1.16): no power button.
+    ...["-nodefaults", "-no-user-config", "-machine", "pc,usb=off,smbus=off,i8042=off"],
     // The oldest that Bun's baseline build runs on: newer ones have more to emulate.
     ...["-accel", accelerator, "-cpu", "Nehalem", "-smp", String(PROCESSORS), "-m", MEMORY],
     ...["-kernel", vmlinuz, "-initrd", initramfs, "-append", COMMAND_LINE],
     ...["-display", "none", "-device", "virtio-vga"],
     ...["-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci"],
     ...["-audiodev", "none,id=none", "-device", "AC97,audiodev=none"],
-    ...["-device", "virtio-rng-pci", "-global", "ICH9-LPC.disable_s3=0"],
-    ...["-global", "ICH9-LPC.disable_s4=0"],
+    ...["-device", "virtio-rng-pci", "-global", "PIIX4_PM.disable_s3=0"],
+    ...["-global", "PIIX4_PM.disable_s4=0"],
     ...["-serial", `file:${join(folder, "console.log")}`],
     ...["-qmp", `unix:${qmp},server=on,wait=off`],
     ...disks.flatMap(({ path, writable }, index) => [

@@ -1,8 +1,10 @@
 /** The one machine that the tests of this folder share, and what several of them do with it. */
+import { test } from "bun:test";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LIVE_USER } from "../../scripts/live/index.ts";
+import { DESKTOP_LOG } from "../../scripts/machine/configure.ts";
 import { type Machine, startMachine } from "../../scripts/machine/index.ts";
 import { compile } from "../login1/probe.ts";
 
@@ -21,7 +23,14 @@ export const HOLDER = "/usr/local/bin/device-holder";
 /** Notes each call of a hook, so that a test sees which ran and in which order. */
 const HOOK = '#!/bin/sh\necho "$1 $2" >>/run/sleep-hooks\n';
 
-/** Boots a machine with the device holder and a hook for sleep in it. */
+export const XORG_LOG = "/tmp/xorg.log";
+
+/** An X server without a root of its own: it asks login1 for its devices only with -keeptty. */
+const START_X = `#!/bin/sh
+exec Xorg :5 "vt$XDG_VTNR" -keeptty -noreset -logfile ${XORG_LOG} >/tmp/xorg.out 2>&1
+`;
+
+/** Boots a machine with the device holder, a start of Xorg and a hook for sleep in it. */
 export async function bootMachine(name: string): Promise<Machine> {
   const folder = await mkdtemp(join(tmpdir(), "p7-machine-"));
   try {
@@ -31,6 +40,7 @@ export async function bootMachine(name: string): Promise<Machine> {
       name,
       prepare: async (root) => {
         await writeFile(join(root, HOLDER), holder, { mode: 0o755 });
+        await writeFile(join(root, "usr/local/bin/start-x"), START_X, { mode: 0o755 });
         const hooks = join(root, "etc/lainos/sleep.d");
         await mkdir(hooks, { recursive: true });
         await writeFile(join(hooks, "note"), HOOK, { mode: 0o755 });
@@ -39,6 +49,46 @@ export async function bootMachine(name: string): Promise<Machine> {
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** A test that finds the machine up, and whose failure says how the machine was then. */
+export function onMachine(name: string, machine: () => Machine, run: () => Promise<void>): void {
+  test(name, async () => {
+    try {
+      if (!machine().isReachable) await machine().up();
+      await run();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      throw new Error(`${message}\n${await diagnosis(machine())}`, { cause: error });
+    }
+  });
+}
+
+/** Shown of each file, in lines. */
+const TAIL = 40;
+
+const LOOK = `loginctl --no-pager list-sessions; cat /sys/class/tty/tty0/active
+for file in /var/log/lainos/*.log ${DESKTOP_LOG} ${XORG_LOG} /tmp/xorg.out /run/*.log; do
+  [ ! -s "$file" ] || { echo "== $file"; tail -n ${TAIL} "$file"; }
+done
+for screen in /dev/vcs[1-6]; do echo "== $screen"; fold -w 160 "$screen" | sed 's/ *$//' | grep .; done
+echo "== dmesg"; dmesg | tail -n ${TAIL}; ps -eo pid,tty,stat,wchan:20,args --forest | grep -v '['`;
+
+/** All that tells why something did not come; a part that cannot be had says so itself. */
+async function diagnosis(machine: Machine): Promise<string> {
+  const picture = join(tmpdir(), `protocol7-machine-${Date.now()}.png`);
+  const parts = [
+    async () => `QEMU ${machine.isOn ? "runs" : "has ended"}`,
+    async () => `console:\n${await machine.consoleTail(TAIL)}`,
+    async () => machine.screendump(picture).then(() => `the screen: ${picture}`),
+    async () => {
+      const { stdout, stderr } = await machine.exec(["sh", "-c", LOOK]);
+      return stdout + stderr;
+    },
+  ];
+  const said: string[] = [];
+  for (const part of parts) said.push(await part().catch((error) => `not had: ${error}`));
+  return said.join("\n");
 }
 
 /** Runs a command inside that has to succeed; returns what it printed. */
@@ -137,16 +187,30 @@ export async function ensureDesktop(machine: Machine): Promise<string> {
   return id;
 }
 
-/** Logs in on a VT's getty by the keyboard; returns the session's id. The user has no password. */
+/**
+ * Logs in on a VT's getty by the keyboard; returns the session's id. The user has no password. What is
+ * typed before somebody reads is thrown away by login(1), so this goes by what is on the VT.
+ */
 export async function loginOn(machine: Machine, vt: number, user: string): Promise<string> {
   await switchTo(machine, vt);
-  await background(machine, `exec agetty --noclear tty${vt} linux`, `/run/agetty-${vt}`);
-  await machine.waitFor(
-    async () => (await machine.exec(["pgrep", "-t", `tty${vt}`, "agetty"])).code === 0,
-    "agetty",
-  );
+  await background(machine, `exec agetty tty${vt} linux`, `/run/agetty-${vt}.log`);
+  await onVt(machine, vt, "lainos login:");
   await machine.type(`${user}\n`);
+  await onVt(machine, vt, `${user}@lainos:`);
   return await machine.waitFor(() => sessionOn(machine, vt), `a session on tty${vt}`);
+}
+
+/** Waits for a text on a VT, in the foreground or not (vcs(4)). */
+async function onVt(machine: Machine, vt: number, text: string): Promise<void> {
+  const look = async () =>
+    (await machine.exec(["grep", "--quiet", "--text", text, `/dev/vcs${vt}`])).code === 0;
+  await machine.waitFor(look, `"${text}" on tty${vt}`);
+}
+
+/** Ends a session by login1, and waits for it. */
+export async function endSession(machine: Machine, id: string, vt: number): Promise<void> {
+  await must(machine, ["loginctl", "terminate-session", id]);
+  await machine.waitFor(async () => (await sessionOn(machine, vt)) === undefined, "its end");
 }
 
 /** The devices of a kind that udev has for the seat, by their nodes. */
