@@ -218,6 +218,8 @@ export class Cgroup {
 
   #children(): Cgroup[] {
     try {
+      // A folder has a link of each folder in it, and two of its own.
+      if (lstatSync(this.#folder).nlink === 2) return [];
       return readdirSync(this.#folder, { encoding: "buffer" })
         .filter((name) => lstatSync(this.#file(name), { throwIfNoEntry: false })?.isDirectory())
         .map((name) => this.child(name));
