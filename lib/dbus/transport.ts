@@ -3,11 +3,11 @@
  * See "Authentication Protocol" and "Message Format" in the D-Bus specification.
  */
 import {
-  awaitReadable,
   close,
   connectStream,
   type Fd,
   onReadiness,
+  Patience,
   ReceiveBuffer,
   receiveStream,
   signalAsync,
@@ -24,17 +24,16 @@ const BUFFER_SIZE = 65536;
 const MOST_TOGETHER = 16384;
 /** Where this many bytes wait to be sent, no more calls are read that would be answered. */
 const MOST_WAITING = 2 ** 20;
-/**
- * How long the next message is waited for when all that came is answered, in milliseconds. Who calls
- * once often calls again: a message that comes meanwhile is here without a signal and a turn of the
- * event loop, which take longer than to answer. By poll(2), since a recvmsg(2) that waits is woken
- * for nothing each time that the bus reads an answer.
- */
-const LINGER = 1;
 /** A wait that is over within this was none, in milliseconds. */
 const AT_ONCE = 0.01;
-/** When the event loop gets a turn although messages keep coming, in milliseconds. */
-const LONGEST_TURN = 5;
+/**
+ * When the event loop gets a turn, in milliseconds, although messages keep coming, or may come: when
+ * all that came is answered, the next message is waited for. Who calls once often calls again, and a
+ * message that comes meanwhile is here without a signal and a turn of the event loop, which take
+ * longer than to answer. By poll(2), since a recvmsg(2) that waits is woken for nothing each time
+ * that the bus reads an answer.
+ */
+const LONGEST_TURN = 4;
 /** The longest line of the authentication that makes sense. */
 const LONGEST_LINE = 16384;
 
@@ -57,6 +56,7 @@ export interface TransportEvents {
 export class Transport {
   readonly #fd: Fd;
   readonly #events: TransportEvents;
+  readonly #patience: Patience;
   readonly #endWatch: () => void;
   readonly #outbox = new Outbox();
   readonly #crowd = new Crowd();
@@ -80,9 +80,13 @@ export class Transport {
   constructor(path: string, events: TransportEvents) {
     this.#events = events;
     this.#fd = connectStream(path);
+    let patience: Patience | undefined;
     try {
+      patience = new Patience(this.#fd);
+      this.#patience = patience;
       this.#endWatch = onReadiness(this.#fd, () => this.#turn(), true);
     } catch (error) {
+      patience?.close();
       close(this.#fd);
       throw error;
     }
@@ -133,6 +137,7 @@ export class Transport {
   /** Reads and handles what there is, sends the answers, and waits a little for more; whether there may be more. */
   #turn(): boolean {
     const end = performance.now() + LONGEST_TURN;
+    this.#patience.begin(LONGEST_TURN);
     // Whether something came, and all of it is answered.
     let answered: boolean | undefined;
     // Whether the next is probably here already: one call follows the other without waiting for it.
@@ -150,7 +155,7 @@ export class Transport {
       // wakes the bus.
       this.#flush();
       const waiting = performance.now();
-      if (!answered || !awaitReadable(this.#fd, LINGER) || !this.#receive()) return this.#leave();
+      if (!answered || !this.#patience.await() || !this.#receive()) return this.#leave();
       crowded = performance.now() - waiting < AT_ONCE;
       answered = this.#handle();
     }
@@ -273,6 +278,7 @@ export class Transport {
   #close(): void {
     this.#open = false;
     this.#endWatch();
+    this.#patience.close();
     close(this.#fd);
     this.#outbox.clear();
     for (const fd of this.#fds.splice(0)) close(fd);

@@ -133,16 +133,6 @@ export function hasHungUp(fd: Fd): boolean {
 }
 
 /**
- * Waits, and the whole process with it, until there is something to read or the other end is closed.
- *
- * @param timeout in milliseconds
- * @returns false if nothing came in time, or a signal did
- */
-export function awaitReadable(fd: Fd, timeout: number): boolean {
-  return (poll(fd, POLLIN, timeout) ?? 0) !== 0;
-}
-
-/**
  * Waits until the other end of a pipe or socket is closed (or has something to read). It stops the
  * whole process, so it is for commands that have nothing else to do.
  *

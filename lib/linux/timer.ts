@@ -9,18 +9,25 @@ const CLOCKS = {
   realtime: 0,
   /** Time since boot, sleep included, and it wakes the machine. Needs an RTC that can. */
   wakeup: 9,
+  monotonic: 1,
 } as const;
 
 const TFD_CLOEXEC = 0o2000000;
 const TFD_NONBLOCK = 0o4000;
 const TFD_TIMER_ABSTIME = 1;
 
-function create(clock: keyof typeof CLOCKS): Fd {
+/** A timer that is not set, non-blocking, for poll(2); the caller closes it. */
+export function createTimer(clock: keyof typeof CLOCKS): Fd {
   return check(
     libc.timerfd_create(CLOCKS[clock], TFD_CLOEXEC | TFD_NONBLOCK),
     "timerfd_create",
     clock,
   );
+}
+
+/** Has a timer of `createTimer` become readable in so many milliseconds, and not before. */
+export function setTimer(fd: Fd, milliseconds: number): void {
+  set(fd, 0, BigInt(milliseconds) * 1000n, `descriptor ${fd}`);
 }
 
 function set(fd: Fd, flags: number, microseconds: bigint, clock: string): void {
@@ -40,7 +47,7 @@ function set(fd: Fd, flags: number, microseconds: bigint, clock: string): void {
  * @throws {SystemError}
  */
 export function atRealtime(moment: bigint, fire: () => void): () => void {
-  const fd = create("realtime");
+  const fd = createTimer("realtime");
   let open = true;
   const end = () => {
     if (!open) return;
@@ -78,7 +85,7 @@ export interface WakeupAlarm {
  * @throws {SystemError} EPERM without CAP_WAKE_ALARM
  */
 export function atWakeup(milliseconds: number): WakeupAlarm {
-  const fd = create("wakeup");
+  const fd = createTimer("wakeup");
   try {
     set(fd, 0, BigInt(milliseconds) * 1000n, "wakeup");
   } catch (error) {
