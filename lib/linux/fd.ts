@@ -1,6 +1,6 @@
 /** Plain operations on file descriptors. */
-import { check, errno, mustWait, SystemError } from "./errors.ts";
-import { cString, lastErrno, libc, Memory } from "./libc.ts";
+import { check, mustWait } from "./errors.ts";
+import { cString, libc, Memory } from "./libc.ts";
 
 /** A number that the kernel gave us for an open file. Whoever holds it closes it, once. */
 export type Fd = number;
@@ -21,9 +21,6 @@ const F_OWNER_TID = 0;
 const F_DUPFD_CLOEXEC = 1030;
 const FIOASYNC = 0x5452;
 const CLOSE_RANGE_CLOEXEC = 4;
-
-const POLLIN = 0x1;
-const POLLHUP = 0x10;
 
 /**
  * open(2), close-on-exec.
@@ -60,6 +57,12 @@ export function setAsync(fd: Fd): void {
   check(libc.fcntl(fd, F_SETOWN_EX, mainThread.address), "fcntl F_SETOWN_EX", subject);
   const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl F_GETFL", subject);
   check(libc.fcntl(fd, F_SETFL, flags | O_ASYNC | O_NONBLOCK), "fcntl F_SETFL", subject);
+}
+
+/** Has calls on `fd` wait that would have to, unless they say otherwise. */
+export function clearNonBlocking(fd: Fd): void {
+  const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl F_GETFL", `descriptor ${fd}`);
+  check(libc.fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), "fcntl F_SETFL", `descriptor ${fd}`);
 }
 
 const asynchronous = new Memory(4);
@@ -112,38 +115,6 @@ export function readSome(fd: Fd): Uint8Array | undefined {
   if (result < 0 && mustWait()) return undefined;
   const length = check(result, "read", `descriptor ${fd}`);
   return scratch.bytes.slice(0, length);
-}
-
-// One entry serves every poll: each is done before the next can start.
-const polled = new Memory(8);
-
-/** poll(2) of one descriptor: what it has of `events` and of POLLHUP; undefined if a signal came first. */
-function poll(fd: Fd, events: number, timeout: number): number | undefined {
-  polled.view.setInt32(0, fd, true);
-  polled.view.setInt16(4, events, true);
-  const ready = libc.poll(polled.bytes, 1, timeout);
-  if (ready >= 0) return ready > 0 ? polled.view.getInt16(6, true) : 0;
-  if (lastErrno() === errno.EINTR) return undefined;
-  throw new SystemError("poll", lastErrno(), `descriptor ${fd}`);
-}
-
-/** Whether the other end of a pipe, fifo or socket is closed (POLLHUP in poll(2)), whatever is still to be read. */
-export function hasHungUp(fd: Fd): boolean {
-  return ((poll(fd, 0, 0) ?? 0) & POLLHUP) !== 0;
-}
-
-/**
- * Waits until the other end of a pipe or socket is closed (or has something to read). It stops the
- * whole process, so it is for commands that have nothing else to do.
- *
- * @param timeout in milliseconds, counted anew after a signal
- * @returns false if the time is up
- */
-export function waitForHangUp(fd: Fd, timeout: number): boolean {
-  for (;;) {
-    const ready = poll(fd, POLLIN, timeout);
-    if (ready !== undefined) return ready > 0;
-  }
 }
 
 /** ioctl(2) whose argument points to a structure, which `bytes` holds and gets back. */

@@ -13,7 +13,7 @@ export * from "./ipc.ts";
 export * from "./local-time.ts";
 export * from "./lock.ts";
 export * from "./mount.ts";
-export { Patience } from "./patience.ts";
+export * from "./poll.ts";
 export * from "./process.ts";
 export * from "./readiness.ts";
 export * from "./seccomp.ts";

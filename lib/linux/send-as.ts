@@ -1,6 +1,6 @@
 /** One datagram in somebody's name; see unix(7). */
 import { check } from "./errors.ts";
-import { close, type Fd } from "./fd.ts";
+import { clearNonBlocking, close, type Fd } from "./fd.ts";
 import { addressOf, libc, Memory } from "./libc.ts";
 import { type Credentials, connectDatagram } from "./socket.ts";
 
@@ -8,9 +8,6 @@ const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const SCM_CREDENTIALS = 2;
 const MSG_NOSIGNAL = 0x4000;
-const F_GETFL = 3;
-const F_SETFL = 4;
-const O_NONBLOCK = 0o4000;
 const CMSG_HEADER = 16;
 const align = (length: number) => (length + 7) & ~7;
 
@@ -62,8 +59,7 @@ export function sendDatagram(
   message.setWord(40, used);
   const socket = connectDatagram(path);
   try {
-    const flags = check(libc.fcntl(socket, F_GETFL, 0), "fcntl F_GETFL", path);
-    check(libc.fcntl(socket, F_SETFL, flags & ~O_NONBLOCK), "fcntl F_SETFL", path);
+    clearNonBlocking(socket);
     check(libc.sendmsg(socket, message.bytes, MSG_NOSIGNAL), "sendmsg", path);
   } finally {
     close(socket);

@@ -23,7 +23,8 @@ const SHUTDOWN_TIMEOUT = 60_000;
 /** Where logind, too, writes which device is whose. */
 const RULES = "/etc/udev/rules.d";
 const OUR_RULE = /^72-seat-.*\.rules$/;
-const NOLOGIN = "/run/nologin";
+/** See nologin(5). */
+export const NOLOGIN = "/run/nologin";
 const NOBODY_MAY = "The system goes down. Nobody but root may log in any more.\n";
 
 /**

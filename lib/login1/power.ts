@@ -9,12 +9,11 @@ import { escapeC, unescapeC } from "./c-escape.ts";
 import { findCommand } from "./command.ts";
 import type { Settings } from "./config.ts";
 import type { Operations } from "./operations.ts";
-import { runShutdown, setNoLogin } from "./outside.ts";
+import { NOLOGIN, runShutdown, setNoLogin } from "./outside.ts";
 import { SCHEDULED_SHUTDOWN } from "./paths.ts";
 import { loadState, saveState } from "./state-file.ts";
 import { isNear, nextWarning, wall } from "./wall.ts";
 
-const NOLOGIN = "/run/nologin";
 /** How long before a scheduled shutdown nobody may log in any more, in microseconds. */
 const NOLOGIN_BEFORE = 5n * 60_000_000n;
 const OPTIONS: Readonly<Record<Shutdown, string>> = {

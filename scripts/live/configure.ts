@@ -30,14 +30,17 @@ const STANDINS: Readonly<Record<string, string>> = {
 };
 
 /**
- * greetd without a terminal, since terminals are the host's. Sway draws into memory: the test
- * system has no graphics card; on real hardware none of these variables is set.
+ * A greetd configuration that logs the live user in by itself.
+ *
+ * @param vt the terminal's number, or greetd's word for which
+ * @param command what the session is
  */
-const GREETD = `[terminal]
-vt = "none"
+export function greetdConfig(vt: number | "none", command: string): string {
+  return `[terminal]
+vt = ${JSON.stringify(vt)}
 
 [initial_session]
-command = "env WLR_BACKENDS=headless WLR_RENDERER=pixman WLR_LIBINPUT_NO_DEVICES=1 /usr/local/bin/lainos-session-sway"
+command = "${command}"
 user = "${LIVE_USER}"
 
 # What follows when that session ends: a greeter that asks for nothing and stays.
@@ -45,6 +48,16 @@ user = "${LIVE_USER}"
 command = "/usr/bin/sleep infinity"
 user = "_greetd"
 `;
+}
+
+/**
+ * greetd without a terminal, since terminals are the host's. Sway draws into memory: the test
+ * system has no graphics card; on real hardware none of these variables is set.
+ */
+const GREETD = greetdConfig(
+  "none",
+  "env WLR_BACKENDS=headless WLR_RENDERER=pixman WLR_LIBINPUT_NO_DEVICES=1 /usr/local/bin/lainos-session-sway",
+);
 
 /** What the session shows, since nobody types into it. The pause lets the windows get their size. */
 const SWAY = `exec foot --title session sh -c 'sleep 0.5; loginctl --no-pager list-sessions; echo; loginctl --no-pager session-status; exec sleep infinity'

@@ -1,7 +1,7 @@
 /** What a machine has in its root that differs from the container test system. */
 import { chmod, cp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { LIVE_USER } from "../live/configure.ts";
+import { greetdConfig } from "../live/configure.ts";
 import { merged, withOverlay } from "../live/container.ts";
 
 /** Ours, in place of stand-ins of that name or beside them, and the runlevel each is in. */
@@ -18,18 +18,10 @@ export const DESKTOP_LOG = "/tmp/desktop.log";
  * greetd on the first terminal, as on the live medium, but with a login by itself. The graphics card
  * draws no faster than the processor here, so Sway does without OpenGL.
  */
-const GREETD = `[terminal]
-vt = 1
-
-[initial_session]
-command = "env LIBSEAT_BACKEND=logind WLR_RENDERER=pixman /usr/local/bin/lainos-session-sway >${DESKTOP_LOG} 2>&1"
-user = "${LIVE_USER}"
-
-# What follows when that session ends: a greeter that asks for nothing and stays.
-[default_session]
-command = "/usr/bin/sleep infinity"
-user = "_greetd"
-`;
+const GREETD = greetdConfig(
+  1,
+  `env LIBSEAT_BACKEND=logind WLR_RENDERER=pixman /usr/local/bin/lainos-session-sway >${DESKTOP_LOG} 2>&1`,
+);
 
 const FILES: Readonly<Record<string, string>> = {
   "etc/greetd/config.toml": GREETD,

@@ -2,8 +2,11 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ExecResult, LIVE_USER, type Live, startLive } from "../../scripts/live/index.ts";
+import { LIVE_USER, type Live, startLive } from "../../scripts/live/index.ts";
+import { must, show } from "../inside.ts";
 import { buildProbe } from "../login1/probe.ts";
+
+export { must, show } from "../inside.ts";
 
 /** Booting takes seconds, and the first time also builds a package and a root file system. */
 export const BOOT_TIMEOUT = 900_000;
@@ -50,30 +53,6 @@ export async function bootSystem(name: string): Promise<Live> {
   } finally {
     await rm(folder, { recursive: true });
   }
-}
-
-/** Runs a command inside that has to succeed; returns what it printed. */
-export async function must(live: Live, command: string[], user?: string): Promise<string> {
-  const done: ExecResult = await live.exec(command, user === undefined ? {} : { user });
-  if (done.code !== 0) {
-    throw new Error(`${command.join(" ")}: exit status ${done.code}\n${done.stdout}${done.stderr}`);
-  }
-  return done.stdout;
-}
-
-/** `loginctl show-KIND NAME` as an object. */
-export async function show(
-  live: Live,
-  kind: "session" | "user" | "seat",
-  name: string,
-): Promise<Record<string, string>> {
-  const text = await must(live, ["loginctl", "--no-pager", `show-${kind}`, name]);
-  return Object.fromEntries(
-    text
-      .trim()
-      .split("\n")
-      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
-  );
 }
 
 /**

@@ -6,7 +6,10 @@ import { join } from "node:path";
 import { LIVE_USER } from "../../scripts/live/index.ts";
 import { DESKTOP_LOG } from "../../scripts/machine/configure.ts";
 import { type Machine, startMachine } from "../../scripts/machine/index.ts";
+import { must, show } from "../inside.ts";
 import { compile } from "../login1/probe.ts";
+
+export { must, show } from "../inside.ts";
 
 /** Without KVM, on a loaded machine; the first time also builds the root and fetches a kernel. */
 export const BOOT_TIMEOUT = 900_000;
@@ -91,15 +94,6 @@ async function diagnosis(machine: Machine): Promise<string> {
   return said.join("\n");
 }
 
-/** Runs a command inside that has to succeed; returns what it printed. */
-export async function must(machine: Machine, command: string[], user?: string): Promise<string> {
-  const done = await machine.exec(command, user === undefined ? {} : { user });
-  if (done.code !== 0) {
-    throw new Error(`${command.join(" ")}: exit status ${done.code}\n${done.stdout}${done.stderr}`);
-  }
-  return done.stdout;
-}
-
 /** The same for a line of sh. */
 export function sh(machine: Machine, line: string): Promise<string> {
   return must(machine, ["sh", "-c", line]);
@@ -108,21 +102,6 @@ export function sh(machine: Machine, line: string): Promise<string> {
 /** Starts a line of sh that goes on while the tests do; what it prints is in the file. */
 export async function background(machine: Machine, line: string, file: string): Promise<void> {
   await sh(machine, `: >${file}; setsid sh -c '${line}' </dev/null >>${file} 2>&1 &`);
-}
-
-/** `loginctl show-KIND NAME` as an object. */
-export async function show(
-  machine: Machine,
-  kind: "session" | "user" | "seat",
-  name: string,
-): Promise<Record<string, string>> {
-  const text = await must(machine, ["loginctl", "--no-pager", `show-${kind}`, name]);
-  return Object.fromEntries(
-    text
-      .trim()
-      .split("\n")
-      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
-  );
 }
 
 /** The session on a VT; undefined while there is none. */
