@@ -90,9 +90,10 @@ export async function buildPackage(options: PackageOptions = {}): Promise<{ pack
   const before = await packageIn(kept);
   if (before !== undefined) return { packageFile: before };
 
-  await ensureHostPackages(["makepkg", "fakeroot", "bsdtar", "zstd"], (names) =>
-    onStep(`installing ${names.join(" ")}`),
-  );
+  // Debian's makepkg calls pacman and does not depend on it: without, it knows no more to say than
+  // that "an unknown error has occurred".
+  const tools = ["makepkg", "pacman", "fakeroot", "bsdtar", "zstd"] as const;
+  await ensureHostPackages(tools, (names) => onStep(`installing ${names.join(" ")}`));
   await mkdir(packages, { recursive: true });
   const release = await lock(join(packages, ".lock"));
   try {
