@@ -1,5 +1,5 @@
 /** One QEMU process and its sockets. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HostError } from "../host.ts";
@@ -62,9 +62,19 @@ export async function startQemu(hardware: Hardware, agentsRun: boolean): Promise
   }
 }
 
+/**
+ * Whether the host's processor runs guests by itself. A /dev/kvm alone says too little: a kernel that
+ * does without the processor's help (PVM) has one too, and runs only guests that know of it.
+ */
+function hasVirtualization(): boolean {
+  return (
+    existsSync("/dev/kvm") && /^flags.*\b(vmx|svm)\b/m.test(readFileSync("/proc/cpuinfo", "utf8"))
+  );
+}
+
 function words(hardware: Hardware, ports: readonly string[], qmp: string): string[] {
   const { folder, vmlinuz, initramfs, disks } = hardware;
-  const accelerator = existsSync("/dev/kvm") ? "kvm" : "tcg,thread=multi,tb-size=512";
+  const accelerator = hasVirtualization() ? "kvm" : "tcg,thread=multi,tb-size=512";
   return [
     // Without the buses and mice of a PC that nothing here uses: each has a driver to load. The newer
     // q35 has no ACPI registers any more after S3 (seen with QEMU 7.2 and SeaBIOS 1.16): no power button.

@@ -3,6 +3,7 @@ import { test } from "bun:test";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ensureHostPackages } from "../../scripts/host.ts";
 import { LIVE_USER } from "../../scripts/live/index.ts";
 import { DESKTOP_LOG } from "../../scripts/machine/configure.ts";
 import { type Machine, startMachine } from "../../scripts/machine/index.ts";
@@ -35,6 +36,9 @@ exec Xorg :5 "vt$XDG_VTNR" -keeptty -noreset -logfile ${XORG_LOG} >/tmp/xorg.out
 
 /** Boots a machine with the device holder, a start of Xorg and a hook for sleep in it. */
 export async function bootMachine(name: string): Promise<Machine> {
+  await ensureHostPackages(["gcc", "libsystemd's headers"], (names) =>
+    console.log(`Installing ${names.join(" ")}`),
+  );
   const folder = await mkdtemp(join(tmpdir(), "p7-machine-"));
   try {
     const source = join(import.meta.dir, "device-holder.c");
