@@ -30,11 +30,12 @@ export const command = defineCommand({
       );
     }
     const { startBridge } = await import("../lib/login1/index.ts");
+    const { DescriptorKeeper } = await import("../lib/notify/index.ts");
     const log = createLogger(NAME, args.verbose);
     let bridge: Bridge | undefined;
     // From the start, since an unhandled SIGHUP ends a process.
     process.on("SIGHUP", () => bridge?.reload());
-    bridge = await startBridge(log);
+    bridge = await startBridge(log, new DescriptorKeeper(log));
     const stopped = new Promise<void>((resolve) => {
       for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => resolve());
     });

@@ -17,7 +17,7 @@ const NEVER: readonly CallName[] = [
   ...(["sethostname", "setdomainname"] as const),
   // Other processes.
   ...(["ptrace", "process_vm_readv", "process_vm_writev", "process_madvise"] as const),
-  ...(["move_pages"] as const),
+  ...(["move_pages", "pidfd_getfd"] as const),
   // Mounts, and ways out of a mount namespace. A new proc would have writable keys of the kernel.
   ...(["mount", "umount2"] as const),
   ...(["setns", "unshare", "chroot", "pivot_root", "open_by_handle_at", "fanotify_init"] as const),
@@ -51,18 +51,16 @@ const DAEMON: readonly Rule[] = [
 ];
 
 const NO_KCMP: Rule = { call: "kcmp", refuse: "EPERM" };
-const NO_GETFD: Rule = { call: "pidfd_getfd", refuse: "EPERM" };
 
 /** By the name that the sandbox has for it. */
 const PROFILES = {
-  // It gets devices back by pidfd_getfd, where it has the capability: see the launcher.
   "dbus-bridge": [...DAEMON, NO_KCMP],
   // It asks by kcmp whether a descriptor is one that it has already.
-  notifyd: [...DAEMON, NO_GETFD],
-  "ghost-units": [...DAEMON, NO_KCMP, NO_GETFD],
-  "net-init": [...DAEMON, NO_KCMP, NO_GETFD],
+  notifyd: DAEMON,
+  "ghost-units": [...DAEMON, NO_KCMP],
+  "net-init": [...DAEMON, NO_KCMP],
   // The filter alone, which it sets by itself, as root at boot and as the user in a session.
-  "audio-init": [...ANY_PROGRAM, NO_KCMP, NO_GETFD],
+  "audio-init": [...ANY_PROGRAM, NO_KCMP],
 } as const satisfies Readonly<Record<string, readonly Rule[]>>;
 
 /** What there is a filter for. */

@@ -7,7 +7,6 @@ import { libc, Memory } from "./libc.ts";
 import { onceReadable } from "./readiness.ts";
 
 const SYS_PIDFD_OPEN = 434;
-const SYS_PIDFD_GETFD = 438;
 const PR_SET_PDEATHSIG = 1;
 const SIG_DFL = null;
 
@@ -48,22 +47,6 @@ export function pidfdId(pid: number): bigint {
     return fstatSync(fd, { bigint: true }).ino;
   } finally {
     close(fd);
-  }
-}
-
-/**
- * A duplicate of another process's descriptor: the same open file, not a second
- * opening of it; see pidfd_getfd(2).
- *
- * @throws {SystemError} EBADF if that process has no such descriptor, EPERM
- */
-export function descriptorOf(pid: number, fd: Fd): Fd {
-  const pidfd = openPidfd(pid);
-  try {
-    const subject = `descriptor ${fd} of pid ${pid}`;
-    return check(libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0, 0, 0), "pidfd_getfd", subject);
-  } finally {
-    close(pidfd);
   }
 }
 

@@ -80,12 +80,16 @@ function closingOnFailure<Result>(fd: Fd, work: () => Result): Result {
 /**
  * A non-blocking datagram socket bound to `path`, which must not exist yet.
  *
+ * @param prepare sets what has to hold for the first message already
  * @throws {SystemError} EADDRINUSE if something is at that path
  */
-export function bindDatagram(path: string): Fd {
+export function bindDatagram(path: string, prepare: (fd: Fd) => void = () => {}): Fd {
   const { memory, length } = socketAddress(path);
   const fd = newSocket(SOCK_DGRAM, path);
-  closingOnFailure(fd, () => check(libc.bind(fd, memory.bytes, length), "bind", path));
+  closingOnFailure(fd, () => {
+    prepare(fd);
+    check(libc.bind(fd, memory.bytes, length), "bind", path);
+  });
   return fd;
 }
 

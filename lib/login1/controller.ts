@@ -38,25 +38,27 @@ export class Control implements SessionFollower {
    *
    * @param callerOf who is behind a unique name; it throws a BusError if nobody is
    */
-  async restore(callerOf: (name: string) => Promise<{ uid: number; pid: number }>): Promise<void> {
+  async restore(callerOf: (name: string) => Promise<{ uid: number }>): Promise<void> {
+    await this.devices.fetch();
     for (const session of [...this.manager.sessions.values()]) {
       const { controller } = session;
       if (controller === undefined) continue;
-      let pid: number | undefined;
+      let isThere = false;
       if (session.vtnr > 0) this.#resumeVt(session);
       try {
         const caller = await callerOf(controller);
         // A bus that was started anew gives its names anew, to others.
-        if (caller.uid === 0 || caller.uid === session.user.uid) pid = caller.pid;
+        isThere = caller.uid === 0 || caller.uid === session.user.uid;
       } catch (error) {
         if (!(error instanceof BusError)) throw error;
       }
       // It may have left while we asked for it, which `nameLost` has seen to.
       if (session.controller !== controller) continue;
-      if (pid === undefined) this.#drop(session);
-      else this.devices.restore(session, pid);
+      if (isThere) this.devices.restore(session);
+      else this.#drop(session);
       if (this.manager.sessions.get(session.id) === session) this.manager.sessionChanged(session);
     }
+    this.devices.endRestore();
   }
 
   /** Ends what we listen for. Control stays as it is, for the next run. */

@@ -41,6 +41,11 @@ export interface DeviceKind {
    * @throws {SystemError}
    */
   deactivate(fd: Fd): void;
+  /**
+   * What the kind is while the file that the controller has open is lost to us; without one, a new
+   * opening is as good.
+   */
+  withoutFile?: DeviceKind;
 }
 
 const openNode = (node: string) => open(node, O_RDWR | O_NOCTTY | O_NONBLOCK);
@@ -55,7 +60,15 @@ function closingOnFailure(fd: Fd, work: () => void): Fd {
   }
 }
 
+/** Its controller stays the master of what it has open, whatever is asked of our own opening. */
+const lostCard: DeviceKind = {
+  open: (node) => drm.open(node, false),
+  activate: (fd) => fd,
+  deactivate() {},
+};
+
 const drm: DeviceKind = {
+  withoutFile: lostCard,
   open(node, active) {
     const fd = openNode(node);
     if (active) {

@@ -3,19 +3,9 @@
  * seat's foreground makes of them: theirs while the session is in it, paused
  * while it is not. See org.freedesktop.login1(5).
  */
-import { readdirSync, statSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
-import {
-  close,
-  descriptorOf,
-  duplicate,
-  type Fd,
-  hasCode,
-  majorMinor,
-  messageOf,
-  SystemError,
-} from "../linux/index.ts";
+import { close, duplicate, type Fd, hasCode, messageOf, SystemError } from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
 import type { TakeableDevice } from "./device-kinds.ts";
 import { login1Errors } from "./errors.ts";
@@ -52,6 +42,18 @@ export interface DeviceLookup {
   seatOf(device: TakeableDevice): string | undefined;
 }
 
+/** Keeps open files for the next run; see DescriptorKeeper in lib/notify. */
+export interface DescriptorStore {
+  /** What the last run left, by name; the descriptors are the caller's, and stay kept. */
+  fetch(): Promise<Map<string, Fd>>;
+  /** Resolves when it is kept, or when waiting is of no use. Must not reject. */
+  keep(name: string, fd: Fd): Promise<void>;
+  /** To be called before what has the name is closed. */
+  drop(name: string): void;
+  /** Ends what waits. */
+  stop(): void;
+}
+
 interface TakenDevice extends TakeableDevice {
   fd: Fd;
   active: boolean;
@@ -60,23 +62,30 @@ interface TakenDevice extends TakeableDevice {
 export class Devices implements SessionFollower {
   readonly #taken = new Map<Session, Map<string, TakenDevice>>();
   readonly #limits = new Map<Seat, ReturnType<typeof setTimeout>>();
+  /** What the last run left and no session has claimed yet. */
+  #left = new Map<string, Fd>();
 
   constructor(
     private readonly log: Logger,
     private readonly host: DeviceHost,
     private readonly lookup: DeviceLookup,
     private readonly events: DeviceEvents,
+    private readonly store: DescriptorStore,
     private readonly pauseLimit = PAUSE_LIMIT,
   ) {}
 
   /**
-   * Opens a device for a session's controller.
+   * Opens a device for a session's controller, and resolves when the next run would have it too.
    *
    * @returns a descriptor that is the caller's, and whether it is paused for now
    * @throws {BusError} DeviceIsTaken; ENODEV for what is no DRM card, event or
-   *   hidraw node; AccessDenied for another seat's
+   *   hidraw node; AccessDenied for another seat's; DeviceNotTaken if it was released meanwhile
    */
-  take(session: Session, major: number, minor: number): { fd: Fd; inactive: boolean } {
+  async take(
+    session: Session,
+    major: number,
+    minor: number,
+  ): Promise<{ fd: Fd; inactive: boolean }> {
     const number = deviceNumber(major, minor);
     if (this.#of(session).has(number)) {
       throw login1Errors.deviceIsTaken("Device already taken");
@@ -97,10 +106,14 @@ export class Devices implements SessionFollower {
       if (error instanceof SystemError) throw login1Errors.system(error.code, error.message);
       throw error;
     }
-    this.#add(session, number, { ...device, fd, active });
+    const taken = { ...device, fd, active };
+    this.#add(session, number, taken);
     session.devices.add(number);
     this.host.sessionChanged(session);
-    return { fd: duplicate(fd), inactive: !active };
+    await this.store.keep(storeName(session, number), fd);
+    // Meanwhile it may have been released, paused or opened anew.
+    if (this.#find(session, number) !== taken) throw notTaken();
+    return { fd: duplicate(taken.fd), inactive: !taken.active };
   }
 
   #verify(session: Session, number: string): TakeableDevice {
@@ -150,25 +163,75 @@ export class Devices implements SessionFollower {
     if (session.seat) this.#completeSwitch(session.seat);
   }
 
+  /** After a restart, before the first `restore`: gets back what the last run left. */
+  async fetch(): Promise<void> {
+    this.#left = await this.store.fetch();
+  }
+
   /**
-   * After a restart: finds the open files of a session's devices again, where
-   * they were given: in its controller's process. What that has closed is no
-   * longer taken.
+   * After a restart: takes up a session's devices, with the same open files. Where one is lost, the
+   * device is opened anew, and its controller told.
    */
-  restore(session: Session, controllerPid: number): void {
+  restore(session: Session): void {
     for (const number of [...session.devices]) {
       const device = this.lookup.find(number);
-      const fd = device && findOpen(controllerPid, number);
-      if (!device || fd === undefined) {
-        this.log.warning(`session ${session.id}: the device ${number} is not found again`);
-        session.devices.delete(number);
-        continue;
+      const fd = this.#left.get(storeName(session, number));
+      if (!device) {
+        this.log.warning(`session ${session.id}: the device ${number} is gone`);
+        this.#forget(session, number);
+      } else if (fd !== undefined) {
+        this.#left.delete(storeName(session, number));
+        this.#add(session, number, { ...device, fd, active: session.wasActive });
+      } else {
+        this.log.warning(
+          `session ${session.id}: what it has open of ${device.node} is lost: it is opened anew`,
+        );
+        this.#openAnew(session, number, device);
       }
-      this.#add(session, number, { ...device, fd, active: session.wasActive });
     }
     // The foreground may have changed meanwhile.
     if (session.active) this.#resumeAll(session);
     else this.pauseAll(session);
+  }
+
+  /** After a restart, after the last `restore`: takes away what belongs to nobody any more. */
+  endRestore(): void {
+    for (const [name, fd] of this.#left) {
+      const number = name.split("-").slice(-2).join(":");
+      const device = this.lookup.find(number);
+      try {
+        device?.kind.deactivate(fd);
+      } catch (error) {
+        // It was in the background, as far as the kernel knows.
+        this.log.debug(`${name}: ${messageOf(error)}`);
+      }
+      this.store.drop(name);
+      close(fd);
+    }
+    this.#left.clear();
+    this.refresh();
+  }
+
+  /** For a device whose open file is lost to us, and with that every means to take it away. */
+  #openAnew(session: Session, number: string, device: TakeableDevice): void {
+    try {
+      const { withoutFile } = device.kind;
+      if (withoutFile) {
+        // Not kept: the next run has no more of it than this one.
+        const fd = withoutFile.open(device.node, false);
+        this.#add(session, number, { ...device, kind: withoutFile, fd, active: session.wasActive });
+        return;
+      }
+      const { active } = session;
+      const fd = device.kind.open(device.node, active);
+      this.#add(session, number, { ...device, fd, active });
+      void this.store.keep(storeName(session, number), fd);
+      if (session.wasActive) this.events.paused(session, ...parts(number), "force");
+      if (active) this.events.resumed(session, ...parts(number), duplicate(fd));
+    } catch (error) {
+      this.log.warning(`${device.node} is not opened anew: ${messageOf(error)}`);
+      this.#forget(session, number);
+    }
   }
 
   /** Forgets what is gone or now on another seat, and says so to who had it. */
@@ -182,8 +245,9 @@ export class Devices implements SessionFollower {
     }
   }
 
-  /** Ends what waits. The devices stay open where they were given. */
+  /** Ends what waits. The devices stay open where they were given, and kept. */
   stop(): void {
+    this.store.stop();
     for (const timer of this.#limits.values()) clearTimeout(timer);
     this.#limits.clear();
   }
@@ -242,14 +306,16 @@ export class Devices implements SessionFollower {
   #resumeAll(session: Session): void {
     for (const [number, device] of this.#of(session)) {
       if (device.active) continue;
+      const before = device.fd;
       try {
-        device.fd = device.kind.activate(device.fd, device.node);
+        device.fd = device.kind.activate(before, device.node);
       } catch (error) {
         // Somebody else is the master of the card still, or it is gone: it stays paused.
         this.log.warning(`${device.node} stays paused: ${messageOf(error)}`);
         continue;
       }
       device.active = true;
+      if (device.fd !== before) void this.store.keep(storeName(session, number), device.fd);
       this.events.resumed(session, ...parts(number), duplicate(device.fd));
     }
   }
@@ -268,8 +334,14 @@ export class Devices implements SessionFollower {
   #free(session: Session, number: string): void {
     const device = this.#find(session, number);
     if (device.active) this.#deactivate(device);
-    this.events.paused(session, ...parts(number), "gone");
+    this.#forget(session, number);
     close(device.fd);
+  }
+
+  /** The session has it no more, and its controller is told so. */
+  #forget(session: Session, number: string): void {
+    this.events.paused(session, ...parts(number), "gone");
+    this.store.drop(storeName(session, number));
     this.#of(session).delete(number);
     session.devices.delete(number);
   }
@@ -285,7 +357,7 @@ export class Devices implements SessionFollower {
 
   #find(session: Session, number: string): TakenDevice {
     const device = this.#taken.get(session)?.get(number);
-    if (!device) throw login1Errors.deviceNotTaken("Device not taken");
+    if (!device) throw notTaken();
     return device;
   }
 }
@@ -307,18 +379,9 @@ function parts(number: string): [number, number] {
   return [major, minor];
 }
 
-/** A duplicate of the descriptor by which a process has a character device open. */
-function findOpen(pid: number, number: string): Fd | undefined {
-  const folder = `/proc/${pid}/fd`;
-  try {
-    for (const name of readdirSync(folder)) {
-      const path = `${folder}/${name}`;
-      const status = statSync(path, { throwIfNoEntry: false });
-      if (!status?.isCharacterDevice()) continue;
-      if (majorMinor(status.rdev) === number) return descriptorOf(pid, Number(name));
-    }
-  } catch (error) {
-    if (!hasCode(error, "ENOENT", "ESRCH", "EBADF")) throw error;
-  }
-  return undefined;
+const notTaken = () => login1Errors.deviceNotTaken("Device not taken");
+
+/** As logind names what it leaves with systemd. */
+function storeName({ id }: Session, number: string): string {
+  return `session-${id}-device-${number.replace(":", "-")}`;
 }

@@ -16,7 +16,7 @@ import { findUnit, unitInterfaces, unitManagerInterface } from "./dbus/units.ts"
 import { userInterface } from "./dbus/user.ts";
 import { DeviceAccess } from "./device-access.ts";
 import { takeable } from "./device-kinds.ts";
-import { Devices } from "./devices.ts";
+import { type DescriptorStore, Devices } from "./devices.ts";
 import { findSeat, findSession, findUser } from "./find.ts";
 import { Inhibitors } from "./inhibitors.ts";
 import type { Login1 } from "./login1.ts";
@@ -59,9 +59,10 @@ export interface Bridge {
  * Reads the state, puts the objects on the system bus, and takes the name
  * org.freedesktop.login1. When it returns, login1 answers.
  *
+ * @param store what keeps the open files of taken devices for the next run
  * @throws {Error} that names the bus or the name, if either cannot be had
  */
-export async function startBridge(log: Logger): Promise<Bridge> {
+export async function startBridge(log: Logger, store: DescriptorStore): Promise<Bridge> {
   const connection = await Connection.open(undefined, CONNECT_TIMEOUT);
   const closed = new Promise<void>((resolve) => {
     connection.onClosed = resolve;
@@ -102,6 +103,13 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     managerChanged: (names) => tree.emitChanged(MANAGER_PATH, managerInterface, login1, names),
     seatChanged: (target, names) => tree.emitChanged(target.objectPath, seat, target, names),
   };
+  // What a controller is told while its devices are restored waits for the name: libraries pass over
+  // signals of a connection that is not known as login1 yet.
+  let unnamed: (() => void)[] | undefined = [];
+  const onceNamed = (emit: () => void) => {
+    if (unnamed) unnamed.push(emit);
+    else emit();
+  };
   const settings = new Settings(log);
   const manager = new Manager(log, events, settings);
   const devices = new Devices(
@@ -120,10 +128,15 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     {
       paused: ({ objectPath, controller }, major, minor, how) =>
         controller &&
-        tree.emit(objectPath, session, "PauseDevice", [major, minor, how], controller),
+        onceNamed(() =>
+          tree.emit(objectPath, session, "PauseDevice", [major, minor, how], controller),
+        ),
       resumed: ({ objectPath, controller }, major, minor, fd) =>
-        tree.emit(objectPath, session, "ResumeDevice", [major, minor, fd], controller),
+        onceNamed(() =>
+          tree.emit(objectPath, session, "ResumeDevice", [major, minor, fd], controller),
+        ),
     },
+    store,
   );
   const control = new Control(log, manager, devices);
   // Control first: what it gives up takes the devices along.
@@ -229,6 +242,8 @@ export async function startBridge(log: Logger): Promise<Bridge> {
     stop();
     throw error;
   }
+  for (const emit of unnamed.splice(0)) emit();
+  unnamed = undefined;
   operations.start();
   power.start();
   triggers = armed;

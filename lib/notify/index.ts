@@ -2,14 +2,9 @@
 export { systemdNotify } from "./command.ts";
 export { type DaemonOptions, startDaemon } from "./daemon.ts";
 export { type Assignment, type Datagram, MOST_BYTES, parseDatagram } from "./parse.ts";
-export { sendNotification, waitForBarrier } from "./send.ts";
 export { DEFAULT_SOCKET } from "./socket.ts";
 export { DEFAULT_STATE } from "./state-file.ts";
 export { statusText, waitForReady, watchStatus } from "./status.ts";
-export {
-  dropDescriptors,
-  type Fetched,
-  fetchDescriptors,
-  storeDescriptors,
-} from "./store-client.ts";
+export { type Fetched, fetchDescriptors } from "./store-client.ts";
+export { DescriptorKeeper } from "./store-keeper.ts";
 export { DEFAULT_STORE } from "./store-protocol.ts";

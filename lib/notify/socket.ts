@@ -49,10 +49,12 @@ export function claimSocket(path: string): ClaimedSocket {
   const lock = takeLock(path);
   try {
     clearPlace(path);
-    const fd = bindDatagram(path);
+    // Who waits for the socket to be there writes at once, and shall be known by it.
+    const fd = bindDatagram(path, (unbound) => {
+      passCredentials(unbound);
+      setReceiveBuffer(unbound, RECEIVE_BUFFER);
+    });
     try {
-      passCredentials(fd);
-      setReceiveBuffer(fd, RECEIVE_BUFFER);
       chmodSync(path, 0o666);
       const bound = lstatSync(path);
       return {

@@ -1,4 +1,4 @@
-/** For a service of ours: leaving descriptors with lainos-notifyd, and getting them back after a restart. */
+/** For a service of ours: getting back what it left with lainos-notifyd. */
 import {
   close,
   connectStream,
@@ -8,8 +8,6 @@ import {
   receive,
   send,
 } from "../linux/index.ts";
-import { sendNotification, waitForBarrier } from "./send.ts";
-import { DEFAULT_SOCKET } from "./socket.ts";
 import { type Answer, DEFAULT_STORE, type Request } from "./store-protocol.ts";
 
 /** What came back; the caller closes it. */
@@ -18,56 +16,20 @@ export interface Fetched {
   name: string;
 }
 
-/** An answer is waited for so long, in milliseconds. */
-const TIMEOUT = 5000;
-
 /** An answer with the longest names, 128 times 255 bytes, and what is around them. */
 const BUFFER = 65_536;
-
-const own = () => ({
-  pid: process.pid,
-  uid: process.geteuid?.() ?? 0,
-  gid: process.getegid?.() ?? 0,
-});
-
-/**
- * Leaves descriptors, which stay the caller's too. Nothing says whether they are kept: the service's
- * lainos_fdstore_max may be reached. It waits, and the whole process with it, until they were looked at.
- *
- * @param name what they are to be kept as: printable ASCII without a colon
- * @param poll whether they go by themselves when they hang up
- * @returns false if nobody answered in time
- * @throws {SystemError} ENOENT or ECONNREFUSED if lainos-notifyd does not run
- */
-export function storeDescriptors(
-  fds: readonly Fd[],
-  name: string,
-  poll = true,
-  socket = DEFAULT_SOCKET,
-): boolean {
-  const assignments = ["FDSTORE=1", `FDNAME=${name}`, ...(poll ? [] : ["FDPOLL=0"])];
-  sendNotification(socket, assignments, fds, own());
-  return waitForBarrier(socket, own());
-}
-
-/**
- * Takes back what is kept under a name, for good.
- *
- * @throws {SystemError} as storeDescriptors
- */
-export function dropDescriptors(name: string, socket = DEFAULT_SOCKET): void {
-  sendNotification(socket, ["FDSTOREREMOVE=1", `FDNAME=${name}`], [], own());
-}
 
 /**
  * Gets duplicates of what is kept; it stays kept.
  *
  * @param which of which service (only root may name another's than its own), and of which name
- * @throws {Error} if lainos-notifyd refuses, does not run, or does not answer in five seconds
+ * @param timeout how long to wait for all of it, in milliseconds
+ * @throws {Error} if lainos-notifyd refuses, does not run, or does not answer in that time
  */
 export async function fetchDescriptors(
   which: Omit<Request, "do"> = {},
   path = DEFAULT_STORE,
+  timeout = 5000,
 ): Promise<Fetched[]> {
   const fd = connectStream(path);
   const fetched: Fetched[] = [];
@@ -76,7 +38,7 @@ export async function fetchDescriptors(
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const read = answerReader(fd, fetched, passed, resolve);
   let endWatch = () => {};
-  const timer = setTimeout(() => reject(new Error(`${path}: no answer`)), TIMEOUT);
+  const timer = setTimeout(() => reject(new Error(`${path}: no answer`)), timeout);
   try {
     const request: Request = { do: "fetch", ...which };
     // The socket's buffer is empty, so it takes a line as a whole.

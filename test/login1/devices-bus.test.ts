@@ -5,11 +5,19 @@
  * the revocation do is in devices.test.ts.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
-import { close } from "../../lib/linux/index.ts";
+import { clearNonBlocking, close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
 import { buildSeatClient } from "./probe.ts";
 import { type CreateOptions, createSession, World } from "./world.ts";
@@ -214,15 +222,56 @@ describe("a device", () => {
     rmSync(`${world.root}/run/udev/data/other`, { recursive: true });
     for (const fd of [device, one.fd]) close(fd);
   });
+});
 
-  test("is found again after a restart, in the process that has it", async () => {
+describe("a bridge that is killed", () => {
+  /** What lainos-notifyd has for it. */
+  const kept = async () => {
+    const request = { do: "list", service: "lainos-dbus-bridge" };
+    const ask =
+      "import socket, sys; s = socket.socket(socket.AF_UNIX); " +
+      's.connect("/run/lainos/fdstore"); s.send(sys.argv[1].encode() + b"\\n"); print(s.recv(9999).decode())';
+    const done = await world.run(["/usr/bin/python3", "-c", ask, JSON.stringify(request)]);
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    return (JSON.parse(done.stdout) as { names: string[] }).names;
+  };
+  /** The open files of /dev/null that the bridge has as a device: their flags, in octal. */
+  const held = () => {
+    const folder = `/proc/${world.bridgePid}`;
+    return readdirSync(`${folder}/fd`)
+      .filter((fd) => Number(fd) > 2 && readlinkSync(`${folder}/fd/${fd}`) === "/dev/null")
+      .map((fd) => /^flags:\t0*(\d+)$/m.exec(readFileSync(`${folder}/fdinfo/${fd}`, "utf8"))?.[1]);
+  };
+  /** O_RDWR and O_CLOEXEC; a new opening has O_NONBLOCK besides. */
+  const MARKED = "2100002";
+  const FRESH = "2104002";
+  /** Takes the device, and marks the open file by a flag that all who have it see. */
+  const takeMarked = async () => {
     const one = await login();
-    const two = await login();
     await one.call("Activate");
     await one.call("TakeControl", "b", [false]);
     const [device] = (await one.call("TakeDevice", "uu", NULL)) as [number];
+    clearNonBlocking(device);
+    return { ...one, device, name: `session-${one.id}-device-1-3` };
+  };
+  const restart = async () => {
     await world.endBridge("SIGKILL");
     await world.startBridge();
+  };
+
+  beforeAll(async () => {
+    await world.startNotifyd();
+    await restart();
+  });
+
+  test("has its devices again from lainos-notifyd, as the same open files", async () => {
+    const two = await login();
+    const one = await takeMarked();
+    expect(await kept()).toEqual([one.name]);
+    events.length = 0;
+    await restart();
+    expect(held()).toEqual([MARKED]);
+    expect(await kept()).toEqual([one.name]);
     await expect(one.call("TakeDevice", "uu", NULL)).rejects.toMatchObject(
       errorName("org.freedesktop.login1.DeviceIsTaken"),
     );
@@ -231,22 +280,98 @@ describe("a device", () => {
     await world.until("the question", () => events.includes("PauseDevice 1:3 pause"));
     await one.call("PauseDeviceComplete", "uu", NULL);
     expect(active()).toBe(two.id);
-    for (const fd of [device, one.fd, two.fd]) close(fd);
+    expect(events).toEqual(["PauseDevice 1:3 pause"]);
+    await one.call("Activate");
+    await world.until("it is back", () => events.includes("ResumeDevice 1:3 1 descriptor"));
+    expect(await kept()).toEqual([one.name]);
+    // That is the new opening, and no longer the old one.
+    await restart();
+    expect(held()).toEqual([FRESH]);
+    for (const fd of [one.device, one.fd, two.fd]) close(fd);
   });
 
-  test("that is gone after a restart is not taken any more", async () => {
-    const one = await login();
-    await one.call("TakeControl", "b", [false]);
-    const [device] = (await one.call("TakeDevice", "uu", NULL)) as [number];
-    close(device);
+  test("leaves nothing of what is released, of who let go, or of who left meanwhile", async () => {
+    const one = await takeMarked();
+    await one.call("ReleaseDevice", "uu", NULL);
+    await world.until("it is not kept", async () => (await kept()).length === 0);
+    await one.call("TakeDevice", "uu", NULL);
+    expect(await kept()).toEqual([one.name]);
+    await one.call("ReleaseControl");
+    await world.until("it is not kept", async () => (await kept()).length === 0);
+    const other = await world.connect();
+    const callAs = (member: string, signature: string, body: unknown[]) =>
+      other.call({
+        destination: "org.freedesktop.login1",
+        path: one.path,
+        interface: SESSION,
+        member,
+        signature,
+        body,
+      });
+    await callAs("TakeControl", "b", [false]);
+    await callAs("TakeDevice", "uu", NULL);
+    await world.endBridge("SIGKILL");
+    expect(await kept()).toEqual([one.name]);
+    other.close();
+    await world.startBridge();
+    expect(await kept()).toEqual([]);
+    expect(held()).toEqual([]);
+    for (const fd of [one.device, one.fd]) close(fd);
+  });
+
+  test("has them also when lainos-notifyd was killed before", async () => {
+    const one = await takeMarked();
+    await world.signalNotifyd("SIGKILL");
+    await world.startNotifyd();
+    await world.until("it is told anew", async () => (await kept()).length === 1);
+    await restart();
+    expect(held()).toEqual([MARKED]);
+    for (const fd of [one.device, one.fd]) close(fd);
+  });
+
+  test("opens them anew when lainos-notifyd is killed with it", async () => {
+    const one = await takeMarked();
+    await world.endBridge("SIGKILL");
+    await world.signalNotifyd("SIGKILL");
+    await world.startBridge();
+    await world.until("a new one", () => events.includes("ResumeDevice 1:3 1 descriptor"));
+    expect(events).toEqual(["PauseDevice 1:3 force", "ResumeDevice 1:3 1 descriptor"]);
+    expect(held()).toEqual([FRESH]);
+    await world.startNotifyd();
+    await world.until("it is told of it", async () => (await kept()).length === 1);
+    for (const fd of [one.device, one.fd]) close(fd);
+  });
+
+  test("does without a lainos-notifyd that hangs, before and after", async () => {
+    await world.signalNotifyd("SIGSTOP");
+    const one = await takeMarked();
+    // More than the socket has room for.
+    for (let turns = 0; turns < 20; turns++) {
+      await one.call("ReleaseDevice", "uu", NULL);
+      const [again] = (await one.call("TakeDevice", "uu", NULL)) as [number];
+      close(again);
+    }
+    await restart();
+    await world.until("a new one", () => events.includes("ResumeDevice 1:3 1 descriptor"));
+    await world.signalNotifyd("SIGCONT");
+    await world.until("it is told", async () => (await kept()).includes(one.name));
+    await one.call("ReleaseDevice", "uu", NULL);
+    await world.until("it is not kept", async () => (await kept()).length === 0);
+    for (const fd of [one.device, one.fd]) close(fd);
+  });
+
+  test("takes a device no more that has gone meanwhile", async () => {
+    const one = await takeMarked();
     await world.endBridge("SIGKILL");
     rmSync(`${world.root}/run/sys/input3/event3/uevent`);
     await world.startBridge();
     expect(stateOf("sessions", one.id).DEVICES).toBeUndefined();
+    await world.until("the news", () => events.includes("PauseDevice 1:3 gone"));
+    await world.until("it is not kept", async () => (await kept()).length === 0);
     const uevent = "MAJOR=1\nMINOR=3\nDEVNAME=null\n";
     writeFileSync(`${world.root}/run/sys/input3/event3/uevent`, uevent);
     const [again] = (await one.call("TakeDevice", "uu", NULL)) as [number];
-    for (const fd of [again, one.fd]) close(fd);
+    for (const fd of [again, one.device, one.fd]) close(fd);
   });
 });
 

@@ -2,10 +2,10 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import type { Logger } from "../../lib/cli/index.ts";
-import { close, SystemError } from "../../lib/linux/index.ts";
+import { close, duplicate, isSameOpenFile, SystemError } from "../../lib/linux/index.ts";
 import type { DeviceKind } from "../../lib/login1/device-kinds.ts";
 import { DEVICE_KINDS, takeable } from "../../lib/login1/device-kinds.ts";
-import { Devices } from "../../lib/login1/devices.ts";
+import { type DescriptorStore, Devices } from "../../lib/login1/devices.ts";
 import { Seat } from "../../lib/login1/seat.ts";
 import { Session } from "../../lib/login1/session.ts";
 import type { SystemDevice } from "../../lib/login1/udev.ts";
@@ -31,8 +31,18 @@ const log: Logger = {
   error: (message) => logged.push(message),
 };
 
+/** A card of which what the controller has open is lost. */
+const lostCard: DeviceKind = {
+  open() {
+    note("open beside");
+    return openSync("/dev/null", "r+");
+  },
+  activate: (fd) => fd,
+  deactivate() {},
+};
 /** A card: the same open file throughout. */
 const card: DeviceKind = {
+  withoutFile: lostCard,
   open(_node, active) {
     note(active ? "open as master" : "open");
     return openSync("/dev/null", "r+");
@@ -51,8 +61,9 @@ const events: DeviceKind = {
   },
   activate(fd) {
     note("open anew");
+    const fresh = openSync("/dev/null", "r+");
     close(fd);
-    return openSync("/dev/null", "r+");
+    return fresh;
   },
   deactivate: () => note("revoke"),
 };
@@ -83,6 +94,25 @@ function sessionOn(seat: Seat, id: string): Session {
   return session;
 }
 
+/** What the store has: an open file by each name. */
+const stored = new Map<string, number>();
+/** Resolves what waits for the store. */
+let whenKept = Promise.resolve();
+const store: DescriptorStore = {
+  fetch: async () => new Map([...stored].map(([name, fd]) => [name, duplicate(fd)])),
+  keep(name, fd) {
+    store.drop(name);
+    stored.set(name, duplicate(fd));
+    return whenKept;
+  },
+  drop(name) {
+    const fd = stored.get(name);
+    if (fd !== undefined) closeSync(fd);
+    stored.delete(name);
+  },
+  stop() {},
+};
+
 let devices: Devices;
 let seat: Seat;
 let one: Session;
@@ -98,6 +128,13 @@ beforeEach(() => {
   one = sessionOn(seat, "1");
   two = sessionOn(seat, "2");
   seat.active = one;
+  for (const name of stored.keys()) store.drop(name);
+  whenKept = Promise.resolve();
+  devices = newRun();
+});
+
+/** The devices of a run of the bridge. */
+function newRun(): Devices {
   const dummy = (key: string): SystemDevice => ({
     syspath: "",
     name: "",
@@ -105,7 +142,7 @@ beforeEach(() => {
     node: "",
     key,
   });
-  devices = new Devices(
+  return new Devices(
     log,
     {
       completeSwitch() {
@@ -129,31 +166,32 @@ beforeEach(() => {
         closeSync(fd);
       },
     },
+    store,
     1,
   );
-});
+}
 
-const take = (session: Session, major: number, minor: number) => {
-  const { fd, inactive } = devices.take(session, major, minor);
+const take = async (session: Session, major: number, minor: number) => {
+  const { fd, inactive } = await devices.take(session, major, minor);
   closeSync(fd);
   return inactive;
 };
 
 describe("taken devices", () => {
-  test("are the foreground's: master and events at once; else paused from the start", () => {
-    expect(take(one, 226, 0)).toBe(false);
-    expect(take(one, 13, 64)).toBe(false);
-    expect(take(two, 13, 64)).toBe(true);
+  test("are the foreground's: master and events at once; else paused from the start", async () => {
+    expect(await take(one, 226, 0)).toBe(false);
+    expect(await take(one, 13, 64)).toBe(false);
+    expect(await take(two, 13, 64)).toBe(true);
     expect(noted).toEqual([
       ...["open as master", "saved 226:0", "open", "saved 226:0 13:64"],
       ...["open revoked", "saved 13:64"],
     ]);
   });
 
-  test("wait for each to be paused before the switch, and come back with a new opening", () => {
-    take(one, 226, 0);
-    take(one, 13, 64);
-    take(two, 226, 0);
+  test("wait for each to be paused before the switch, and come back with a new opening", async () => {
+    await take(one, 226, 0);
+    await take(one, 13, 64);
+    await take(two, 226, 0);
     noted.length = 0;
     expect(devices.leaving(one)).toBe(false);
     devices.pauseComplete(one, 226, 0);
@@ -171,7 +209,7 @@ describe("taken devices", () => {
   });
 
   test("a controller that does not answer keeps nobody waiting for ever", async () => {
-    take(one, 13, 64);
+    await take(one, 13, 64);
     noted.length = 0;
     expect(devices.leaving(one)).toBe(false);
     while (!noted.includes("switch")) await Bun.sleep(1);
@@ -179,14 +217,14 @@ describe("taken devices", () => {
     expect(logged[0]).toContain("did not pause its devices in time");
   });
 
-  test("with nothing to pause the switch need not wait", () => {
-    take(two, 226, 0);
+  test("with nothing to pause the switch need not wait", async () => {
+    await take(two, 226, 0);
     expect(devices.leaving(one)).toBe(true);
   });
 
-  test("a card with another master is taken paused, and stays so until it can be had", () => {
+  test("a card with another master is taken paused, and stays so until it can be had", async () => {
     failing.set("open as master", EINVAL);
-    expect(take(one, 226, 0)).toBe(true);
+    expect(await take(one, 226, 0)).toBe(true);
     expect(noted).toEqual(["open as master failed", "open", "saved 226:0"]);
     failing.set("set master", EINVAL);
     devices.foreground(undefined, one);
@@ -196,16 +234,16 @@ describe("taken devices", () => {
     expect(noted.at(-1)).toBe("226:0 resumed");
   });
 
-  test("one that cannot be opened leaves nothing behind", () => {
+  test("one that cannot be opened leaves nothing behind", async () => {
     failing.set("open", ENODEV);
-    expect(() => devices.take(one, 13, 64)).toThrow("ENODEV");
+    await expect(devices.take(one, 13, 64)).rejects.toThrow("ENODEV");
     expect(one.devices.size).toBe(0);
     failing.clear();
-    expect(take(one, 13, 64)).toBe(false);
+    expect(await take(one, 13, 64)).toBe(false);
   });
 
-  test("an unplugged one is gone, though nothing can be revoked of it", () => {
-    take(one, 13, 64);
+  test("an unplugged one is gone, though nothing can be revoked of it", async () => {
+    await take(one, 13, 64);
     failing.set("revoke", ENODEV);
     seatOf = {};
     noted.length = 0;
@@ -215,13 +253,114 @@ describe("taken devices", () => {
     expect(() => devices.release(one, 13, 64)).toThrow("Device not taken");
   });
 
-  test("all go with the session", () => {
-    take(one, 226, 0);
-    take(one, 13, 64);
+  test("all go with the session", async () => {
+    await take(one, 226, 0);
+    await take(one, 13, 64);
     noted.length = 0;
     devices.ended(one);
     expect(noted).toEqual(["drop master", "226:0 gone", "revoke", "13:64 gone"]);
   });
+});
+
+describe("after a restart", () => {
+  const restart = async (...sessions: Session[]) => {
+    for (const session of sessions) session.wasActive = session.active;
+    noted.length = 0;
+    devices = newRun();
+    await devices.fetch();
+    for (const session of sessions) devices.restore(session);
+    devices.endRestore();
+  };
+
+  test("each device is there with the same open file, and nothing else is kept", async () => {
+    await take(one, 226, 0);
+    await take(one, 13, 64);
+    await take(two, 13, 64);
+    expect([...stored.keys()]).toEqual([
+      ...["session-1-device-226-0", "session-1-device-13-64", "session-2-device-13-64"],
+    ]);
+    devices.release(two, 13, 64);
+    const before = duplicate(stored.get("session-1-device-226-0") ?? -1);
+    await restart(one, two);
+    expect(noted).toEqual([]);
+    expect(logged).toEqual([]);
+    await expect(devices.take(one, 13, 64)).rejects.toThrow("already taken");
+    expect(isSameOpenFile(before, stored.get("session-1-device-226-0") ?? -1)).toBe(true);
+    closeSync(before);
+    seat.active = two;
+    devices.foreground(one, two);
+    expect(noted).toEqual(["drop master", "226:0 force", "revoke", "13:64 force"]);
+    devices.ended(one);
+    expect(stored.size).toBe(0);
+  });
+
+  test("what came back with a new opening is that one, and not the revoked one", async () => {
+    await take(two, 13, 64);
+    const revoked = duplicate(stored.get("session-2-device-13-64") ?? -1);
+    seat.active = two;
+    devices.foreground(one, two);
+    expect(isSameOpenFile(revoked, stored.get("session-2-device-13-64") ?? -1)).toBe(false);
+    closeSync(revoked);
+  });
+
+  test("what belongs to nobody any more is taken away", async () => {
+    await take(one, 226, 0);
+    one.devices.clear();
+    await restart(one);
+    expect(noted).toEqual(["drop master"]);
+    expect(stored.size).toBe(0);
+  });
+
+  test("without the store an event node is opened anew, and its controller told", async () => {
+    await take(one, 13, 64);
+    await take(two, 13, 64);
+    stored.clear();
+    await restart(one, two);
+    expect(noted).toEqual(["open", "13:64 force", "13:64 resumed", "open revoked"]);
+    expect(logged).toHaveLength(2);
+    expect([...stored.keys()]).toEqual(["session-1-device-13-64", "session-2-device-13-64"]);
+  });
+
+  test("without the store a card stays its controller's, who hears of each switch", async () => {
+    await take(one, 226, 0);
+    await take(two, 226, 0);
+    stored.clear();
+    await restart(one, two);
+    expect(noted).toEqual(["open beside", "open beside"]);
+    noted.length = 0;
+    seat.active = two;
+    devices.foreground(one, two);
+    seat.active = one;
+    devices.foreground(two, one);
+    expect(noted).toEqual([...["226:0 force", "226:0 resumed", "226:0 force", "226:0 resumed"]]);
+    devices.release(one, 226, 0);
+    expect(await take(one, 226, 0)).toBe(false);
+  });
+
+  test("one that is gone, or cannot be opened anew, is taken no more", async () => {
+    await take(one, 226, 0);
+    await take(one, 13, 64);
+    stored.clear();
+    failing.set("open", ENODEV);
+    seatOf = { "13:64": "seat1" };
+    await restart(one);
+    expect(noted).toEqual(["226:0 gone", "open failed", "13:64 gone"]);
+    expect(one.devices.size).toBe(0);
+  });
+});
+
+test("what happens while the store is waited for is in the answer", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  whenKept = promise;
+  const taking = [devices.take(one, 226, 0), devices.take(one, 13, 64)] as const;
+  devices.release(one, 13, 64);
+  seat.active = two;
+  devices.foreground(one, two);
+  resolve();
+  await expect(taking[1]).rejects.toThrow("not taken");
+  const { fd, inactive } = await taking[0];
+  expect(inactive).toBe(true);
+  closeSync(fd);
 });
 
 describe("the kinds", () => {
@@ -233,7 +372,7 @@ describe("the kinds", () => {
     key: "c1:1",
   });
 
-  test("are cards, hidraw and event nodes, and nothing else", () => {
+  test("are cards, hidraw and event nodes, and nothing else", async () => {
     expect(takeable(device("card0", "drm"))?.kind).toBe(DEVICE_KINDS.drm);
     expect(takeable(device("hidraw2", "hidraw"))?.kind).toBe(DEVICE_KINDS.hidraw);
     // An event node belongs to the input device above it, and here is none.
@@ -249,7 +388,7 @@ describe("the kinds", () => {
     }
   });
 
-  test("close what cannot be made the master or revoked", () => {
+  test("close what cannot be made the master or revoked", async () => {
     // The ioctls themselves need hardware; /dev/null refuses each, as it must.
     expect(() => DEVICE_KINDS.drm.open("/dev/null", true)).toThrow("DRM_IOCTL_SET_MASTER");
     expect(() => DEVICE_KINDS.drm.open("/dev/null", false)).toThrow("DRM_IOCTL_DROP_MASTER");

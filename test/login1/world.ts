@@ -4,7 +4,7 @@
  * the package ships, and the bridge. Everything in it is in one cgroup, by which
  * it is ended whole.
  */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Connection } from "../../lib/dbus/index.ts";
@@ -61,6 +61,10 @@ echo ready
 exec sleep infinity
 `;
 
+/** Where the bridge is when lainos-notifyd is to know it as a service. */
+const BRIDGE_SERVICE = "lainos-dbus-bridge";
+const BRIDGE_CGROUP = `/openrc.${BRIDGE_SERVICE}`;
+
 export interface Outcome {
   code: number;
   stdout: string;
@@ -80,6 +84,8 @@ export class World {
   /** What the bridge wrote to its log so far. */
   log = "";
   #bridge: Bun.Subprocess | undefined;
+  #bridgeCgroup = "";
+  #notifyd: Bun.Subprocess | undefined;
   readonly #leaders: Bun.Subprocess[] = [];
 
   private constructor(
@@ -179,7 +185,8 @@ export class World {
 
   /** Starts the bridge and waits until it says that it is ready. */
   async startBridge(): Promise<void> {
-    const child = Bun.spawn(this.inside(this.options.bridge), {
+    const bridge = this.inside(this.options.bridge, { cgroup: this.#bridgeCgroup });
+    const child = Bun.spawn(bridge, {
       stdin: "ignore",
       stdout: "inherit",
       stderr: "pipe",
@@ -195,6 +202,42 @@ export class World {
       ready.reject(new Error(`the bridge ended:\n${this.log.slice(start)}`));
     })();
     await ready.promise;
+  }
+
+  /**
+   * Starts lainos-notifyd, and returns when it can be used. A bridge that is started from then on is
+   * the service that it is in OpenRC, with the settings that the package ships.
+   */
+  async startNotifyd(): Promise<void> {
+    const root = `${this.root}/run/openrc-root`;
+    for (const folder of ["init.d", "conf.d"]) {
+      mkdirSync(`${root}/etc/${folder}`, { recursive: true });
+    }
+    writeFileSync(`${root}/etc/init.d/${BRIDGE_SERVICE}`, "");
+    const settings = join(REPOSITORY, "openrc/conf.d", BRIDGE_SERVICE);
+    copyFileSync(settings, `${root}/etc/conf.d/${BRIDGE_SERVICE}`);
+    mkdirSync(this.cgroupFolder + BRIDGE_CGROUP, { recursive: true });
+    this.#bridgeCgroup = BRIDGE_CGROUP;
+    const command = [process.execPath, join(REPOSITORY, "cmd/notifyd.ts")];
+    const options = ["--root", "/run/openrc-root", "--syslog", "/run/none"];
+    const child = Bun.spawn(this.inside([...command, ...options]), { stderr: "pipe" });
+    this.#notifyd = child;
+    const ready = Promise.withResolvers<void>();
+    const start = this.log.length;
+    void (async () => {
+      for await (const chunk of child.stderr) {
+        this.log += Buffer.from(chunk).toString();
+        if (this.log.slice(start).includes("receiving at")) ready.resolve();
+      }
+      ready.reject(new Error(`lainos-notifyd ended:\n${this.log.slice(start)}`));
+    })();
+    await ready.promise;
+  }
+
+  /** Sends lainos-notifyd a signal; after SIGKILL it has ended. */
+  async signalNotifyd(signal: NodeJS.Signals): Promise<void> {
+    this.#notifyd?.kill(signal);
+    if (signal === "SIGKILL") await this.#notifyd?.exited;
   }
 
   get bridgePid(): number {
@@ -259,7 +302,7 @@ export class World {
   async end(): Promise<void> {
     this.cgroup.signal(9);
     await Promise.all([this.holder.exited, ...this.#leaders.map((leader) => leader.exited)]);
-    await this.#bridge?.exited;
+    await Promise.all([this.#bridge?.exited, this.#notifyd?.exited]);
     await this.until("the world's cgroup is empty", () => this.cgroup.remove());
     rmSync(this.folder, { recursive: true });
   }

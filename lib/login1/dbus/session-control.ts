@@ -47,13 +47,13 @@ export function controlMembers(login1: Login1): Members<Session> {
       ["major", "minor"],
       "hb",
       ["fd", "inactive"],
-      (session, [major, minor], call): [Fd, boolean] => {
+      async (session, [major, minor], call): Promise<[Fd, boolean]> => {
         checkDeviceNumber(major, minor);
         if (!session.canTakeDevices) {
           throw busErrors.notSupported("Session class doesn't support taking device control.");
         }
         login1.control.require(session, call.sender, NOT_IN_CONTROL);
-        const { fd, inactive } = login1.devices.take(session, major, minor);
+        const { fd, inactive } = await login1.devices.take(session, major, minor);
         return [fd, inactive];
       },
     ),
