@@ -4,6 +4,7 @@ import {
   announceReady,
   createLogger,
   Failure,
+  onOutsideEnded,
   readyDescriptor,
   readyFdOption,
   run,
@@ -41,9 +42,18 @@ export const command = defineCommand({
     });
     announceReady(ready);
     log.info("ready");
-    const lost = await Promise.race([stopped.then(() => false), bridge.closed.then(() => true)]);
+    const outside = Promise.withResolvers<string>();
+    const endWatch = onOutsideEnded(() =>
+      outside.resolve("what works outside of the sandbox has ended"),
+    );
+    const lost = await Promise.race([
+      stopped.then(() => undefined),
+      bridge.closed.then(() => "the message bus went away; start dbus, then this service again"),
+      outside.promise,
+    ]);
+    endWatch();
     bridge.stop();
-    if (lost) throw new Failure("the message bus went away; start dbus, then this service again");
+    if (lost !== undefined) throw new Failure(lost);
     process.exit(0);
   },
 });

@@ -4,6 +4,7 @@ import {
   announceReady,
   createLogger,
   DEFAULT_SYSLOG,
+  onOutsideEnded,
   readyDescriptor,
   readyFdOption,
   run,
@@ -103,8 +104,14 @@ export const command = defineCommand({
     const end = startDaemon({ log, socket, store, state, root });
     const stop = () => {
       process.off("SIGTERM", stop).off("SIGINT", stop);
+      endWatch();
       end();
     };
+    const endWatch = onOutsideEnded(() => {
+      log.error("what works outside of the sandbox has ended");
+      process.exitCode = 1;
+      stop();
+    });
     process.on("SIGTERM", stop).on("SIGINT", stop);
     announceReady(ready);
     log.info(`receiving at ${args.socket}`);

@@ -4,7 +4,7 @@ export { confine, rulesOf } from "./confine.ts";
 export { type GetoptOption, getopt, OptionError } from "./getopt.ts";
 export { createLogger, type Level, type Logger, visible } from "./log.ts";
 export { restoreOpenFilesLimit } from "./open-files.ts";
-export { type Outcome, outsideFor } from "./outside.ts";
+export { type Outcome, onOutsideEnded, outsideFor } from "./outside.ts";
 export { announceReady, readyDescriptor, readyFdOption } from "./ready.ts";
 export { Failure, PASSED_ON, run, UsageFailure } from "./run.ts";
 export { DEFAULT_SYSLOG, syslogSink } from "./syslog.ts";

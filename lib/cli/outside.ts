@@ -3,7 +3,7 @@
  * of two pipes: mounts, sleep hooks, restarts of services. See docs/sandbox.md.
  */
 import { writeSync } from "node:fs";
-import { closeOnExecFrom, type Fd, onReadiness, readSome } from "../linux/index.ts";
+import { closeOnExecFrom, type Fd, HangUpWatch, onReadiness, readSome } from "../linux/index.ts";
 
 /** How an order ended: 0, or an exit status and what was written. */
 export interface Outcome {
@@ -97,6 +97,31 @@ export class Outside {
   }
 }
 
+const KINDS = ["system", "programs", "restarts"] as const;
+type Kind = (typeof KINDS)[number];
+
+/** The descriptors of one kind, by LAINOS_OUTSIDE. */
+function pipesOf(kind: Kind): { asking: Fd; answers: Fd } | undefined {
+  const text = process.env.LAINOS_OUTSIDE ?? "";
+  const [, asking, answers] = new RegExp(`\\b${kind}:(\\d+):(\\d+)`).exec(text) ?? [];
+  return asking === undefined ? undefined : { asking: Number(asking), answers: Number(answers) };
+}
+
+/**
+ * Calls `ended` if what works outside ends before us, such as by SIGKILL: nothing that is asked of it
+ * would be done any more, and only a new start of the daemon brings it back.
+ *
+ * @returns a function that ends the watch, which holds the process
+ */
+export function onOutsideEnded(ended: () => void): () => void {
+  const watch = new HangUpWatch(ended);
+  for (const kind of KINDS) {
+    const pipes = pipesOf(kind);
+    if (pipes) watch.add(pipes.asking);
+  }
+  return () => watch.end();
+}
+
 const known = new Map<string, Outside>();
 
 /**
@@ -105,16 +130,16 @@ const known = new Map<string, Outside>();
  * @returns undefined without a sandbox: then this process does it by itself
  * @throws {Error} the variable names no descriptors of that kind
  */
-export function outsideFor(kind: "system" | "programs" | "restarts"): Outside | undefined {
+export function outsideFor(kind: Kind): Outside | undefined {
   const text = process.env.LAINOS_OUTSIDE;
   if (text === undefined) return undefined;
   let outside = known.get(kind);
   if (!outside) {
-    const [, asking, answers] = new RegExp(`\\b${kind}:(\\d+):(\\d+)`).exec(text) ?? [];
-    if (asking === undefined) throw new Error(`LAINOS_OUTSIDE=${text}: has no ${kind}`);
+    const pipes = pipesOf(kind);
+    if (!pipes) throw new Error(`LAINOS_OUTSIDE=${text}: has no ${kind}`);
     // What this process starts must not hold the pipes open.
-    closeOnExecFrom(Math.min(Number(asking), Number(answers)));
-    outside = new Outside(Number(asking), Number(answers));
+    closeOnExecFrom(Math.min(pipes.asking, pipes.answers));
+    outside = new Outside(pipes.asking, pipes.answers);
     known.set(kind, outside);
   }
   return outside;

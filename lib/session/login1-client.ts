@@ -1,4 +1,5 @@
 /** login1 as a client sees it: which session a process is in, and registering one. */
+import { lstatSync } from "node:fs";
 import { BusError, Connection, systemBusAddress } from "../dbus/index.ts";
 import { openPidfd } from "../linux/index.ts";
 import { isSeatName, isSessionId, type SessionFacts, type SessionSource } from "./facts.ts";
@@ -9,6 +10,16 @@ const MANAGER_PATH = "/org/freedesktop/login1";
 const MANAGER = `${NAME}.Manager`;
 const SESSION = `${NAME}.Session`;
 const PROPERTIES = "org.freedesktop.DBus.Properties";
+
+/** What the bus answers while nobody has the name, and when who had it was killed before answering. */
+const AWAY = ["ServiceUnknown", "NameHasNoOwner", "NoReply"].map(
+  (name) => `org.freedesktop.DBus.Error.${name}`,
+);
+/** How often a bridge that is being started again is looked for, in milliseconds. */
+const LOOK_AGAIN = 100;
+
+/** Where OpenRC has a mark while it runs the bridge, or is about to. */
+const MARKS = ["started", "starting"].map((state) => `/run/openrc/${state}/lainos-dbus-bridge`);
 
 /** A session with the process that leads it. */
 export interface LedSession extends SessionFacts {
@@ -32,6 +43,23 @@ export class Login1Client implements SessionSource {
     return Math.max(1, this.#deadline - performance.now());
   }
 
+  /**
+   * Does something once login1 is there: a bridge that was killed is back in a moment, and a login
+   * without a session would last. One that OpenRC does not run is not waited for.
+   */
+  async #onceThere<Result>(work: () => Promise<Result>): Promise<Result> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        const isAway = error instanceof BusError && AWAY.includes(error.errorName);
+        const isRun = MARKS.some((path) => lstatSync(path, { throwIfNoEntry: false }));
+        if (!isAway || !isRun || this.#left() <= LOOK_AGAIN) throw error;
+        await Bun.sleep(LOOK_AGAIN);
+      }
+    }
+  }
+
   async #call(path: string, face: string, member: string, signature: string, body: unknown[]) {
     this.#connection ??= await Connection.open(systemBusAddress(), this.#left());
     return this.#connection.call({
@@ -51,7 +79,11 @@ export class Login1Client implements SessionSource {
    * @returns undefined if it is in none
    * @throws {Error} if the bus or login1 cannot be reached in time
    */
-  async lookUp(pid: number): Promise<LedSession | undefined> {
+  lookUp(pid: number): Promise<LedSession | undefined> {
+    return this.#onceThere(() => this.#lookUp(pid));
+  }
+
+  async #lookUp(pid: number): Promise<LedSession | undefined> {
     try {
       const [path] = await this.#call(MANAGER_PATH, MANAGER, "GetSessionByPID", "u", [pid]);
       if (typeof path !== "string") throw new Error("GetSessionByPID answered without a path");
@@ -75,7 +107,11 @@ export class Login1Client implements SessionSource {
    * @throws {Error} if the bus or login1 cannot be reached in time, or refuses; SystemError ESRCH
    *   if the leader is gone
    */
-  async create(request: SessionRequest): Promise<string | undefined> {
+  create(request: SessionRequest): Promise<string | undefined> {
+    return this.#onceThere(() => this.#create(request));
+  }
+
+  async #create(request: SessionRequest): Promise<string | undefined> {
     const noFlags = 0n;
     const body = [
       request.uid,
@@ -126,7 +162,13 @@ export class Login1Client implements SessionSource {
 
   /** Says that a session is over (ReleaseSession). */
   async release(id: string): Promise<void> {
-    await this.#call(MANAGER_PATH, MANAGER, "ReleaseSession", "s", [id]);
+    try {
+      await this.#onceThere(() => this.#call(MANAGER_PATH, MANAGER, "ReleaseSession", "s", [id]));
+    } catch (error) {
+      // The first try may have done it.
+      if (error instanceof BusError && error.errorName === `${NAME}.NoSuchSession`) return;
+      throw error;
+    }
   }
 
   /** Ends the connection. */

@@ -35,13 +35,18 @@ const TEST_POLICY = `<?xml version="1.0" encoding="UTF-8"?>
 /** Where the libsystemd probe is inside. */
 export const PROBE = "/usr/local/bin/sd-login-probe";
 
-/** Boots a system with the probe, the second user and polkit's test action in it. */
-export async function bootSystem(name: string): Promise<Live> {
+/**
+ * Boots a system with the probe, the second user and polkit's test action in it.
+ *
+ * @param awaitSession whether to wait for the live user's session
+ */
+export async function bootSystem(name: string, awaitSession = true): Promise<Live> {
   const folder = await mkdtemp(join(tmpdir(), "p7-live-"));
   try {
     const probe = await readFile(await buildProbe(folder));
     const live = await startLive({
       name,
+      awaitSession,
       prepare: async (root) => {
         await writeFile(join(root, PROBE), probe, { mode: 0o755 });
         const policies = join(root, "usr/share/polkit-1/actions");

@@ -102,8 +102,17 @@ lainos_oneshot()
 {
 	ebegin "$1"
 	shift
-	lainos_said=$(lainos_by=$(lainos_sandboxed "$1") && lainos_run "$@" 2>&1)
-	lainos_status=$?
+	lainos_left=3
+	while :; do
+		lainos_said=$(lainos_by=$(lainos_sandboxed "$1") && lainos_run "$@" 2>&1)
+		lainos_status=$?
+		# Ended by a signal, such as of the kernel's when memory is short: that says nothing of the
+		# work, which may be done twice.
+		lainos_left=$((lainos_left - 1))
+		if [ "$lainos_status" -le 128 ] || [ "$lainos_left" -le 0 ]; then
+			break
+		fi
+	done
 	eend "$lainos_status" "$1 failed"
 	[ -z "$lainos_said" ] || printf '%s\n' "$lainos_said" | sed 's/^/   /'
 	return "$lainos_status"
