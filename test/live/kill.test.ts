@@ -42,7 +42,7 @@ const NOT_OURS = ["supervise-daemon", "openrc-run", "start-stop-daemon"];
  * None is killed more often than this, in milliseconds: six deaths within ten seconds are a daemon
  * that does not stay up, which is given up, and so is what runs once and was killed three times.
  */
-const PACE = 2100;
+const PACE = 2500;
 
 const DAEMONS = ["lainos-dbus-bridge", "lainos-notifyd"];
 
@@ -81,7 +81,12 @@ const notBefore = new Map<string, number>();
 /** Kills one of those that may be, if there is one. */
 function killOne(initPid: number): void {
   const now = performance.now();
-  const able = victims(initPid).filter(({ program }) => now > (notBefore.get(program) ?? 0));
+  const mayBeKilled = (program: string) => now > (notBefore.get(program) ?? 0);
+  // A daemon goes with what works outside for it.
+  const goWith = (program: string) => (program === "outside" ? DAEMONS : []);
+  const able = victims(initPid).filter(({ program }) =>
+    [program, ...goWith(program)].every(mayBeKilled),
+  );
   if (able.length === 0) return;
   // Each program as often as any other, however many processes it has.
   const program = random.of([...new Set(able.map((victim) => victim.program))].sort());
@@ -93,9 +98,7 @@ function killOne(initPid: number): void {
     throw error;
   }
   kills[program] = (kills[program] ?? 0) + 1;
-  // A daemon goes with what works outside for it.
-  if (program === "outside") for (const daemon of DAEMONS) notBefore.set(daemon, now + PACE);
-  notBefore.set(program, now + (program === "outside" ? 3 : 1) * PACE);
+  for (const each of [program, ...goWith(program)]) notBefore.set(each, now + PACE);
 }
 
 /** Kills one after the other, with pauses of up to so many milliseconds, until it is over. */
@@ -221,7 +224,9 @@ describe("logins", () => {
     `with ${MOST_KILLS} kills among them leave it working, and who was logged in stays so`,
     async () => {
       // Its end is not waited for.
-      const staying = live.exec(["su", "-l", OTHER_USER, "-c", "exec sleep 1000"]);
+      const staying = live.exec(["su", "-l", OTHER_USER, "-c", "exec sleep 1000"], {
+        timeout: BOOT_TIMEOUT,
+      });
       const isOthers = async () =>
         (await live.sessions()).find(({ user }) => user === OTHER_USER)?.id;
       const stays = await live.waitFor(isOthers, "the session that stays");
