@@ -151,13 +151,13 @@ export class Cgroup {
       pids = [];
     }
     if (!deep) return pids;
-    return [...pids, ...this.#children().flatMap((child) => child.processes())];
+    return [...pids, ...this.children().flatMap((child) => child.processes())];
   }
 
   /** It and every cgroup below it that exists, depth first. */
   tree(): Cgroup[] {
     if (!this.exists()) return [];
-    return [this, ...this.#children().flatMap((child) => child.tree())];
+    return [this, ...this.children().flatMap((child) => child.tree())];
   }
 
   /** True if any process is in it or below it (cgroup.events). */
@@ -205,7 +205,7 @@ export class Cgroup {
   remove(): boolean {
     if (!this.exists()) return true;
     if (this.populated()) return false;
-    for (const child of this.#children()) if (!child.remove()) return false;
+    for (const child of this.children()) if (!child.remove()) return false;
     try {
       rmdirSync(this.#folder);
       return true;
@@ -216,7 +216,8 @@ export class Cgroup {
     }
   }
 
-  #children(): Cgroup[] {
+  /** Those right below it; none if it does not exist. */
+  children(): Cgroup[] {
     try {
       // A folder has a link of each folder in it, and two of its own.
       if (lstatSync(this.#folder).nlink === 2) return [];

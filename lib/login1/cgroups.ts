@@ -63,6 +63,26 @@ export class SessionCgroups {
     return new Cgroup(this.#root, `/user.slice/${user.slice}`);
   }
 
+  /** Every user's slice that there is. */
+  slices(): { uid: number; slice: Cgroup }[] {
+    if (this.#root === undefined) return [];
+    const found = new Cgroup(this.#root, "/user.slice").children();
+    return found.flatMap((slice) => {
+      const uid = USER_SLICE.exec(slice.path)?.[1];
+      return uid === undefined ? [] : [{ uid: Number(uid), slice }];
+    });
+  }
+
+  /** Every session's scope that there is. */
+  scopes(): { uid: number; id: string; scope: Cgroup }[] {
+    return this.slices().flatMap(({ uid, slice }) =>
+      slice.children().flatMap((scope) => {
+        const id = SESSION_SCOPE.exec(scope.path)?.[2];
+        return id === undefined ? [] : [{ uid, id, scope }];
+      }),
+    );
+  }
+
   /** The id of the session whose scope a process is in. */
   sessionIdOf(pid: number): string | undefined {
     return SESSION_SCOPE.exec(cgroupOf(pid) ?? "")?.[2];

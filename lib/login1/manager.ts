@@ -35,6 +35,7 @@ import {
 } from "./create.ts";
 import { login1Errors } from "./errors.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
+import { Leftovers } from "./leftovers.ts";
 import { News } from "./news.ts";
 import { createRuntimeDir } from "./runtime-dir.ts";
 import { Seat } from "./seat.ts";
@@ -75,6 +76,7 @@ export class Manager {
   readonly #watches = new Map<Session, SessionWatches>();
   readonly #news: News;
   readonly #userLives: UserLives;
+  readonly #leftovers: Leftovers;
   readonly #log: Logger;
   readonly #events: ManagerEvents;
   readonly #settings: Settings;
@@ -87,6 +89,10 @@ export class Manager {
     this.#settings = settings;
     this.#news = new News(log, events, this);
     this.#userLives = new UserLives(log, settings, events, this.#news, this.#cgroups, this.users);
+    this.#leftovers = new Leftovers(log, this.#cgroups, {
+      isSession: (id) => this.sessions.has(id),
+      isUser: (uid) => this.users.has(uid),
+    });
   }
 
   /** The parts of login1 that follow the sessions, to be added before `start`. */
@@ -141,6 +147,7 @@ export class Manager {
     for (const seat of this.#goneSeats.values()) this.#releaseSessionsOn(seat);
     for (const user of [...this.users.values()]) this.#userLives.removeIfUnused(user);
     this.#userLives.startLingering();
+    this.#news.after("looking for what a killed run has left", () => this.#leftovers.sweep());
     this.#news.flush();
     const { size } = this.sessions;
     if (size > 0) this.#log.info(`${size} session${size === 1 ? "" : "s"} found from before`);
@@ -151,6 +158,7 @@ export class Manager {
     this.#endVtWatch?.();
     for (const watches of this.#watches.values()) watches.end();
     this.#userLives.stop();
+    this.#leftovers.stop();
     this.#watches.clear();
   }
 
@@ -735,9 +743,10 @@ export class Manager {
 
   /** The audit session's number, which no two logins share; else c1, c2, ... */
   #newId(audit: number | undefined): string {
-    if (audit !== undefined && !this.sessions.has(String(audit))) return String(audit);
+    const isTaken = (id: string) => this.sessions.has(id) || this.#leftovers.has(id);
+    if (audit !== undefined && !isTaken(String(audit))) return String(audit);
     do this.#counter++;
-    while (this.sessions.has(`c${this.#counter}`));
+    while (isTaken(`c${this.#counter}`));
     return `c${this.#counter}`;
   }
 }

@@ -1,6 +1,14 @@
 /** What ends with a user's last session, and what stays: processes, IPC, lingering, UserStopDelaySec. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../lib/linux/index.ts";
@@ -414,5 +422,45 @@ describe("RemoveIPC", () => {
     expect(readdirSync(outside)).toEqual(["file"]);
     rmSync(outside, { recursive: true });
     close(fd);
+  });
+});
+
+describe("a run that is killed in the middle", () => {
+  /** Nobody else on this machine has processes of this uid. */
+  const STRANGER = 54_321;
+  const slice = `/user.slice/user-${STRANGER}.slice`;
+  const folder = (path: string) => `${world.root}/sys/fs/cgroup${path}`;
+  const restart = async () => {
+    await world.endBridge("SIGKILL");
+    await world.startBridge();
+  };
+  const makeRuntimeDir = `mkdir /run/user/${STRANGER} && mount -t tmpfs tmpfs /run/user/${STRANGER}`;
+
+  test("leaves no scope, slice or runtime directory that nobody is in", async () => {
+    mkdirSync(folder(`${slice}/session-c70.scope/leader`), { recursive: true });
+    expect(await world.run(["sh", "-c", makeRuntimeDir])).toMatchObject({ code: 0, stderr: "" });
+    await restart();
+    expect(existsSync(folder(slice))).toBe(false);
+    await world.until("it is gone", () => !existsSync(`${world.root}/run/user/${STRANGER}`));
+  });
+
+  test("leaves alone what processes are in until they end, and gives nobody its id", async () => {
+    mkdirSync(folder(`${slice}/session-c1.scope/leader`), { recursive: true });
+    expect(await world.run(["sh", "-c", makeRuntimeDir])).toMatchObject({ code: 0, stderr: "" });
+    const cgroup = `${slice}/session-c1.scope/leader`;
+    const command = ["sh", "-c", "echo up; exec sleep infinity"];
+    const member = Bun.spawn(world.inside(command, { user: STRANGER, cgroup }), { stdout: "pipe" });
+    outliving.push(member);
+    await member.stdout.getReader().read();
+    await restart();
+    expect(existsSync(`${world.root}/run/user/${STRANGER}`)).toBe(true);
+    const leader = await world.leader();
+    const { id, fd } = await createSession(bus, { uid: DAEMON, leader: leader.pid });
+    expect(id).not.toBe("c1");
+    close(fd);
+    await end(member);
+    await world.until("the slice is gone", () => !existsSync(folder(slice)));
+    await world.run(["umount", `/run/user/${STRANGER}`]);
+    rmdirSync(`${world.root}/run/user/${STRANGER}`);
   });
 });
