@@ -12,6 +12,8 @@ lainos_supervise()
 	pidfile=/run/supervise-$RC_SVCNAME.pid
 	: "${respawn_delay:=1}" "${respawn_max:=5}" "${respawn_period:=60}"
 	: "${retry:=SIGTERM/10/SIGKILL/5}"
+	# A supervisor that was killed leaves its daemon behind: a stop ends all that is in the cgroup.
+	: "${rc_cgroup_cleanup:=YES}"
 	# Where the daemon may say how it is, and what it finds there; see docs/notifyd.md.
 	export NOTIFY_SOCKET=/run/systemd/notify
 	[ -z "${lainos_watchdog_sec:-}" ] || export WATCHDOG_USEC="${lainos_watchdog_sec}000000"
@@ -179,7 +181,9 @@ status()
 {
 	default_status
 	lainos_status=$?
-	if grep -qsF "\"service\":\"$RC_SVCNAME\"" /run/lainos/notify/state.json; then
+	# What is in the file is of now only while somebody writes it.
+	if lainos_has_socket /run/systemd/notify &&
+		grep -qsF "\"service\":\"$RC_SVCNAME\"" /run/lainos/notify/state.json; then
 		lainos_run lainos-notifyd status "$RC_SVCNAME" | sed 's/^/   /'
 	fi
 	return "$lainos_status"

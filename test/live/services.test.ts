@@ -1,0 +1,110 @@
+/** Every service of ours in the booted system: its status is true, and a stop of it leaves nothing. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Live } from "../../scripts/live/index.ts";
+import { BOOT_TIMEOUT, bootSystem, must } from "./system.ts";
+
+const SCRIPTS = join(import.meta.dir, "../../openrc/init.d");
+const SETTINGS = join(import.meta.dir, "../../openrc/conf.d");
+
+const script = (name: string) => readFileSync(join(SCRIPTS, name), "utf8");
+const ALL = readdirSync(SCRIPTS).sort();
+/** The test system has no radio: see docs/live.md. */
+const SERVICES = ALL.filter((name) => name !== "iwd");
+const SUPERVISED = SERVICES.filter((name) => /^lainos_supervise$/m.test(script(name)));
+
+/** What rc-service's status ends with. */
+const STARTED = 0;
+const STOPPED = 3;
+const UNSUPERVISED = 64;
+
+/** What is left of a service: its processes and cgroup, what OpenRC has of it, sockets of nobody. */
+const LEFT = `
+name=$1
+for cgroup in /sys/fs/cgroup/$name /sys/fs/cgroup/openrc.$name; do
+  [ ! -d $cgroup ] || { echo $cgroup; cat $cgroup/cgroup.procs; }
+done
+ls -d /run/supervise-$name.pid /run/openrc/supervise-$name.ctl /run/openrc/options/$name \
+  /run/openrc/daemons/$name /run/lainos/outside.* 2>/dev/null
+find /run /dev /var /tmp -type s | while read -r socket; do
+  grep -q " $socket$" /proc/net/unix || echo $socket
+done
+true
+`;
+
+let live: Live;
+let mounts: string;
+
+const readMounts = async () =>
+  (await must(live, ["findmnt", "--noheadings", "--list", "--output", "TARGET,FSTYPE"]))
+    .split("\n")
+    .filter((line) => !line.startsWith("/run/user/"))
+    .join("\n");
+const status = async (name: string) => (await live.exec(["rc-service", name, "status"])).code;
+const act = (name: string, ...words: string[]) => must(live, ["rc-service", name, ...words]);
+const pidIn = async (file: string) => Number(await must(live, ["cat", file]));
+const daemonOf = (name: string) => pidIn(`/run/openrc/options/${name}/child_pid`);
+const left = async (name: string) => must(live, ["sh", "-c", LEFT, "sh", name]);
+
+beforeAll(async () => {
+  live = await bootSystem("test-services");
+  mounts = await readMounts();
+}, BOOT_TIMEOUT);
+afterAll(() => live?.stop(), BOOT_TIMEOUT);
+afterEach(async () => {
+  // With a service go those that need it.
+  const states = await live.services();
+  for (const name of SERVICES) if (states[name] !== "started") await act(name, "start");
+}, 60_000);
+
+describe.each(SERVICES)("%s", (name) => {
+  test("is started, stops without leaving anything, and starts again", async () => {
+    expect(await status(name)).toBe(STARTED);
+    await act(name, "stop");
+    expect(await status(name)).toBe(STOPPED);
+    expect(await left(name)).toBe("");
+    expect(await readMounts()).toBe(mounts);
+    await act(name, "start");
+    expect(await status(name)).toBe(STARTED);
+  }, 60_000);
+});
+
+describe.each(SUPERVISED)("%s", (name) => {
+  test("comes back when it is killed", async () => {
+    const killed = await daemonOf(name);
+    await must(live, ["kill", "-9", String(killed)]);
+    const next = async () => {
+      const pid = await daemonOf(name);
+      return pid !== killed && (await live.exec(["kill", "-0", String(pid)])).code === 0;
+    };
+    await live.waitFor(next, `${name} runs again`);
+    expect(await status(name)).toBe(STARTED);
+  }, 60_000);
+
+  test("says so when its supervisor is killed, and is whole after a restart", async () => {
+    const daemon = await daemonOf(name);
+    await must(live, ["kill", "-9", String(await pidIn(`/run/supervise-${name}.pid`))]);
+    const isSaid = async () => (await status(name)) === UNSUPERVISED;
+    await live.waitFor(isSaid, "the status says so");
+    await act(name, "restart");
+    expect(await status(name)).toBe(STARTED);
+    expect((await live.exec(["kill", "-0", String(daemon)])).code).not.toBe(0);
+    await act(name, "stop");
+    expect(await left(name)).toBe("");
+  }, 60_000);
+});
+
+describe("a script", () => {
+  test.each(ALL)("of %s reads no setting that its conf.d file does not explain", (name) => {
+    // `${name:-default}`, `${name-default}` and `: "${name:=default}"`, except for OpenRC's own.
+    const read = [...script(name).matchAll(/\$\{([a-z][a-z_]*)(?::?-|:=)/g)].map(
+      ([, word]) => word,
+    );
+    const own = [...new Set(read)].filter((word) => !word?.startsWith("respawn_"));
+    const text = readdirSync(SETTINGS).includes(name)
+      ? readFileSync(join(SETTINGS, name), "utf8")
+      : "";
+    for (const word of own) expect(text).toMatch(new RegExp(`^#.*\n(#.*\n)*#?${word}=`, "m"));
+  });
+});
