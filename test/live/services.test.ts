@@ -27,7 +27,8 @@ for cgroup in /sys/fs/cgroup/$name /sys/fs/cgroup/openrc.$name; do
 done
 ls -d /run/supervise-$name.pid /run/openrc/supervise-$name.ctl /run/openrc/options/$name \
   /run/openrc/daemons/$name /run/lainos/outside.* 2>/dev/null
-find /run /dev /var /tmp -type s | while read -r socket; do
+# What is in /run/user goes with its user's last session.
+find /run /dev /var /tmp -path /run/user -prune -o -type s -print | while read -r socket; do
   grep -q " $socket$" /proc/net/unix || echo $socket
 done
 true
@@ -97,8 +98,9 @@ describe.each(SUPERVISED)("%s", (name) => {
 
 describe("a script", () => {
   test.each(ALL)("of %s reads no setting that its conf.d file does not explain", (name) => {
-    // `${name:-default}`, `${name-default}` and `: "${name:=default}"`, except for OpenRC's own.
-    const read = [...script(name).matchAll(/\$\{([a-z][a-z_]*)(?::?-|:=)/g)].map(
+    // `${a_setting:-default}`, `${a_setting-default}` and `: "${a_setting:=default}"`, except for
+    // OpenRC's own; what is of one word is the script's.
+    const read = [...script(name).matchAll(/\$\{([a-z]+_[a-z_]*)(?::?-|:=)/g)].map(
       ([, word]) => word,
     );
     const own = [...new Set(read)].filter((word) => !word?.startsWith("respawn_"));
