@@ -296,6 +296,16 @@ describe("su -l", () => {
     expect(await desktopSession(live)).toBe(id);
   }, 60_000);
 
+  test("waits for a bridge that was killed", async () => {
+    const bridge = await pidOf(live, "lainos-dbus-bri");
+    await must(live, ["kill", "-9", String(bridge)]);
+    const { session, done } = await login(OTHER_USER);
+    expect(await show(live, "session", session)).toMatchObject({ Name: OTHER_USER });
+    await must(live, ["loginctl", "terminate-session", session]);
+    await done;
+    await sessionGone(live, session);
+  }, 60_000);
+
   test("inside a session stays in it", async () => {
     const { session, done } = await login(OTHER_USER);
     const uid = (await must(live, ["id", "-u", OTHER_USER])).trim();

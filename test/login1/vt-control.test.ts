@@ -66,6 +66,10 @@ describe.skipIf(!invisible)("control of a session on a VT", () => {
     switchVt(FIRST);
     world = await World.create({ vts: [0, FIRST, SECOND] });
     expect(await world.run(["sh", "-ec", FAKE_SYSFS])).toMatchObject({ code: 0, stderr: "" });
+    // What it has open is kept over a restart.
+    await world.startNotifyd();
+    await world.endBridge("SIGKILL");
+    await world.startBridge();
     bus = await world.connect();
     for (const member of ["PauseDevice", "ResumeDevice"]) {
       const match = { sender: "org.freedesktop.login1", interface: SESSION, member };

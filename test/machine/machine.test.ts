@@ -112,6 +112,29 @@ describe("Sway on the card", () => {
   });
 });
 
+describe("kill -9 of the bridge", () => {
+  test("leaves Sway its card, and the bridge what it takes the card away by", async () => {
+    const id = await ensureDesktop(machine);
+    const devices = /^DEVICES="(.*)"$/m;
+    const record = ["cat", `/run/systemd/sessions/${id}`];
+    const before = devices.exec(await must(machine, record))?.[1];
+    await sh(machine, "kill -9 $(pgrep -o -x lainos-dbus-bri)");
+    const isBack = async () => (await machine.exec(["loginctl"])).code === 0;
+    await machine.waitFor(async () => !(await isBack()), "the bridge is away");
+    await machine.waitFor(isBack, "the bridge is back");
+    expect(devices.exec(await must(machine, record))?.[1]).toBe(before as string);
+    const status = "/usr/libexec/lainos/lainos-notifyd status lainos-dbus-bridge --json";
+    const [kept] = JSON.parse(await sh(machine, status));
+    expect(kept.fds).toBe(before?.split(" ").length);
+    const isMaster = async () => (await drmMasters(machine)).some(({ master }) => master);
+    expect(await isMaster()).toBe(true);
+    await switchTo(machine, 6);
+    await machine.waitFor(async () => !(await isMaster()), "nobody is the card's master");
+    await switchTo(machine, 1);
+    await machine.waitFor(isMaster, "the card's master");
+  });
+});
+
 describe("a switch of VTs", () => {
   test("by the keyboard takes the card and the keyboard from Sway, and gives them back", async () => {
     const id = await ensureDesktop(machine);
