@@ -17,6 +17,7 @@ const SUPERVISED = SERVICES.filter((name) => /^lainos_supervise$/m.test(script(n
 /** What rc-service's status ends with. */
 const STARTED = 0;
 const STOPPED = 3;
+const CRASHED = 32;
 const UNSUPERVISED = 64;
 
 /** What is left of a service: its processes and cgroup, what OpenRC has of it, sockets of nobody. */
@@ -94,6 +95,35 @@ describe.each(SUPERVISED)("%s", (name) => {
     await act(name, "stop");
     expect(await left(name)).toBe("");
   }, 60_000);
+});
+
+describe("what runs once", () => {
+  test.each([
+    ["cgroup-delegate", "/sys/fs/cgroup/user.slice", "/sys/fs/cgroup/moved"],
+    ["lainos-machine-id", "/run/lainos/machine-id", "/run/lainos/machine-id.moved"],
+    ["lainos-ghost-units", "/run/systemd/ask-password", "/run/systemd/ask-password.moved"],
+  ])(
+    "as %s says so when its work is not there, and does it again",
+    async (name, path, moved) => {
+      if (name === "cgroup-delegate") {
+        // The kernel moves no cgroup: it goes with its sessions.
+        await act("greetd", "stop");
+        await act("lainos-dbus-bridge", "stop");
+        const remove = `for each in $(find ${path} -depth -type d); do rmdir $each; done`;
+        await live.waitFor(
+          async () => (await live.exec(["sh", "-c", remove])).code === 0,
+          "the slice is gone",
+        );
+      } else {
+        await must(live, ["mv", path, moved]);
+      }
+      expect(await status(name)).toBe(CRASHED);
+      await act(name, "restart");
+      expect(await status(name)).toBe(STARTED);
+      if (name !== "cgroup-delegate") await must(live, ["rm", "-r", moved]);
+    },
+    60_000,
+  );
 });
 
 describe("a script", () => {

@@ -12,8 +12,6 @@ lainos_supervise()
 	pidfile=/run/supervise-$RC_SVCNAME.pid
 	: "${respawn_delay:=1}" "${respawn_max:=5}" "${respawn_period:=60}"
 	: "${retry:=SIGTERM/10/SIGKILL/5}"
-	# A supervisor that was killed leaves its daemon behind: a stop ends all that is in the cgroup.
-	: "${rc_cgroup_cleanup:=YES}"
 	# Where the daemon may say how it is, and what it finds there; see docs/notifyd.md.
 	export NOTIFY_SOCKET=/run/systemd/notify
 	[ -z "${lainos_watchdog_sec:-}" ] || export WATCHDOG_USEC="${lainos_watchdog_sec}000000"
@@ -174,6 +172,30 @@ lainos_await_ready()
 start_post()
 {
 	lainos_await_ready
+}
+
+# End what a stopped service has left in its cgroup: a supervisor that was killed leaves its daemon.
+# Whoever stops it from in there, as its own child, is left alone. OpenRC removes the cgroup then.
+lainos_end_rest()
+{
+	lainos_root=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+	for lainos_cgroup in "/$RC_SVCNAME" "/openrc.$RC_SVCNAME"; do
+		! grep -qsxF "0::$lainos_cgroup" /proc/self/cgroup || continue
+		lainos_left=50
+		while [ "$lainos_left" -gt 0 ] &&
+			grep -qsx 'populated 1' "$lainos_root$lainos_cgroup/cgroup.events"; do
+			echo 1 2>/dev/null >"$lainos_root$lainos_cgroup/cgroup.kill"
+			lainos_left=$((lainos_left - 1))
+			sleep 0.1
+		done
+	done
+	return 0
+}
+
+# A service that has more to remove defines its own, with lainos_end_rest.
+stop_post()
+{
+	lainos_end_rest
 }
 
 # What OpenRC knows of a service, and below it what the daemon says of itself.
