@@ -124,9 +124,10 @@ export class NotifyServer {
     if (datagram.kind === "barrier") {
       // Who asks for the state now shall see all that was said before the barrier.
       if (this.#registry.origins.find(credentials)?.service !== undefined) this.#registry.flush();
+      // While it waits: once it is answered it may have ended, and has no name any more.
+      say(() => ["debug", ": BARRIER=1"]);
       // The answer: since one socket keeps the order, all that was said before has been handled.
       closeAll(fds);
-      say(() => ["debug", ": BARRIER=1"]);
       return;
     }
     closeAll(fds);
