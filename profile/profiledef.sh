@@ -20,6 +20,7 @@ airootfs_image_tool_options=(-comp zstd -Xcompression-level 19 -b 1M)
 file_permissions=(
 	["/etc/doas.conf"]="0:0:0400"
 	["/etc/gshadow"]="0:0:0400"
+	["/etc/init.d/lainos-serial"]="0:0:0755"
 	["/etc/shadow"]="0:0:0400"
 	["/etc/skel/.config/openbox/autostart"]="0:0:0755"
 	["/etc/skel/.config/sway/status.sh"]="0:0:0755"
