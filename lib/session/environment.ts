@@ -32,6 +32,8 @@ export interface EnvironmentParts {
   busAddress: string | undefined;
   /** undefined if nobody listens for readiness messages. */
   notifySocket: string | undefined;
+  /** Whether no graphics card can draw: see renderer.ts. */
+  softwareRenderer: boolean;
 }
 
 /** The variables of a session, without what was inherited; undefined means not to be set. */
@@ -64,6 +66,8 @@ export function desktopEnvironment(parts: EnvironmentParts): Record<string, stri
     USER: user?.name,
     LOGNAME: user?.name,
     SHELL: user?.shell,
+    // wlroots' own, which any other compositor ignores.
+    WLR_RENDERER: desktop.kind === "wayland" && parts.softwareRenderer ? "pixman" : undefined,
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/bin",
   };
   const environment: Environment = {

@@ -13,6 +13,7 @@ import {
 } from "./environment.ts";
 import { factsFromTraces, type SessionFacts, type SessionSource } from "./facts.ts";
 import { handOver, parentNow } from "./hand-over.ts";
+import { needsSoftwareRenderer } from "./renderer.ts";
 import { checkRuntimeFolder } from "./runtime-folder.ts";
 
 const NOTIFY_SOCKET = "/run/systemd/notify";
@@ -71,6 +72,7 @@ export async function startSession(options: StartOptions): Promise<void> {
     runtimeFolder,
     busAddress: undefined,
     notifySocket: isSocket(NOTIFY_SOCKET) ? NOTIFY_SOCKET : undefined,
+    softwareRenderer: needsSoftwareRenderer(),
   };
   const argv = [...desktop.argv, ...options.args];
   const inheritedBus = inherited.DBUS_SESSION_BUS_ADDRESS;

@@ -23,6 +23,7 @@ const parts = (changes: Partial<EnvironmentParts> = {}): EnvironmentParts => ({
   runtimeFolder: "/run/user/1000",
   busAddress: "unix:path=/run/user/1000/bus",
   notifySocket: "/run/systemd/notify",
+  softwareRenderer: false,
   ...changes,
 });
 
@@ -45,6 +46,15 @@ describe("the desktop's environment", () => {
       SHELL: "/bin/zsh",
       PATH: "/usr/local/sbin:/usr/local/bin:/usr/bin",
     });
+  });
+
+  test("has wlroots draw by software where no card can, unless somebody chose otherwise", () => {
+    const softwareRenderer = true;
+    const renderer = (changes: Partial<EnvironmentParts>) =>
+      desktopEnvironment(parts({ softwareRenderer, ...changes })).WLR_RENDERER;
+    expect(renderer({})).toBe("pixman");
+    expect(renderer({ inherited: { WLR_RENDERER: "gles2" } })).toBe("gles2");
+    expect(renderer({ desktop: openbox })).toBeUndefined();
   });
 
   test("keeps what people set", () => {
