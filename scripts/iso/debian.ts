@@ -36,7 +36,7 @@ const PACKAGES = {
   log: ["syslog-ng-core"],
   wayland: ["sway", "swaybg", "swayidle", "swaylock", "foot", "wofi", "dunst", "grim", "slurp"],
   x11: ["openbox", "tint2", "hsetroot", "xserver-xorg-core", "xserver-xorg-input-libinput"],
-  x11too: ["xinit", "xauth", "xwayland", "x11-xserver-utils", "xterm"],
+  x11too: ["xinit", "xauth", "xwayland", "x11-utils", "x11-xserver-utils", "xterm"],
   look: ["fonts-dejavu-core", "fonts-noto-core", "libgl1-mesa-dri", "adwaita-icon-theme"],
   sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils"],
   disks: ["btrfs-progs", "cryptsetup-bin", "dosfstools", "e2fsprogs", "gdisk", "parted", "rsync"],
@@ -111,10 +111,10 @@ export interface StandinOptions {
   readonly epoch: string;
   /** Where the image goes. */
   readonly out: string;
+  /** For what is made on the way; the caller's to remove. */
+  readonly work: string;
   readonly signal: AbortSignal;
   readonly report: Reporter;
-  /** Without protocol7-core, to measure what it costs. */
-  readonly bare?: boolean;
 }
 
 /**
@@ -123,7 +123,7 @@ export interface StandinOptions {
  * @throws HostError where a step fails; nothing is left then but what is kept in the cache.
  */
 export async function buildStandin(options: StandinOptions): Promise<string> {
-  const { profile, epoch, out, signal, report } = options;
+  const { profile, epoch, out, work, signal, report } = options;
   await report.step("Tools", (detail) =>
     ensureHostPackages(
       [
@@ -158,7 +158,6 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
   );
   const name = `iso-${process.pid}`;
   await create(name, rootfs);
-  const work = join(out, `.work-${process.pid}`);
   try {
     await report.step("Overlay and protocol7-core", async () => {
       await layOverlay(upper(name), profile);
@@ -190,7 +189,6 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
     await report.step("Image", () => makeImage(tree, image, profile, work, epoch, signal));
     return image;
   } finally {
-    await rm(work, { recursive: true, force: true });
     await destroy(name);
   }
 }
