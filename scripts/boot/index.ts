@@ -215,7 +215,9 @@ async function uefi(folder: string): Promise<string[]> {
       ...["-drive", "if=pflash,format=raw,file=variables.fd"],
     ];
   }
-  throw new HostError("no UEFI firmware for QEMU is there: install ovmf (Debian) or edk2-ovmf (Arch)");
+  throw new HostError(
+    "no UEFI firmware for QEMU is there: install ovmf (Debian) or edk2-ovmf (Arch)",
+  );
 }
 
 /** A comma ends a value in QEMU's options. */

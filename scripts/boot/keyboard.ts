@@ -18,7 +18,13 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 /** What they give with Shift. */
-const SHIFTED: Readonly<Record<string, string>> = { _: "-", "+": "=", ">": ".", ":": ";", '"': "'" };
+const SHIFTED: Readonly<Record<string, string>> = {
+  _: "-",
+  "+": "=",
+  ">": ".",
+  ":": ";",
+  '"': "'",
+};
 
 /**
  * Presses keys together and lets them go: `press(qmp, "ctrl", "alt", "f2")`. Both come at once: on a

@@ -2,7 +2,18 @@
  * The stand-in for the live medium on a host that has no Arch: the same overlay, menus, live boot and
  * package, over a Debian root file system without systemd. See docs/iso.md for what differs.
  */
-import { chmod, chown, cp, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ensureHostPackages, HostError } from "../host.ts";
 import { create, destroy, merged, upper, withOverlay } from "../live/container.ts";
@@ -39,14 +50,14 @@ export const MEDIUM_ROOT: Recipe = {
 
 /** What LainOS has and Debian 12 lacks, and what takes its place on the stand-in. */
 export const REPLACED: Readonly<Record<string, string>> = {
-  "tuigreet": "agreety, and a menu of the sessions after the login (standins/session-menu)",
-  "eudev": "Debian's udevd, started under eudev's name",
+  tuigreet: "agreety, and a menu of the sessions after the login (standins/session-menu)",
+  eudev: "Debian's udevd, started under eudev's name",
   "OpenRC's own sysfs, devfs, root, localmount, hostname, bootmisc": "stand-ins of the test system",
   "i3status-rs": "the status.sh of the overlay",
-  "autotiling": "nothing: windows are split by hand",
-  "alacritty": "foot: Debian's alacritty 0.11 does not read alacritty.toml",
-  "powerlevel10k": "the overlay's own prompt",
-  "Calamares": "nothing on the medium",
+  autotiling: "nothing: windows are split by hand",
+  alacritty: "foot: Debian's alacritty 0.11 does not read alacritty.toml",
+  powerlevel10k: "the overlay's own prompt",
+  Calamares: "nothing on the medium",
 };
 
 /** Our stand-ins for services that Debian's OpenRC lacks: where from, and in which runlevel. */
@@ -115,8 +126,23 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
   await report.step("Tools", (detail) =>
     ensureHostPackages(
       [
-        ...(["mmdebstrap", "dpkg-deb", "unshare", "pacman", "bsdtar", "mksquashfs", "xorriso"] as const),
-        ...(["isolinux", "syslinux", "grub-mkstandalone", "grub for UEFI", "mkfs.fat", "mcopy"] as const),
+        ...([
+          "mmdebstrap",
+          "dpkg-deb",
+          "unshare",
+          "pacman",
+          "bsdtar",
+          "mksquashfs",
+          "xorriso",
+        ] as const),
+        ...([
+          "isolinux",
+          "syslinux",
+          "grub-mkstandalone",
+          "grub for UEFI",
+          "mkfs.fat",
+          "mcopy",
+        ] as const),
       ],
       (names) => detail(`installing ${names.join(" ")}`),
     ),
@@ -179,7 +205,9 @@ async function layOverlay(root: string, profile: Profile): Promise<void> {
   }
   for (const [path, { uid, gid, mode }] of profile.file_permissions) {
     if ((await lstat(join(root, path)).catch(missing)) === undefined) {
-      throw new HostError(`${path} is in file_permissions and not in airootfs/: see bun run iso check`);
+      throw new HostError(
+        `${path} is in file_permissions and not in airootfs/: see bun run iso check`,
+      );
     }
     await chown(join(root, path), uid, gid);
     await chmod(join(root, path), Number.parseInt(mode, 8));
@@ -222,7 +250,10 @@ async function mergeAccounts(rootfs: string, root: string): Promise<void> {
     const name = (line: string) => line.split(":")[0];
     const named = new Set(ours.trim().split("\n").map(name));
     const others = debians.split("\n").filter((line) => line !== "" && !named.has(name(line)));
-    await writeFile(join(root, "etc", file), `${[...ours.trim().split("\n"), ...others].join("\n")}\n`);
+    await writeFile(
+      join(root, "etc", file),
+      `${[...ours.trim().split("\n"), ...others].join("\n")}\n`,
+    );
   }
 }
 

@@ -25,7 +25,17 @@ const SYSLINUX_MODULES = ["ldlinux", "libcom32", "libutil", "vesamenu"];
 const GRUB_MODULES = [
   ...["all_video", "boot", "configfile", "echo", "efi_gop", "efi_uga", "efifwsetup", "fat", "font"],
   ...["gfxmenu", "gfxterm", "halt", "iso9660", "linux", "loopback", "normal", "part_gpt"],
-  ...["part_msdos", "png", "probe", "reboot", "regexp", "search", "search_fs_file", "serial", "test"],
+  ...[
+    "part_msdos",
+    "png",
+    "probe",
+    "reboot",
+    "regexp",
+    "search",
+    "search_fs_file",
+    "serial",
+    "test",
+  ],
 ];
 
 /** The first thing that GRUB runs: it looks for the medium by the file that bears its name. */
@@ -74,12 +84,7 @@ export async function layOut(
   await writeFile(join(tree, searchFile(uuid)), "");
 }
 
-async function copyMenus(
-  from: string,
-  to: string,
-  profile: Profile,
-  uuid: string,
-): Promise<void> {
+async function copyMenus(from: string, to: string, profile: Profile, uuid: string): Promise<void> {
   for (const name of await readdir(from)) {
     const source = join(from, name);
     if (name.endsWith(".cfg")) {

@@ -23,7 +23,9 @@ const EXECUTABLES = [
  * What the tests need Debian's own of, to be unmodified clients of ours: pacman leaves these out
  * (NoExtract), and takes them for no conflict (--overwrite). Ours are in /usr/libexec/lainos.
  */
-export const DEBIANS_CLIENTS = ["loginctl", "systemd-inhibit", "systemd-notify"].map((name) => `usr/bin/${name}`);
+export const DEBIANS_CLIENTS = ["loginctl", "systemd-inhibit", "systemd-notify"].map(
+  (name) => `usr/bin/${name}`,
+);
 
 /** Which Debian package fills which dependency of ours; pacman knows nothing of dpkg's. */
 const FILLED_BY: Readonly<Record<string, string>> = {
