@@ -7,7 +7,7 @@ interface Letter {
 }
 
 const LETTERS: Readonly<Record<string, Letter>> = {
-  L: { path: "M0-10V0H6", width: 6 },
+  L: { path: "M0-10V0H5.4", width: 5 },
   O: { path: "M0-5A5 5 0 1 1 10-5A5 5 0 1 1 0-5Z", width: 10 },
   S: {
     path: "M7-8.4A3.2 2.6 0 0 0 4.3-10H2.7A2.5 2.5 0 0 0 2.7-5H4.5A2.5 2.5 0 0 1 4.5 0H2.7A3.2 2.6 0 0 1 0-1.6",
