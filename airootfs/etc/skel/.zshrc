@@ -17,7 +17,8 @@ bindkey '^[[1;5C' forward-word
 bindkey '^[[1;5D' backward-word
 
 autoload -Uz compinit
-compinit -d "${XDG_CACHE_HOME:-$HOME/.cache}/zcompdump"
+mkdir -p "${XDG_CACHE_HOME:=$HOME/.cache}"
+compinit -d "$XDG_CACHE_HOME/zcompdump"
 zstyle ':completion:*' menu select
 zstyle ':completion:*' matcher-list '' 'm:{a-z}={A-Z}'
 zstyle ':completion:*' list-colors 'ma=30;45'

@@ -35,8 +35,9 @@ memory() {
 network() {
 	for link in "$sys"/class/net/*; do
 		name=${link##*/}
-		[ "$name" != lo ] && read -r state <"$link/operstate" 2>/dev/null || continue
-		if [ "$state" = up ]; then
+		state=''
+		[ -r "$link/operstate" ] && read -r state <"$link/operstate"
+		if [ "$name" != lo ] && [ "$state" = up ]; then
 			block NET "$name"
 			return
 		fi
