@@ -25,9 +25,10 @@ function placedEmblem(x: number, y: number, size: number): string {
   return `<g transform="translate(${round(x)} ${round(y)}) scale(${round(size / 256)})">${emblem()}</g>`;
 }
 
-function svg(width: number, height: number, ...parts: string[]): string {
+function svg(title: string, width: number, height: number, ...parts: string[]): string {
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">\n` +
+    `<title>${title}</title>\n` +
     `${parts.join("\n")}\n</svg>\n`
   );
 }
@@ -38,7 +39,7 @@ function ground(width: number, height: number): string {
 
 /** The logo on nothing, 256 by 256. */
 export function logo(): string {
-  return svg(256, 256, emblem());
+  return svg("LainOS", 256, 256, emblem());
 }
 
 /** How far from its end a wire stops in a node, by its place in the bundle; 0 for one that leaves. */
@@ -81,6 +82,7 @@ function wires(width: number, x: number, y: number, apart: number, bundled: numb
 export function wallpaper(): string {
   const [x, y] = [960, 470];
   return svg(
+    "LainOS layer 02: wires that meet",
     1920,
     1080,
     ground(1920, 1080),
@@ -95,6 +97,7 @@ export function wallpaper(): string {
 /** The background of syslinux's menu, 640 by 480: its upper third is free, the menu is below. */
 export function splashBios(): string {
   return svg(
+    "LainOS, behind a menu",
     640,
     480,
     ground(640, 480),
@@ -109,6 +112,7 @@ export function splashBios(): string {
 /** The background of GRUB's menu, 1024 by 768: its entries are at the top, so the mark is below. */
 export function splashUefi(): string {
   return svg(
+    "LainOS layer 02, behind a menu",
     1024,
     768,
     ground(1024, 768),

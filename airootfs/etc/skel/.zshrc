@@ -21,7 +21,8 @@ mkdir -p "${XDG_CACHE_HOME:=$HOME/.cache}"
 compinit -d "$XDG_CACHE_HOME/zcompdump"
 zstyle ':completion:*' menu select
 zstyle ':completion:*' matcher-list '' 'm:{a-z}={A-Z}'
-zstyle ':completion:*' list-colors 'ma=30;45'
+(( $+commands[dircolors] )) && eval "$(dircolors -b)"
+zstyle ':completion:*' list-colors ${(s.:.)LS_COLORS} 'ma=30;45'
 zstyle ':completion:*:descriptions' format '%F{8}%d%f'
 
 alias ls='ls --color=auto'
