@@ -1,5 +1,5 @@
 /** The image of a medium, started in QEMU by the firmware and the boot menu that a person has. */
-import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -157,6 +157,22 @@ export class BootedMedium {
   /** What the screen shows, as a PNG file on the host. */
   async screendump(file: string): Promise<void> {
     await this.qmp.execute("screendump", { filename: resolve(file), format: "png" });
+  }
+
+  /** The colours on the screen as #rrggbb, and how many pixels have each. */
+  async colours(): Promise<Map<string, number>> {
+    const file = join(this.folder, "screen.ppm");
+    await this.qmp.execute("screendump", { filename: file, format: "ppm" });
+    const bytes = await readFile(file);
+    // "P6", width and height, the largest value, and then three bytes a pixel (ppm(5)).
+    const header = /^P6\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.subarray(0, 40).toString("latin1"));
+    if (!header) throw new HostError("QEMU's screendump is no PPM picture");
+    const counts = new Map<string, number>();
+    for (let at = header[0].length; at + 2 < bytes.length; at += 3) {
+      const colour = `#${bytes.toString("hex", at, at + 3)}`;
+      counts.set(colour, (counts.get(colour) ?? 0) + 1);
+    }
+    return counts;
   }
 
   /** Waits for the power to be off, or the machine to begin anew (`-no-reboot`): QEMU ends. */

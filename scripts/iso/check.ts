@@ -184,7 +184,8 @@ async function permissions({ file_permissions }: Profile): Promise<string[]> {
       faults.push(`file_permissions: ${path} can be executed on the medium and not here`);
     }
     const start = (await readFile(join(AIROOTFS, path))).subarray(0, 2).toString();
-    if (start === "#!" && !isExecutable && !path.endsWith(".conf")) {
+    const isProgram = /^\/(etc\/init\.d|usr\/local\/bin)\//.test(path);
+    if (start === "#!" && !isExecutable && isProgram) {
       faults.push(`${path} begins with #! and cannot be executed`);
     }
   }
