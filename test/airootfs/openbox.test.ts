@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { AIROOTFS, cleanUp, commands, folder, home, run, SKEL, startX } from "./support.ts";
+import { cleanUp, commands, copied, folder, home, run, SKEL, startX } from "./support.ts";
 
 cleanUp();
 
@@ -124,7 +124,7 @@ describe("menus", () => {
     // The user's own stands before the system's.
     add(data, "own", "Name=System's", "Exec=x");
     add(join(user, ".local/share"), "own", "Name=Mine", "Exec=mine");
-    const done = await run(["sh", join(OPENBOX, "applications.sh")], {
+    const done = await run(["sh", copied("etc/skel/.config/openbox/applications.sh")], {
       ...{ HOME: user, XDG_DATA_DIRS: data },
     });
     expect(done.stderr).toBe("");
@@ -140,7 +140,7 @@ describe("menus", () => {
   });
 
   test("of the desktop: only what is installed", async () => {
-    const script = ["/bin/sh", join(OPENBOX, "root-menu.sh")];
+    const script = ["/bin/sh", copied("etc/skel/.config/openbox/root-menu.sh")];
     const labels = (text: string) =>
       [...text.matchAll(/label="([^"]*)"/g)].map((found) => found[1]);
     const all = await run(script, {
@@ -162,7 +162,7 @@ describe("what starts with Openbox", () => {
   const start = async (names: string[], live: string): Promise<string[]> => {
     const said = (name: string) => [name, `echo ${name} "$@"`] as const;
     const path = commands(Object.fromEntries(names.map(said)));
-    const done = await run(["/bin/sh", join(OPENBOX, "autostart")], {
+    const done = await run(["/bin/sh", copied("etc/skel/.config/openbox/autostart")], {
       ...{ PATH: path, LAINOS_LIVE: live },
     });
     expect(done).toMatchObject({ code: 0, stderr: "" });
@@ -188,11 +188,13 @@ describe("what starts with Openbox", () => {
 });
 
 describe("calamares_polkit", () => {
-  const script = ["/bin/sh", join(AIROOTFS, "usr/local/bin/calamares_polkit"), "-D", "8"];
   // The one thing that needs root is another's: what it is asked to run is what counts.
   const pkexec = 'printf "%s\\n" "$@"; exit 5';
   const start = (names: Record<string, string>, environment: Record<string, string>) =>
-    run(script, { PATH: `${commands(names)}:/usr/bin:/bin`, ...environment });
+    run(["/bin/sh", copied("usr/local/bin/calamares_polkit"), "-D", "8"], {
+      ...{ PATH: `${commands(names)}:/usr/bin:/bin` },
+      ...environment,
+    });
 
   test("hands the display on to Calamares, and its exit status back", async () => {
     const done = await start(
