@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { AIROOTFS, cleanUp, home, run, SKEL, startX } from "./support.ts";
+import { AIROOTFS, cleanUp, copied, home, run, SKEL, startX } from "./support.ts";
 
 cleanUp();
 
@@ -35,7 +35,7 @@ test("dunst takes dunstrc", async () => {
 
 describe("zsh", () => {
   test.each([".zshrc", ".p10k.zsh"])("takes %s", async (name) => {
-    expect(await run(["zsh", "-n", join(SKEL, name)], {})).toEqual({
+    expect(await run(["zsh", "-n", copied(join("etc/skel", name))], {})).toEqual({
       ...{ stdout: "", stderr: "", code: 0 },
     });
   });

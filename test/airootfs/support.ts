@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 
 export const AIROOTFS = resolve(import.meta.dir, "../../airootfs");
 export const SKEL = join(AIROOTFS, "etc/skel");
@@ -45,6 +45,13 @@ export function home(): string {
     chownSync(join(path, entry), NOBODY, NOBODY);
   }
   return path;
+}
+
+/** A copy of a file of the overlay where nobody can read it: the checkout may be in root's home. */
+export function copied(path: string): string {
+  const copy = join(folder(), basename(path));
+  cpSync(join(AIROOTFS, path), copy);
+  return copy;
 }
 
 /** A folder of commands, each a script of sh by its name. */

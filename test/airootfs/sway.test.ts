@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { cleanUp, commands, folder, home, run, SKEL } from "./support.ts";
+import { cleanUp, commands, copied, folder, home, run, SKEL } from "./support.ts";
 
 cleanUp();
 
@@ -77,10 +77,10 @@ describe("Sway's configuration", () => {
 });
 
 describe("the terminal", () => {
-  const script = join(import.meta.dir, "../../airootfs/usr/share/lainos/terminal.sh");
+  const script = "usr/share/lainos/terminal.sh";
   const say = (name: string) => `echo ${name} "$@"`;
   const start = (names: string[], environment: Record<string, string>) =>
-    run(["/bin/sh", script, "-e", "top"], {
+    run(["/bin/sh", copied(script), "-e", "top"], {
       PATH: commands(Object.fromEntries(names.map((name) => [name, say(name)]))),
       ...environment,
     });
@@ -102,10 +102,10 @@ describe("the terminal", () => {
 });
 
 describe("idleness", () => {
-  const script = join(SKEL, ".config/sway/idle.sh");
+  const script = "etc/skel/.config/sway/idle.sh";
   const swayidle = 'printf "%s\\n" "$@"';
   const start = (scripts: Record<string, string>, live: string) =>
-    run(["/bin/sh", script], { PATH: commands(scripts), LAINOS_LIVE: live });
+    run(["/bin/sh", copied(script)], { PATH: commands(scripts), LAINOS_LIVE: live });
 
   test("locks where there is a lock, and nowhere on the live medium", async () => {
     const locked = await start({ swayidle, swaylock: "" }, "/nowhere");
@@ -129,7 +129,7 @@ describe("idleness", () => {
 });
 
 describe("the bar's text", () => {
-  const script = join(SKEL, ".config/sway/status.sh");
+  const script = "etc/skel/.config/sway/status.sh";
 
   /** What status.sh prints on a machine of these files, its second `sleep` being its end. */
   async function lines(files: Record<string, string>, session: string): Promise<string[]> {
@@ -139,7 +139,7 @@ describe("the bar's text", () => {
       writeFileSync(join(machine, path), `${text}\n`);
     }
     const path = commands({ sleep: 'kill "$PPID"', date: 'echo "Wed 25 Nov 13:12"' });
-    const done = await run(["/bin/sh", script], {
+    const done = await run(["/bin/sh", copied(script)], {
       ...{ PATH: path, XDG_SESSION_ID: session },
       ...{ LAINOS_SYS: join(machine, "sys"), LAINOS_PROC: join(machine, "proc") },
     });
@@ -187,7 +187,9 @@ describe("the bar's text", () => {
 
   test("is i3status-rs's where that is installed, with our theme", async () => {
     const path = commands({ "i3status-rs": "echo rs" });
-    expect(await run(["/bin/sh", script], { PATH: path })).toMatchObject({ stdout: "rs\n" });
+    expect(await run(["/bin/sh", copied(script)], { PATH: path })).toMatchObject({
+      stdout: "rs\n",
+    });
     const folderOf = join(SKEL, ".config/i3status-rust");
     const config = Bun.TOML.parse(readFileSync(join(folderOf, "config.toml"), "utf8")) as {
       theme: { theme: string };

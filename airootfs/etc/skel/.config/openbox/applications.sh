@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # The menu of the installed programs, as an Openbox pipe menu: one item for each desktop entry that is
 # meant to be seen (freedesktop.org, Desktop Entry Specification 1.5).
 

@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # The root menu, as an Openbox pipe menu, so that it offers only what is installed.
 
 has() {

@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # Turns the screen off after ten minutes without input, where swayidle is installed. It locks it too
 # where swaylock is, but not on the live medium, whose user has no password to unlock it with.
 
