@@ -34,6 +34,8 @@ export interface EnvironmentParts {
   notifySocket: string | undefined;
   /** Whether no graphics card can draw: see renderer.ts. */
   softwareRenderer: boolean;
+  /** What /etc/locale.conf sets. */
+  locale: Environment;
 }
 
 /** The variables of a session, without what was inherited; undefined means not to be set. */
@@ -62,6 +64,7 @@ export function desktopEnvironment(parts: EnvironmentParts): Record<string, stri
     ([name]) => !NOT_PASSED_ON.some((pattern) => pattern.test(name)),
   );
   const missing: Environment = {
+    ...parts.locale,
     HOME: user?.home,
     USER: user?.name,
     LOGNAME: user?.name,

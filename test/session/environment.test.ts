@@ -24,6 +24,7 @@ const parts = (changes: Partial<EnvironmentParts> = {}): EnvironmentParts => ({
   busAddress: "unix:path=/run/user/1000/bus",
   notifySocket: "/run/systemd/notify",
   softwareRenderer: false,
+  locale: {},
   ...changes,
 });
 
@@ -55,6 +56,14 @@ describe("the desktop's environment", () => {
     expect(renderer({})).toBe("pixman");
     expect(renderer({ inherited: { WLR_RENDERER: "gles2" } })).toBe("gles2");
     expect(renderer({ desktop: openbox })).toBeUndefined();
+  });
+
+  test("has the system's locale, unless somebody chose another", () => {
+    const locale = { LANG: "de_AT.UTF-8", LC_TIME: "C" };
+    const environment = desktopEnvironment(
+      parts({ locale, inherited: { LC_TIME: "en_DK.UTF-8" } }),
+    );
+    expect(environment).toMatchObject({ LANG: "de_AT.UTF-8", LC_TIME: "en_DK.UTF-8" });
   });
 
   test("keeps what people set", () => {

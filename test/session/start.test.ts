@@ -216,7 +216,7 @@ describe("refusals", () => {
   });
 
   test("a desktop that is not installed, and a second one", async () => {
-    const { environment } = setting({ PATH: "/usr/bin:/bin", DISPLAY: ":0" });
+    const { environment } = setting({ PATH: scripts({}), DISPLAY: ":0" });
     const missing = await finish(asNobody([init, "openbox"], environment));
     expect(missing.err).toContain("the desktop openbox is not installed");
     expect(missing.status).toBe(1);
