@@ -38,6 +38,8 @@ const TOOLS = {
   shellcheck: { debian: "shellcheck", arch: "shellcheck" },
   python3: { debian: "python3", arch: "python" },
   ip: { debian: "iproute2", arch: "iproute2" },
+  nft: { debian: "nftables", arch: "nftables" },
+  ping: { debian: "iputils-ping", arch: "iputils" },
   ps: { debian: "procps", arch: "procps-ng" },
   alsactl: { debian: "alsa-utils", arch: "alsa-utils" },
   pipewire: { debian: "pipewire", arch: "pipewire" },
