@@ -96,6 +96,17 @@ chown -R 1000:1000 /home/liveuser
 chmod 0750 /home/liveuser
 `;
 
+/** Runs in the root, after protocol7-core is there: what is left are the other packages' services. */
+const WITHOUT_DAEMONS = `
+rm -f /etc/runlevels/*/cgroup-delegate
+for name in audio-init dbus-bridge ghost-units machine-id net-init notifyd; do
+  rm -f /etc/runlevels/*/lainos-$name
+done
+sed -i '/libexec\\/lainos\\//d; /lainos-session.conf/d' /etc/pam.d/*
+echo 'rc_need="!lainos-ghost-units"' >>/etc/conf.d/polkit
+echo '00000000000000000000000000000001' >/etc/machine-id
+`;
+
 /** The kernel's package is Arch's name for it here, so that lainos-dracut finds it. */
 const INITRAMFS = `
 release=$(ls /usr/lib/modules)
@@ -115,6 +126,8 @@ export interface StandinOptions {
   readonly work: string;
   readonly signal: AbortSignal;
   readonly report: Reporter;
+  /** Without our daemons and PAM lines, to measure what they cost. */
+  readonly withoutDaemons?: boolean;
 }
 
 /**
@@ -165,6 +178,7 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
       await mergeAccounts(rootfs, upper(name));
       await installPackage(name, rootfs, packageFile, signal, []);
       await inRoot(name, rootfs, CONFIGURE, signal);
+      if (options.withoutDaemons) await inRoot(name, rootfs, WITHOUT_DAEMONS, signal);
     });
     await report.step("Initramfs by dracut", () => inRoot(name, rootfs, INITRAMFS, signal));
     const tree = join(work, "tree");
@@ -185,7 +199,10 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
         signal,
       ),
     );
-    const image = join(out, imageName(profile, "-debian"));
+    const image = join(
+      out,
+      imageName(profile, options.withoutDaemons ? "-debian-bare" : "-debian"),
+    );
     await report.step("Image", () => makeImage(tree, image, profile, work, epoch, signal));
     return image;
   } finally {
