@@ -125,12 +125,12 @@ describe("the checker finds", () => {
 
   test("a profiledef.sh that bash does not understand", async () => {
     const folder = await changed("profiledef.sh", (text) => `${text}if\n`);
-    expect(readProfile(EPOCH, folder)).rejects.toThrow(/profiledef\.sh.*syntax error/s);
+    await expect(readProfile(EPOCH, folder)).rejects.toThrow(/profiledef\.sh.*syntax error/s);
   });
 
   test("a mode that is none", async () => {
     const folder = await changed("profiledef.sh", (text) => text.replace("0:0:0755", "root:755"));
-    expect(readProfile(EPOCH, folder)).rejects.toThrow("it must be UID:GID:MODE");
+    await expect(readProfile(EPOCH, folder)).rejects.toThrow("it must be UID:GID:MODE");
   });
 });
 
