@@ -2,6 +2,7 @@
  * What can be said about the sources without running them: `bun run check`. Types, lint, every shell
  * script, and that imports go in one direction only. Exit status 1 if anything is wrong.
  */
+import { lstat } from "node:fs/promises";
 import { basename, dirname, join, normalize, resolve } from "node:path";
 import { $ } from "zx";
 
@@ -131,13 +132,15 @@ export function shellDialect(path: string, firstLine: string): "sh" | "bash" | u
 /** What a check found: a line or more for each fault; empty if all is well. */
 type Check = () => Promise<string[]>;
 
-/** The files that git has or would take, as paths from the top. */
+/** The files that git has or would take, as paths from the top; no links, which may lead outside. */
 async function sources(): Promise<string[]> {
   const list = await run`git ls-files -z --cached --others --exclude-standard --deduplicate`;
   if (list.exitCode !== 0) throw new Error(`git ls-files: ${list.stderr.trim()}`);
   const names = list.stdout.split("\0").filter((name) => name !== "");
-  const there = await Promise.all(names.map((name) => Bun.file(join(ROOT, name)).exists()));
-  return names.filter((_, at) => there[at]);
+  const found = await Promise.all(
+    names.map((name) => lstat(join(ROOT, name)).catch(() => undefined)),
+  );
+  return names.filter((_, at) => found[at]?.isFile());
 }
 
 const output = (done: { stdout: string; stderr: string; exitCode: number | null }): string[] =>

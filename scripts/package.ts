@@ -148,7 +148,7 @@ export async function makeRepository(dir: string, packageFiles: readonly string[
 }
 
 /** The time that stands in the package, in seconds since 1970. */
-async function sourceDate(): Promise<string> {
+export async function sourceDate(): Promise<string> {
   const given = process.env.SOURCE_DATE_EPOCH;
   if (given !== undefined && given !== "") {
     if (!/^\d+$/.test(given)) {

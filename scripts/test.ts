@@ -17,6 +17,8 @@ const TOOLS: ToolName[] = [
   "apparmor_parser",
   "busctl",
   "dbus-daemon",
+  "dunst",
+  "foot",
   "gcc",
   "gdbus",
   "ip",
@@ -24,6 +26,7 @@ const TOOLS: ToolName[] = [
   "libsystemd's headers",
   "libseat's headers",
   "nsenter",
+  "openbox",
   "pam_systemd.so",
   "pipewire",
   "pipewire-pulse",
@@ -33,8 +36,13 @@ const TOOLS: ToolName[] = [
   "python3",
   "pw-mon",
   "shellcheck",
+  "sway",
+  "tint2",
   "unshare",
   "wireplumber",
+  "xmllint",
+  "Xvfb",
+  "zsh",
 ];
 
 /** A test that needs longer than this, in milliseconds, says so itself. */

@@ -32,6 +32,10 @@ export interface EnvironmentParts {
   busAddress: string | undefined;
   /** undefined if nobody listens for readiness messages. */
   notifySocket: string | undefined;
+  /** Whether no graphics card can draw: see renderer.ts. */
+  softwareRenderer: boolean;
+  /** What /etc/locale.conf sets. */
+  locale: Environment;
 }
 
 /** The variables of a session, without what was inherited; undefined means not to be set. */
@@ -60,10 +64,13 @@ export function desktopEnvironment(parts: EnvironmentParts): Record<string, stri
     ([name]) => !NOT_PASSED_ON.some((pattern) => pattern.test(name)),
   );
   const missing: Environment = {
+    ...parts.locale,
     HOME: user?.home,
     USER: user?.name,
     LOGNAME: user?.name,
     SHELL: user?.shell,
+    // wlroots' own, which any other compositor ignores.
+    WLR_RENDERER: desktop.kind === "wayland" && parts.softwareRenderer ? "pixman" : undefined,
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/bin",
   };
   const environment: Environment = {

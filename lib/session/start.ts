@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { Failure, type Logger, restoreOpenFilesLimit } from "../cli/index.ts";
 import { userById } from "../linux/index.ts";
 import { addressOfPath, ensureSessionBus, findSessionBus, spawnBound } from "./bus.ts";
-import { type Desktop, findDesktop, findExecutable } from "./desktop.ts";
+import { type Desktop, type Environment, findDesktop, findExecutable } from "./desktop.ts";
 import {
   activationVariables,
   desktopEnvironment,
@@ -13,6 +13,8 @@ import {
 } from "./environment.ts";
 import { factsFromTraces, type SessionFacts, type SessionSource } from "./facts.ts";
 import { handOver, parentNow } from "./hand-over.ts";
+import { localeVariables } from "./locale.ts";
+import { needsSoftwareRenderer } from "./renderer.ts";
 import { checkRuntimeFolder } from "./runtime-folder.ts";
 
 const NOTIFY_SOCKET = "/run/systemd/notify";
@@ -71,6 +73,8 @@ export async function startSession(options: StartOptions): Promise<void> {
     runtimeFolder,
     busAddress: undefined,
     notifySocket: isSocket(NOTIFY_SOCKET) ? NOTIFY_SOCKET : undefined,
+    softwareRenderer: needsSoftwareRenderer(),
+    locale: findLocale(log),
   };
   const argv = [...desktop.argv, ...options.args];
   const inheritedBus = inherited.DBUS_SESSION_BUS_ADDRESS;
@@ -135,6 +139,15 @@ async function askLogin1(desktop: Desktop | undefined): Promise<SessionFacts | u
     return facts;
   } finally {
     client.close();
+  }
+}
+
+function findLocale(log: Logger): Environment {
+  try {
+    return localeVariables();
+  } catch (error) {
+    log.warning(`going on without the system's locale: ${(error as Error).message}`);
+    return {};
   }
 }
 

@@ -12,6 +12,7 @@ const CHECKOUT = join(import.meta.dir, "../..");
 const FROM_AIROOTFS = [
   "etc/skel",
   "usr/local/bin",
+  "usr/share/lainos",
   "usr/share/wayland-sessions",
   "usr/share/xsessions",
 ];

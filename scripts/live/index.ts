@@ -9,7 +9,7 @@ import { type EnterOptions, type ExecOptions, type ExecResult, exec, execHere } 
 import { installPackage } from "./install.ts";
 import { quiet, type Reporter } from "./progress.ts";
 import * as ready from "./ready.ts";
-import { ensureRootfs } from "./rootfs.ts";
+import { ensureRootfs, LIVE_ROOT } from "./rootfs.ts";
 import { checkName, stateDir } from "./state.ts";
 
 export { LIVE_USER } from "./configure.ts";
@@ -141,7 +141,7 @@ export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): P
   const packageFile = options.packageFile ?? (await buildPackageStep(report, signal));
   const rootfs = await report.step("Debian root without systemd", async (detail) => {
     await ensureHostPackages(["mmdebstrap", "dpkg-deb", "unshare", "nsenter", "pacman", "bsdtar"]);
-    return await ensureRootfs(signal, detail);
+    return await ensureRootfs(LIVE_ROOT, signal, detail);
   });
   signal.throwIfAborted();
   await container.create(name, rootfs);

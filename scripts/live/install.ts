@@ -23,7 +23,9 @@ const EXECUTABLES = [
  * What the tests need Debian's own of, to be unmodified clients of ours: pacman leaves these out
  * (NoExtract), and takes them for no conflict (--overwrite). Ours are in /usr/libexec/lainos.
  */
-const DEBIANS = ["loginctl", "systemd-inhibit", "systemd-notify"].map((name) => `usr/bin/${name}`);
+export const DEBIANS_CLIENTS = ["loginctl", "systemd-inhibit", "systemd-notify"].map(
+  (name) => `usr/bin/${name}`,
+);
 
 /** Which Debian package fills which dependency of ours; pacman knows nothing of dpkg's. */
 const FILLED_BY: Readonly<Record<string, string>> = {
@@ -46,6 +48,7 @@ const FILLED_BY: Readonly<Record<string, string>> = {
 
 /**
  * Installs the package into the overlay from a repository made for it.
+ * @param leftOut its files that the root keeps its own of.
  * @throws HostError where pacman fails, and where it says that all is well and something is missing:
  * a scriptlet that fails leaves its exit status 0.
  */
@@ -54,6 +57,7 @@ export async function installPackage(
   rootfs: string,
   packageFile: string,
   signal?: AbortSignal,
+  leftOut: readonly string[] = DEBIANS_CLIENTS,
 ): Promise<void> {
   const dir = stateDir(name);
   const root = merged(name);
@@ -62,7 +66,7 @@ export async function installPackage(
   await mkdir(join(upper(name), "var/lib/pacman"), { recursive: true });
   await writeFile(
     join(dir, "pacman.conf"),
-    `[options]\nArchitecture = x86_64\nSigLevel = Never\nNoExtract = ${DEBIANS.join(" ")}\n[${REPOSITORY}]\nServer = file://${repository}\n`,
+    `[options]\nArchitecture = x86_64\nSigLevel = Never\nNoExtract = ${leftOut.join(" ")}\n[${REPOSITORY}]\nServer = file://${repository}\n`,
   );
   const output = await withOverlay(
     name,
@@ -73,7 +77,7 @@ export async function installPackage(
       ...["--cachedir", join(dir, "pacman-cache"), "--hookdir", join(root, "etc/pacman.d/hooks")],
       ...["--logfile", join(root, "var/log/pacman.log"), "--gpgdir", join(dir, "gnupg")],
       ...["--config", join(dir, "pacman.conf"), "--noconfirm", "--noprogressbar"],
-      ...["--overwrite", DEBIANS.join(",")],
+      ...["--overwrite", leftOut.join(",")],
       ...(await assumedInstalled(packageFile, rootfs)),
       ...["-Sy", "protocol7-core"],
     ],

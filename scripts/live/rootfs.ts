@@ -1,4 +1,4 @@
-/** The Debian root file system without systemd that the test system runs on, built once and kept. */
+/** Debian root file systems without systemd, built once and kept: the test system's and the stand-in medium's. */
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,16 @@ import { killOnAbort } from "./kill-on-abort.ts";
 import { debianSources, SUITE } from "./mirror.ts";
 import { rootsInUse } from "./state.ts";
 
-const PACKAGES = {
+/** What a root is made of. */
+export interface Recipe {
+  /** The folder of the cache in which roots of this kind are; only the newest of a kind stays. */
+  readonly kind: string;
+  readonly packages: readonly string[];
+  /** Whether the unmodified clients of `CLIENTS` are put into it. */
+  readonly clients: boolean;
+}
+
+const LIVE_PACKAGES = {
   init: ["openrc", "kmod", "udev", "procps", "psmisc", "util-linux", "util-linux-extra"],
   bus: ["dbus", "dbus-bin", "dbus-daemon", "polkitd", "libsystemd0", "libsystemd-shared"],
   login: ["greetd", "seatd", "login", "passwd", "libpam-modules", "libpam-runtime", "opendoas"],
@@ -27,8 +36,21 @@ const PACKAGES = {
   ],
   clients: ["upower", "xss-lock", "xdg-desktop-portal"],
   sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils"],
-  standins: ["protocol7-test-logind", "systemd-standalone-sysusers", "systemd-standalone-tmpfiles"],
 } as const;
+
+/** What keeps systemd out of any of them. */
+const STANDINS = [
+  "protocol7-test-logind",
+  "systemd-standalone-sysusers",
+  "systemd-standalone-tmpfiles",
+];
+
+/** The root of `bun run live`. */
+export const LIVE_ROOT: Recipe = {
+  kind: "rootfs",
+  packages: Object.values(LIVE_PACKAGES).flat(),
+  clients: true,
+};
 
 /**
  * Debian's packages ask for a logind; this one says that it is there, since ours is and comes by
@@ -65,6 +87,10 @@ const CLEAN_HOOK = `cd "$1/etc/init.d" && for script in *; do
   grep -qx "/etc/init.d/$script" "$1/var/lib/dpkg/info/openrc.list" || rm -f "$script"
 done; find "$1/etc/runlevels" -type l -delete`;
 
+function customizeHooks(recipe: Recipe): string[] {
+  return recipe.clients ? [clientsHook(), CLEAN_HOOK] : [CLEAN_HOOK];
+}
+
 function clientsHook(): string {
   const fetch = Object.entries(CLIENTS).map(
     ([name, files]) =>
@@ -75,9 +101,10 @@ function clientsHook(): string {
 }
 
 /** What decides over the contents; a change of it makes a new root. */
-export function recipeKey(): string {
-  const recipe = [SUITE, PACKAGES, DUMMY_CONTROL, EXCLUDED, CLEAN_HOOK, clientsHook()];
-  return createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 16);
+export function recipeKey(recipe: Recipe): string {
+  const { packages } = recipe;
+  const parts = [SUITE, packages, STANDINS, DUMMY_CONTROL, EXCLUDED, customizeHooks(recipe)];
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
 }
 
 /**
@@ -87,17 +114,18 @@ export function recipeKey(): string {
  * @throws HostError when the build fails.
  */
 export async function ensureRootfs(
+  recipe: Recipe,
   signal: AbortSignal,
   onLine: (line: string) => void = () => {},
 ): Promise<string> {
-  const base = join(cacheDir(), "rootfs");
-  const path = join(base, recipeKey());
+  const base = join(cacheDir(), recipe.kind);
+  const path = join(base, recipeKey(recipe));
   await mkdir(base, { recursive: true });
   if (await isDirectory(path)) return path;
   const building = join(base, `.building-${process.pid}`);
   const scratch = join(base, `.scratch-${process.pid}`);
   try {
-    await bootstrap(building, scratch, signal, onLine);
+    await bootstrap(recipe, building, scratch, signal, onLine);
     await rename(building, path).catch(async (error: NodeJS.ErrnoException) => {
       // Another run finished the same recipe first; its root is as good as ours.
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
@@ -113,6 +141,7 @@ export async function ensureRootfs(
 }
 
 async function bootstrap(
+  recipe: Recipe,
   target: string,
   scratch: string,
   signal: AbortSignal,
@@ -120,7 +149,8 @@ async function bootstrap(
 ): Promise<void> {
   const repository = await makeDummyRepository(scratch);
   const sources = await debianSources();
-  const include = Object.values(PACKAGES).flat().join(",");
+  const include = [...recipe.packages, ...STANDINS].join(",");
+  const hooks = customizeHooks(recipe).map((hook) => `--customize-hook=${hook}`);
   const excludes = EXCLUDED.map((glob) => `--dpkgopt=path-exclude=${glob}`);
   // In a pid and mount namespace of its own, so that its end, which follows ours, is the end of all.
   const build = $({
@@ -129,7 +159,7 @@ async function bootstrap(
     env: { ...process.env, CLIENTS_DIR: scratch, LC_ALL: "C.UTF-8" },
   })`setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc \
     mmdebstrap --mode=root --variant=minbase ${'--aptopt=APT::Install-Recommends "false"'} ${excludes} \
-    --include=${include} ${`--customize-hook=${clientsHook()}`} ${`--customize-hook=${CLEAN_HOOK}`} \
+    --include=${include} ${hooks} \
     ${SUITE} ${target} ${sources} ${`deb [trusted=yes] copy://${repository} ./`}`;
   killOnAbort(build, signal);
   let last: string[] = [];

@@ -63,24 +63,22 @@ export async function startQemu(hardware: Hardware, agentsRun: boolean): Promise
 }
 
 /**
- * Whether the host's processor runs guests by itself. A /dev/kvm alone says too little: a kernel that
- * does without the processor's help (PVM) has one too, and runs only guests that know of it.
+ * How QEMU runs the guest. A /dev/kvm alone says too little: a kernel that does without the
+ * processor's help (PVM) has one too, and runs only guests that know of it.
  */
-function hasVirtualization(): boolean {
-  return (
-    existsSync("/dev/kvm") && /^flags.*\b(vmx|svm)\b/m.test(readFileSync("/proc/cpuinfo", "utf8"))
-  );
+export function accelerator(): string {
+  const helps = /^flags.*\b(vmx|svm)\b/m.test(readFileSync("/proc/cpuinfo", "utf8"));
+  return helps && existsSync("/dev/kvm") ? "kvm" : "tcg,thread=multi,tb-size=512";
 }
 
 function words(hardware: Hardware, ports: readonly string[], qmp: string): string[] {
   const { folder, vmlinuz, initramfs, disks } = hardware;
-  const accelerator = hasVirtualization() ? "kvm" : "tcg,thread=multi,tb-size=512";
   return [
     // Without the buses and mice of a PC that nothing here uses: each has a driver to load. The newer
     // q35 has no ACPI registers any more after S3 (seen with QEMU 7.2 and SeaBIOS 1.16): no power button.
     ...["-nodefaults", "-no-user-config", "-machine", "pc,usb=off,smbus=off,i8042=off"],
     // The oldest that Bun's baseline build runs on: newer ones have more to emulate.
-    ...["-accel", accelerator, "-cpu", "Nehalem", "-smp", String(PROCESSORS), "-m", MEMORY],
+    ...["-accel", accelerator(), "-cpu", "Nehalem", "-smp", String(PROCESSORS), "-m", MEMORY],
     ...["-kernel", vmlinuz, "-initrd", initramfs, "-append", COMMAND_LINE],
     ...["-display", "none", "-device", "virtio-vga"],
     ...["-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci"],

@@ -23,6 +23,8 @@ const parts = (changes: Partial<EnvironmentParts> = {}): EnvironmentParts => ({
   runtimeFolder: "/run/user/1000",
   busAddress: "unix:path=/run/user/1000/bus",
   notifySocket: "/run/systemd/notify",
+  softwareRenderer: false,
+  locale: {},
   ...changes,
 });
 
@@ -45,6 +47,23 @@ describe("the desktop's environment", () => {
       SHELL: "/bin/zsh",
       PATH: "/usr/local/sbin:/usr/local/bin:/usr/bin",
     });
+  });
+
+  test("has wlroots draw by software where no card can, unless somebody chose otherwise", () => {
+    const softwareRenderer = true;
+    const renderer = (changes: Partial<EnvironmentParts>) =>
+      desktopEnvironment(parts({ softwareRenderer, ...changes })).WLR_RENDERER;
+    expect(renderer({})).toBe("pixman");
+    expect(renderer({ inherited: { WLR_RENDERER: "gles2" } })).toBe("gles2");
+    expect(renderer({ desktop: openbox })).toBeUndefined();
+  });
+
+  test("has the system's locale, unless somebody chose another", () => {
+    const locale = { LANG: "de_AT.UTF-8", LC_TIME: "C" };
+    const environment = desktopEnvironment(
+      parts({ locale, inherited: { LC_TIME: "en_DK.UTF-8" } }),
+    );
+    expect(environment).toMatchObject({ LANG: "de_AT.UTF-8", LC_TIME: "en_DK.UTF-8" });
   });
 
   test("keeps what people set", () => {

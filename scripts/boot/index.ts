@@ -1,0 +1,254 @@
+/** The image of a medium, started in QEMU by the firmware and the boot menu that a person has. */
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ensureHostPackages, HostError } from "../host.ts";
+import type { ExecResult } from "../live/enter.ts";
+import { waitFor } from "../live/ready.ts";
+import { accelerator } from "../machine/qemu.ts";
+import { Qmp } from "../machine/qmp.ts";
+import { press, type } from "./keyboard.ts";
+import { SerialLine } from "./serial.ts";
+
+export type Firmware = "bios" | "uefi";
+
+/** The entries of the boot menus, in their order. */
+export const ENTRIES = ["live", "ram", "safe", "serial"] as const;
+export type Entry = (typeof ENTRIES)[number];
+
+export interface BootOptions {
+  readonly image: string;
+  readonly firmware: Firmware;
+  readonly signal?: AbortSignal;
+  /** In MiB. */
+  readonly memory?: number;
+  /** A disk to install to: the path of a raw image. */
+  readonly disk?: string;
+}
+
+/** Without KVM every step takes some times as long as on the host, in milliseconds. */
+const BOOT_TIMEOUT = 400_000;
+
+/** OVMF in two parts, by the distributions' names, the first that is there. */
+const OVMF = [
+  ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
+  ["/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"],
+  ["/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"],
+] as const;
+
+/** A stage of the boot and when it was reached, in seconds since QEMU's start. */
+export interface Stage {
+  readonly name: string;
+  readonly seconds: number;
+}
+
+export class BootedMedium {
+  readonly stages: Stage[] = [];
+  private readonly started = performance.now();
+
+  private constructor(
+    private readonly folder: string,
+    private readonly child: Bun.Subprocess<"ignore", "ignore", "pipe">,
+    private readonly qmp: Qmp,
+    readonly serial: SerialLine,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  /**
+   * Switches a machine on that has the medium in its drive. It ends with this process.
+   * @throws HostError with QEMU's own words where it does not start.
+   */
+  static async start(options: BootOptions): Promise<BootedMedium> {
+    const tools = options.firmware === "uefi" ? (["UEFI firmware"] as const) : [];
+    await ensureHostPackages(["qemu-system-x86_64", "setpriv", ...tools]);
+    const folder = await mkdtemp(join(tmpdir(), "protocol7-boot-"));
+    const child = Bun.spawn(
+      [
+        ...["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"],
+        ...(await hardware(options, folder)),
+      ],
+      { stdio: ["ignore", "ignore", "pipe"], cwd: folder },
+    );
+    try {
+      const ended = () => child.exitCode !== null || child.signalCode !== null;
+      const serial = await SerialLine.connect(join(folder, "serial.sock"));
+      const qmp = await Qmp.connect(join(folder, "qmp.sock"), ended);
+      const signal = options.signal ?? new AbortController().signal;
+      const medium = new BootedMedium(folder, child, qmp, serial, signal);
+      await qmp.execute("cont");
+      return medium;
+    } catch (error) {
+      child.kill("SIGKILL");
+      await child.exited;
+      const said = (await child.stderr.text()).trim();
+      await rm(folder, { recursive: true, force: true });
+      throw new HostError(`QEMU does not start: ${said || error}`);
+    }
+  }
+
+  /** Waits for the boot menu and chooses an entry by the arrow keys. */
+  async choose(entry: Entry, beforeChoice?: () => Promise<void>): Promise<void> {
+    await this.serial.awaitText(/serial console/, "the boot menu", BOOT_TIMEOUT);
+    this.reached("boot menu");
+    // What is drawn comes a moment after what is said on the serial line.
+    await sleep(1500);
+    await beforeChoice?.();
+    for (let index = 0; index < ENTRIES.indexOf(entry); index++) {
+      await this.press("down");
+      await sleep(300);
+    }
+    await this.press("ret");
+  }
+
+  /** Follows a boot by the entry for the serial console to its getty, and logs in as root there. */
+  async awaitBoot(): Promise<void> {
+    const stages = [
+      [/Linux version/, "kernel"],
+      [/OpenRC .*is starting up|OpenRC \S+ is/, "OpenRC"],
+      [/ login: /, "login on the serial line"],
+    ] as const;
+    for (const [pattern, name] of stages) {
+      await this.serial.awaitText(pattern, name, BOOT_TIMEOUT);
+      this.reached(name);
+    }
+    await this.serial.logIn("root", "lain");
+    await this.waitFor(
+      async () => (await this.run("rc-status -r")).stdout.trim() === "default",
+      "the runlevel default",
+    );
+    this.reached("runlevel default");
+  }
+
+  /** Notes the time at which something was reached. */
+  reached(name: string): void {
+    this.stages.push({ name, seconds: (performance.now() - this.started) / 1000 });
+  }
+
+  /** A line of sh, as root. A status other than 0 is no error. */
+  run(line: string, timeout?: number): Promise<ExecResult> {
+    return this.serial.run(line, timeout);
+  }
+
+  /** The same, whose output is wanted. @throws HostError where its status is not 0. */
+  async must(line: string, timeout?: number): Promise<string> {
+    const { code, stdout, stderr } = await this.run(line, timeout);
+    if (code === 0) return stdout;
+    throw new HostError(`${line}: status ${code}\n${stdout}${stderr}`);
+  }
+
+  /** @throws HostError that names what did not come in time (milliseconds). */
+  waitFor<T>(
+    look: () => Promise<T | undefined | false>,
+    what: string,
+    timeout = 120_000,
+  ): Promise<T> {
+    return waitFor(look, what, timeout, this.signal);
+  }
+
+  press(...keys: string[]): Promise<void> {
+    return press(this.qmp, ...keys);
+  }
+
+  type(text: string): Promise<void> {
+    return type(this.qmp, text);
+  }
+
+  /** What the screen shows, as a PNG file on the host. */
+  async screendump(file: string): Promise<void> {
+    await this.qmp.execute("screendump", { filename: resolve(file), format: "png" });
+  }
+
+  /** The colours on the screen as #rrggbb, and how many pixels have each. */
+  async colours(): Promise<Map<string, number>> {
+    const file = join(this.folder, "screen.ppm");
+    await this.qmp.execute("screendump", { filename: file, format: "ppm" });
+    const bytes = await readFile(file);
+    // "P6", width and height, the largest value, and then three bytes a pixel (ppm(5)).
+    const header = /^P6\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.subarray(0, 40).toString("latin1"));
+    if (!header) throw new HostError("QEMU's screendump is no PPM picture");
+    const counts = new Map<string, number>();
+    for (let at = header[0].length; at + 2 < bytes.length; at += 3) {
+      const colour = `#${bytes.toString("hex", at, at + 3)}`;
+      counts.set(colour, (counts.get(colour) ?? 0) + 1);
+    }
+    return counts;
+  }
+
+  /** Waits for the power to be off, or the machine to begin anew (`-no-reboot`): QEMU ends. */
+  async ended(timeout = 120_000): Promise<void> {
+    const off = async () => this.child.exitCode !== null || this.child.signalCode !== null;
+    await this.waitFor(off, "the end of QEMU", timeout);
+  }
+
+  /** Why QEMU ended, by its last words: guest-shutdown, guest-reset, host-signal. */
+  get ending(): string | undefined {
+    const event = this.qmp.events.findLast(({ event }) => event === "SHUTDOWN");
+    return event?.data?.reason as string | undefined;
+  }
+
+  /** Switches it off at once and removes all of it. */
+  async stop(): Promise<void> {
+    this.qmp.close();
+    this.serial.close();
+    this.child.kill("SIGKILL");
+    await this.child.exited;
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function hardware(options: BootOptions, folder: string): Promise<string[]> {
+  const { image, firmware, memory = 2048, disk } = options;
+  return [
+    ...["-nodefaults", "-no-user-config", "-S", "-no-reboot", "-machine", "pc,usb=off"],
+    // The oldest that Bun's baseline build runs on: newer ones have more to emulate.
+    ...["-accel", accelerator(), "-cpu", "Nehalem", "-smp", "2", "-m", String(memory)],
+    ...(firmware === "uefi" ? await uefi(folder) : []),
+    ...["-display", "none", "-device", "virtio-vga", "-device", "virtio-rng-pci"],
+    // Wired to a network that has a DHCP server and nothing else.
+    ...["-nic", "user,restrict=on,model=virtio-net-pci"],
+    ...["-drive", `file=${quoted(image)},media=cdrom,if=none,id=medium,format=raw,read-only=on`],
+    ...["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=medium,bootindex=0"],
+    ...(disk
+      ? [
+          ...["-drive", `file=${quoted(disk)},if=none,id=disk,format=raw,cache=unsafe`],
+          ...["-device", "virtio-blk-pci,drive=disk,bootindex=1"],
+        ]
+      : []),
+    ...["-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off"],
+    ...["-serial", "chardev:serial"],
+    ...["-qmp", "unix:qmp.sock,server=on,wait=off"],
+  ];
+}
+
+async function uefi(folder: string): Promise<string[]> {
+  for (const [code, variables] of OVMF) {
+    if (!(await Bun.file(code).exists())) continue;
+    // The machine writes to its own.
+    await copyFile(variables, join(folder, "variables.fd"));
+    return [
+      ...["-drive", `if=pflash,format=raw,readonly=on,file=${code}`],
+      ...["-drive", "if=pflash,format=raw,file=variables.fd"],
+    ];
+  }
+  throw new HostError(
+    "no UEFI firmware for QEMU is there: install ovmf (Debian) or edk2-ovmf (Arch)",
+  );
+}
+
+/** A comma ends a value in QEMU's options. */
+function quoted(path: string): string {
+  return resolve(path).replaceAll(",", ",,");
+}
+
+/** Writes the stages as a table for people. */
+export function stageTable(stages: readonly Stage[]): string {
+  const width = Math.max(...stages.map(({ name }) => name.length));
+  return stages
+    .map(({ name, seconds }) => `${name.padEnd(width)}  ${seconds.toFixed(1).padStart(6)} s`)
+    .join("\n");
+}
+
+export async function saveSerial(medium: BootedMedium, file: string): Promise<void> {
+  await writeFile(file, medium.serial.text);
+}

@@ -1,0 +1,124 @@
+/** Logins at the greeter of the stand-in medium, and what its sessions show. */
+import { HostError } from "../host.ts";
+import { parseSessions } from "../live/ready.ts";
+import type { BootedMedium } from "./index.ts";
+
+export const SESSIONS = ["sway", "openbox"] as const;
+export type SessionName = (typeof SESSIONS)[number];
+
+/** Who the medium is for. */
+const USER = "liveuser";
+
+/** The start of a desktop, without KVM and on a busy host, in milliseconds. */
+const DESKTOP_TIMEOUT = 180_000;
+
+/** A node of Sway's tree, as far as it is looked at here (sway-ipc(7)). */
+export interface SwayNode {
+  readonly type: string;
+  readonly name: string | null;
+  readonly app_id?: string | null;
+  readonly focused: boolean;
+  readonly num?: number;
+  readonly nodes: readonly SwayNode[];
+  readonly floating_nodes: readonly SwayNode[];
+}
+
+/** What is on the first terminal, as the kernel keeps it. */
+export async function firstTerminal(medium: BootedMedium): Promise<string> {
+  return await medium.must("fold -w 160 /dev/vcs1 | sed 's/ *$//' | grep . || :");
+}
+
+/** Waits until the greeter asks for a name. */
+export async function awaitGreeter(medium: BootedMedium): Promise<void> {
+  await medium.waitFor(
+    async () => / login:$/.test((await firstTerminal(medium)).trim()),
+    "the greeter on the first terminal",
+  );
+}
+
+/** Types the live user's name and the number of a session at the greeter. */
+export async function logInAtGreeter(medium: BootedMedium, session: SessionName): Promise<void> {
+  await awaitGreeter(medium);
+  await medium.type(`${USER}\n`);
+  await medium.waitFor(
+    async () => (await firstTerminal(medium)).includes("Session [1]:"),
+    "the menu of the sessions",
+  );
+  await medium.type(`${SESSIONS.indexOf(session) + 1}\n`);
+  if (session === "sway") await awaitSway(medium);
+  else await awaitOpenbox(medium);
+}
+
+/** Runs a line of sh as the live user, beside the session: for what asks a desktop. */
+export function asUser(medium: BootedMedium, line: string, timeout?: number) {
+  const quoted = line.replaceAll("'", "'\\''");
+  const environment =
+    "HOME=/home/liveuser XDG_RUNTIME_DIR=/run/user/1000 DISPLAY=:0 XAUTHORITY=/home/liveuser/.Xauthority";
+  return medium.run(
+    `exec setpriv --reuid=1000 --regid=1000 --init-groups env ${environment} sh -c '${quoted}'`,
+    timeout,
+  );
+}
+
+/** Asks Sway by its socket. @throws HostError where it does not answer. */
+export async function swaymsg(medium: BootedMedium, words: string): Promise<string> {
+  const line = `exec swaymsg -s "$(echo /run/user/1000/sway-ipc.*.sock)" ${words}`;
+  const { code, stdout, stderr } = await asUser(medium, line);
+  if (code === 0) return stdout;
+  throw new HostError(`swaymsg ${words}: ${stderr.trim() || stdout.trim()}`);
+}
+
+/** Sway's windows and workspaces. */
+export async function swayTree(medium: BootedMedium): Promise<SwayNode> {
+  return JSON.parse(await swaymsg(medium, "-t get_tree"));
+}
+
+/** All nodes of a tree, in its order. */
+export function nodes(tree: SwayNode): SwayNode[] {
+  return [tree, ...[...tree.nodes, ...tree.floating_nodes].flatMap(nodes)];
+}
+
+/** Sway shows an output, and what the live user's configuration starts with it runs. */
+async function awaitSway(medium: BootedMedium): Promise<void> {
+  const line = 'exec swaymsg -s "$(echo /run/user/1000/sway-ipc.*.sock)" -t get_outputs';
+  await medium.waitFor(
+    async () => (await asUser(medium, line)).stdout.includes('"active": true'),
+    "Sway on the screen",
+    DESKTOP_TIMEOUT,
+  );
+  for (const program of ["swaybg", "swaybar"]) await awaitProgram(medium, program);
+}
+
+async function awaitOpenbox(medium: BootedMedium): Promise<void> {
+  for (const program of ["openbox", "tint2"]) await awaitProgram(medium, program);
+  // hsetroot ends once it has set the wallpaper.
+  await medium.waitFor(
+    async () => (await asUser(medium, "xprop -root _XROOTPMAP_ID")).stdout.includes("pixmap id"),
+    "Openbox's wallpaper",
+    DESKTOP_TIMEOUT,
+  );
+}
+
+/** Waits for a process of the live user by its name. */
+export async function awaitProgram(medium: BootedMedium, name: string): Promise<void> {
+  await medium.waitFor(
+    async () => (await medium.run(`pgrep -u ${USER} -x ${name}`)).code === 0,
+    `${name} of ${USER}`,
+    DESKTOP_TIMEOUT,
+  );
+}
+
+/** The live user's session, by loginctl's list; undefined where there is none. */
+export async function liveSession(medium: BootedMedium): Promise<string | undefined> {
+  const list = await medium.must("loginctl --no-legend --no-pager list-sessions");
+  return parseSessions(list).find(({ user }) => user === USER)?.id;
+}
+
+/** Waits until the live user's session has ended and the greeter is back. */
+export async function awaitLogout(medium: BootedMedium): Promise<void> {
+  await medium.waitFor(
+    async () => (await liveSession(medium)) === undefined,
+    `the end of ${USER}'s session`,
+  );
+  await awaitGreeter(medium);
+}

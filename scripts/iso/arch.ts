@@ -1,0 +1,123 @@
+/** The live medium by mkarchiso, on Arch or Artix. */
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { HostError } from "../host.ts";
+import type { Reporter } from "../live/progress.ts";
+import { buildPackage, makeRepository, REPOSITORY } from "../package.ts";
+import { checkPackages } from "./preflight.ts";
+import { AIROOTFS, imageName, PROFILE, type Profile } from "./profile.ts";
+
+export interface ArchOptions {
+  readonly profile: Profile;
+  /** SOURCE_DATE_EPOCH. */
+  readonly epoch: string;
+  readonly out: string;
+  /** For the root and all that is made on the way: tens of gigabytes. */
+  readonly work: string;
+  /** Where all that mkarchiso says is kept. */
+  readonly log: string;
+  readonly signal: AbortSignal;
+  readonly report: Reporter;
+}
+
+/**
+ * Builds the medium.
+ * @returns the image's path.
+ * @throws HostError with the end of the log where mkarchiso fails; its work folder is removed.
+ */
+export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
+  const { profile, epoch, out, work, log, signal, report } = options;
+  await mkdir(work, { recursive: true });
+  const staged = join(work, "profile");
+  const repository = join(work, "repository");
+  const root = join(work, "mkarchiso");
+  const fresh = join(work, "out");
+  try {
+    const packageFile = await report.step("protocol7-core's package", async (detail) => {
+      const built = await buildPackage({ level: "release", onStep: detail });
+      signal.throwIfAborted();
+      return built.packageFile;
+    });
+    await makeRepository(repository, [packageFile]);
+    await stageProfile(staged, repository);
+    await checkPackages(join(staged, profile.pacman_conf), profile, report, signal);
+    await report.step("mkarchiso", (detail) =>
+      runMkarchiso(["-v", "-w", root, "-o", fresh, staged], epoch, log, detail, signal),
+    );
+    const image = imageName(profile);
+    const built = await readdir(fresh);
+    if (!built.includes(image)) {
+      throw new HostError(`mkarchiso ended well and made no ${image}, but ${built.join(", ")}`);
+    }
+    await rename(join(fresh, image), join(out, image)).catch(async (error) => {
+      // Another file system: a copy under another name first, so that there is no half image.
+      if (error.code !== "EXDEV") throw error;
+      await cp(join(fresh, image), join(out, `${image}.new`));
+      await rename(join(out, `${image}.new`), join(out, image));
+    });
+    return join(out, image);
+  } finally {
+    for (const made of [staged, repository, root, fresh])
+      await rm(made, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A copy of the profile for mkarchiso: the overlay itself instead of the link to it, and the package
+ * that was just built before all repositories.
+ */
+export async function stageProfile(staged: string, repository: string): Promise<void> {
+  await rm(staged, { recursive: true, force: true });
+  await cp(PROFILE, staged, { recursive: true, verbatimSymlinks: true });
+  await rm(join(staged, "airootfs"), { force: true });
+  await cp(AIROOTFS, join(staged, "airootfs"), { recursive: true, verbatimSymlinks: true });
+  const file = join(staged, "pacman.conf");
+  const text = await readFile(file, "utf8");
+  const section = `[${REPOSITORY}]\n`;
+  if (!text.includes(section)) throw new HostError(`${file} has no ${section.trim()}`);
+  const local = `[protocol7-checkout]\nSigLevel = Never\nServer = file://${repository}\n\n`;
+  // repo-add has named the database after the repository that it stands in for.
+  for (const end of ["db", "files"]) {
+    const from = join(repository, `${REPOSITORY}.${end}.tar.gz`);
+    await cp(from, join(repository, `protocol7-checkout.${end}`));
+  }
+  await writeFile(file, text.replace(section, `${local}${section}`));
+}
+
+/** Runs it with a log, and passes each of its own messages on as they come. */
+async function runMkarchiso(
+  words: readonly string[],
+  epoch: string,
+  log: string,
+  detail: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const child = Bun.spawn(["mkarchiso", ...words], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { PATH: process.env.PATH ?? "/usr/bin", LC_ALL: "C.UTF-8", SOURCE_DATE_EPOCH: epoch },
+    signal,
+  });
+  const file = Bun.file(log).writer();
+  let last: string[] = [];
+  const read = async (stream: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder();
+    for await (const bytes of stream) {
+      const text = decoder.decode(bytes, { stream: true });
+      file.write(text);
+      const lines = text.split("\n").filter((line) => line.trim() !== "");
+      last = [...last, ...lines].slice(-12);
+      for (const line of lines) if (line.includes("[mkarchiso]")) detail(line);
+    }
+  };
+  await Promise.all([read(child.stdout), read(child.stderr)]);
+  const code = await child.exited;
+  await file.end();
+  signal.throwIfAborted();
+  if (code !== 0) {
+    throw new HostError(
+      `mkarchiso ended with ${code}; all of it is in ${log}:\n  ${last.join("\n  ")}`,
+    );
+  }
+}

@@ -1,0 +1,295 @@
+/**
+ * The stand-in for the live medium on a host that has no Arch: the same overlay, menus, live boot and
+ * package, over a Debian root file system without systemd. See docs/iso.md for what differs.
+ */
+import {
+  chmod,
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { ensureHostPackages, HostError } from "../host.ts";
+import { create, destroy, merged, upper, withOverlay } from "../live/container.ts";
+import { installPackage } from "../live/install.ts";
+import type { Reporter } from "../live/progress.ts";
+import { ensureRootfs, type Recipe } from "../live/rootfs.ts";
+import { missing } from "../live/state.ts";
+import { buildPackage } from "../package.ts";
+import { layOut, makeImage } from "./medium.ts";
+import { AIROOTFS, imageName, type Profile } from "./profile.ts";
+
+/** By Debian's names, what packages.x86_64 stands for. */
+const PACKAGES = {
+  boot: ["linux-image-amd64", "dracut", "dracut-live", "busybox"],
+  init: ["openrc", "kmod", "udev", "procps", "psmisc", "util-linux", "util-linux-extra", "kbd"],
+  bus: ["dbus", "dbus-bin", "dbus-daemon", "polkitd", "pkexec", "libsystemd0", "libsystemd-shared"],
+  login: ["greetd", "seatd", "login", "passwd", "libpam-modules", "libpam-runtime", "opendoas"],
+  shell: ["bash", "zsh", "less", "nano", "zstd", "ncurses-base"],
+  net: ["iproute2", "nftables", "chrony", "iwd", "dhcpcd-base", "openresolv", "netbase"],
+  log: ["syslog-ng-core"],
+  wayland: ["sway", "swaybg", "swayidle", "swaylock", "foot", "wofi", "dunst", "grim", "slurp"],
+  x11: ["openbox", "tint2", "hsetroot", "xserver-xorg-core", "xserver-xorg-input-libinput"],
+  x11too: ["xinit", "xauth", "xwayland", "x11-utils", "x11-xserver-utils", "xterm"],
+  look: ["fonts-dejavu-core", "fonts-noto-core", "libgl1-mesa-dri", "adwaita-icon-theme"],
+  sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils"],
+  disks: ["btrfs-progs", "cryptsetup-bin", "dosfstools", "e2fsprogs", "gdisk", "parted", "rsync"],
+} as const;
+
+export const MEDIUM_ROOT: Recipe = {
+  kind: "iso/rootfs",
+  packages: Object.values(PACKAGES).flat(),
+  clients: false,
+};
+
+/** What LainOS has and Debian 12 lacks, and what takes its place on the stand-in. */
+export const REPLACED: Readonly<Record<string, string>> = {
+  tuigreet: "agreety, and a menu of the sessions after the login (standins/session-menu)",
+  eudev: "Debian's udevd, started under eudev's name",
+  "OpenRC's own sysfs, devfs, root, localmount, hostname, bootmisc": "stand-ins of the test system",
+  "i3status-rs": "the status.sh of the overlay",
+  autotiling: "nothing: windows are split by hand",
+  alacritty: "foot: Debian's alacritty 0.11 does not read alacritty.toml",
+  powerlevel10k: "the overlay's own prompt",
+  Calamares: "nothing on the medium",
+};
+
+/** Our stand-ins for services that Debian's OpenRC lacks: where from, and in which runlevel. */
+const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel: string]>> = {
+  devfs: ["machine/openrc-standins", "sysinit"],
+  udev: ["iso/standins", "sysinit"],
+  sysfs: ["live/openrc-standins", "sysinit"],
+  root: ["live/openrc-standins", "boot"],
+  localmount: ["live/openrc-standins", "boot"],
+  loopback: ["live/openrc-standins", "boot"],
+  hostname: ["live/openrc-standins", "boot"],
+  bootmisc: ["live/openrc-standins", "boot"],
+};
+
+const SCRIPTS = join(import.meta.dir, "..");
+
+/** The gettys beside the greeter, which Arch's OpenRC brings itself. */
+const GETTYS = [2, 3, 4, 5, 6];
+
+/** Debian's greetd has another user, and no tuigreet. */
+const GREETD = `[terminal]
+vt = 1
+
+[default_session]
+command = "/usr/sbin/agreety --cmd /usr/local/bin/session-menu"
+user = "_greetd"
+`;
+
+/** Runs in the root: users, what must not be Debian's, and the initramfs. */
+const CONFIGURE = `
+rm -f /etc/chrony/chrony.conf
+for group in seat input render netdev wheel; do getent group "$group" >/dev/null || groupadd -r "$group"; done
+/usr/libexec/lainos/sysusers /etc/sysusers.d/lainos-live.conf
+cp -a /etc/skel /home/liveuser
+chown -R 1000:1000 /home/liveuser
+chmod 0750 /home/liveuser
+`;
+
+/** Runs in the root, after protocol7-core is there: what is left are the other packages' services. */
+const WITHOUT_DAEMONS = `
+rm -f /etc/runlevels/*/cgroup-delegate
+for name in audio-init dbus-bridge ghost-units machine-id net-init notifyd; do
+  rm -f /etc/runlevels/*/lainos-$name
+done
+sed -i '/libexec\\/lainos\\//d; /lainos-session.conf/d' /etc/pam.d/*
+echo 'rc_need="!lainos-ghost-units"' >>/etc/conf.d/polkit
+echo '00000000000000000000000000000001' >/etc/machine-id
+`;
+
+/** The kernel's package is Arch's name for it here, so that lainos-dracut finds it. */
+const INITRAMFS = `
+release=$(ls /usr/lib/modules)
+echo linux >/usr/lib/modules/$release/pkgbase
+cp /boot/vmlinuz-$release /usr/lib/modules/$release/vmlinuz
+mkdir -p /new-boot
+LAINOS_BOOT=/new-boot /usr/local/bin/lainos-dracut
+`;
+
+export interface StandinOptions {
+  readonly profile: Profile;
+  /** SOURCE_DATE_EPOCH. */
+  readonly epoch: string;
+  /** Where the image goes. */
+  readonly out: string;
+  /** For what is made on the way; the caller's to remove. */
+  readonly work: string;
+  readonly signal: AbortSignal;
+  readonly report: Reporter;
+  /** Without our daemons and PAM lines, to measure what they cost. */
+  readonly withoutDaemons?: boolean;
+}
+
+/**
+ * Builds the stand-in.
+ * @returns the image's path.
+ * @throws HostError where a step fails; nothing is left then but what is kept in the cache.
+ */
+export async function buildStandin(options: StandinOptions): Promise<string> {
+  const { profile, epoch, out, work, signal, report } = options;
+  await report.step("Tools", (detail) =>
+    ensureHostPackages(
+      [
+        ...([
+          "mmdebstrap",
+          "dpkg-deb",
+          "unshare",
+          "pacman",
+          "bsdtar",
+          "mksquashfs",
+          "xorriso",
+        ] as const),
+        ...([
+          "isolinux",
+          "syslinux",
+          "grub-mkstandalone",
+          "grub for UEFI",
+          "mkfs.fat",
+          "mcopy",
+        ] as const),
+      ],
+      (names) => detail(`installing ${names.join(" ")}`),
+    ),
+  );
+  const packageFile = await report.step("protocol7-core's package", async (detail) => {
+    const built = await buildPackage({ onStep: detail });
+    signal.throwIfAborted();
+    return built.packageFile;
+  });
+  const rootfs = await report.step("Debian root without systemd", (detail) =>
+    ensureRootfs(MEDIUM_ROOT, signal, detail),
+  );
+  const name = `iso-${process.pid}`;
+  await create(name, rootfs);
+  try {
+    await report.step("Overlay and protocol7-core", async () => {
+      await layOverlay(upper(name), profile);
+      await layStandins(upper(name));
+      await mergeAccounts(rootfs, upper(name));
+      await installPackage(name, rootfs, packageFile, signal, []);
+      await inRoot(name, rootfs, CONFIGURE, signal);
+      if (options.withoutDaemons) await inRoot(name, rootfs, WITHOUT_DAEMONS, signal);
+    });
+    await report.step("Initramfs by dracut", () => inRoot(name, rootfs, INITRAMFS, signal));
+    const tree = join(work, "tree");
+    await mkdir(tree, { recursive: true });
+    const made = join(upper(name), "new-boot");
+    await layOut(
+      tree,
+      profile,
+      { vmlinuz: join(made, "vmlinuz-linux"), initramfs: join(made, "initramfs-linux.img") },
+      epoch,
+    );
+    await rm(made, { recursive: true });
+    await report.step("squashfs", () =>
+      withOverlay(
+        name,
+        rootfs,
+        squash(merged(name), join(tree, profile.install_dir, profile.arch, "airootfs.sfs"), epoch),
+        signal,
+      ),
+    );
+    const image = join(
+      out,
+      imageName(profile, options.withoutDaemons ? "-debian-bare" : "-debian"),
+    );
+    await report.step("Image", () => makeImage(tree, image, profile, work, epoch, signal));
+    return image;
+  } finally {
+    await destroy(name);
+  }
+}
+
+/** airootfs/ as mkarchiso copies it: root's, 0644 and 0755, and then file_permissions. */
+async function layOverlay(root: string, profile: Profile): Promise<void> {
+  await cp(AIROOTFS, root, { recursive: true, verbatimSymlinks: true });
+  const entries = await readdir(AIROOTFS, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    const path = join(root, join(entry.parentPath, entry.name).slice(AIROOTFS.length));
+    if (entry.isDirectory()) await chmod(path, 0o755);
+    else if (entry.isFile()) await chmod(path, 0o644);
+  }
+  for (const [path, { uid, gid, mode }] of profile.file_permissions) {
+    if ((await lstat(join(root, path)).catch(missing)) === undefined) {
+      throw new HostError(
+        `${path} is in file_permissions and not in airootfs/: see bun run iso check`,
+      );
+    }
+    await chown(join(root, path), uid, gid);
+    await chmod(join(root, path), Number.parseInt(mode, 8));
+  }
+}
+
+async function layStandins(root: string): Promise<void> {
+  for (const [service, [folder, runlevel]] of Object.entries(SERVICES)) {
+    const script = join(root, "etc/init.d", service);
+    await mkdir(dirname(script), { recursive: true });
+    await cp(join(SCRIPTS, folder, service), script);
+    await chmod(script, 0o755);
+    await enable(root, service, runlevel);
+  }
+  for (const vt of GETTYS) {
+    await symlink("agetty", join(root, `etc/init.d/agetty.tty${vt}`));
+    await enable(root, `agetty.tty${vt}`, "default");
+  }
+  await enable(root, "savecache", "shutdown");
+  const menu = join(root, "usr/local/bin/session-menu");
+  await cp(join(import.meta.dir, "standins/session-menu"), menu);
+  await chmod(menu, 0o755);
+  await writeFile(join(root, "etc/greetd/config.toml"), GREETD);
+}
+
+async function enable(root: string, service: string, runlevel: string): Promise<void> {
+  const link = join(root, "etc/runlevels", runlevel, service);
+  await mkdir(dirname(link), { recursive: true });
+  await symlink(`/etc/init.d/${service}`, link);
+}
+
+/**
+ * The overlay's accounts beside Debian's: pacman would leave the overlay's files and make the
+ * system's users by sysusers, dpkg has made them already.
+ */
+async function mergeAccounts(rootfs: string, root: string): Promise<void> {
+  for (const file of ["passwd", "group", "shadow", "gshadow"]) {
+    const ours = await readFile(join(AIROOTFS, "etc", file), "utf8");
+    const debians = await readFile(join(rootfs, "etc", file), "utf8");
+    const name = (line: string) => line.split(":")[0];
+    const named = new Set(ours.trim().split("\n").map(name));
+    const others = debians.split("\n").filter((line) => line !== "" && !named.has(name(line)));
+    await writeFile(
+      join(root, "etc", file),
+      `${[...ours.trim().split("\n"), ...others].join("\n")}\n`,
+    );
+  }
+}
+
+function inRoot(
+  name: string,
+  rootfs: string,
+  script: string,
+  signal: AbortSignal,
+): Promise<string> {
+  return withOverlay(name, rootfs, ["chroot", merged(name), "sh", "-euc", script], signal);
+}
+
+/** Folders whose contents belong to a running system, or to the host that builds. */
+const EMPTIED = ["proc", "sys", "dev", "run", "tmp", "boot", "var/cache", "var/lib/apt/lists"];
+
+function squash(root: string, file: string, epoch: string): string[] {
+  return [
+    ...["env", `SOURCE_DATE_EPOCH=${epoch}`, "mksquashfs", root, file, "-noappend", "-no-progress"],
+    // A level that costs seconds: the medium of a person is mkarchiso's, which has its own.
+    ...["-comp", "zstd", "-Xcompression-level", "3", "-b", "256K", "-quiet", "-wildcards", "-e"],
+    ...EMPTIED.map((folder) => `${folder}/*`),
+  ];
+}

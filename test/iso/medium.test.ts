@@ -1,0 +1,399 @@
+/**
+ * The stand-in medium as a person meets it: from the firmware's menu to the desktops, by keys, in
+ * QEMU. Pictures of what it showed are in build/boot.
+ */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { PALETTE } from "../../scripts/artwork/palette.ts";
+import { BootedMedium, type Firmware, saveSerial, stageTable } from "../../scripts/boot/index.ts";
+import {
+  asUser,
+  awaitGreeter,
+  awaitLogout,
+  awaitProgram,
+  liveSession,
+  logInAtGreeter,
+  nodes,
+  type SwayNode,
+  swaymsg,
+  swayTree,
+} from "../../scripts/boot/session.ts";
+import { COMMAND_LINE } from "../../scripts/iso/check.ts";
+import { buildStandin } from "../../scripts/iso/debian.ts";
+import { readProfile } from "../../scripts/iso/profile.ts";
+import { quiet } from "../../scripts/live/progress.ts";
+import { sourceDate } from "../../scripts/package.ts";
+
+/** What a test waits for may take as long as a boot without KVM on a busy host. */
+setDefaultTimeout(300_000);
+
+/** The first time also fetches the root's packages. */
+const BUILD_TIMEOUT = 900_000;
+
+const PICTURES = resolve(import.meta.dir, "../../build/boot");
+
+let image: string;
+/** The ids of the machines, by boot. */
+const machineIds: string[] = [];
+
+beforeAll(async () => {
+  const out = resolve(import.meta.dir, "../../build/iso-test");
+  await mkdir(out, { recursive: true });
+  await mkdir(PICTURES, { recursive: true });
+  const epoch = await sourceDate();
+  image = await buildStandin({
+    profile: await readProfile(epoch),
+    epoch,
+    out,
+    work: join(out, `work-${process.pid}`),
+    signal: new AbortController().signal,
+    report: quiet,
+  });
+}, BUILD_TIMEOUT);
+
+/** Boots in a describe block's beforeAll; the block's tests share the machine. */
+function booted(firmware: Firmware): () => BootedMedium {
+  let medium: BootedMedium | undefined;
+  beforeAll(async () => {
+    medium = await BootedMedium.start({ image, firmware });
+    try {
+      await medium.choose("serial", () => picture(medium, `${firmware}-menu`));
+      await medium.awaitBoot();
+      await awaitGreeter(medium);
+      medium.reached("greeter");
+      machineIds.push((await medium.must("cat /etc/machine-id")).trim());
+      console.log(stageTable(medium.stages));
+    } catch (error) {
+      await picture(medium, `${firmware}-failed`);
+      throw error;
+    }
+  }, BUILD_TIMEOUT);
+  afterAll(async () => {
+    if (medium === undefined) return;
+    await saveSerial(medium, join(PICTURES, `${firmware}-serial.log`));
+    await medium.stop();
+  });
+  return () => {
+    if (medium === undefined) throw new Error(`${firmware}: nothing was booted`);
+    return medium;
+  };
+}
+
+async function picture(medium: BootedMedium | undefined, name: string): Promise<void> {
+  await medium?.screendump(join(PICTURES, `${name}.png`));
+}
+
+/** A call of login1's Manager, which needs no answer of anybody. */
+function call(method: string): string {
+  const path = "/org/freedesktop/login1";
+  return `dbus-send --system --print-reply --dest=org.freedesktop.login1 ${path} org.freedesktop.login1.Manager.${method} boolean:false`;
+}
+
+/** What both firmwares must bring up. */
+function boots(medium: () => BootedMedium, firmware: Firmware): void {
+  test("OpenRC is the first process, and none is systemd's", async () => {
+    expect(await medium().must("cat /proc/1/comm")).toBe("openrc-init\n");
+    const names = (await medium().must("ps -eo comm=")).trim().split("\n");
+    expect(names).toContain("lainos-dbus-bri");
+    const systemd = names.filter((name) => name.startsWith("systemd"));
+    const who = systemd.length > 0 ? await medium().must("ps -eo pid,ppid,etimes,args") : "";
+    expect({ systemd, who }).toEqual({ systemd: [], who: "" });
+  });
+
+  test("the kernel was told what the menu says", async () => {
+    const words = (await medium().must("cat /proc/cmdline")).trim().split(" ");
+    const expected = COMMAND_LINE.map((word) =>
+      word
+        .replace("%ARCHISO_LABEL%", "LAINOS")
+        .replace("%INSTALL_DIR%", "arch")
+        .replace("%ARCH%", "x86_64"),
+    );
+    for (const word of expected) expect(words).toContain(word);
+    const efi = (await medium().run("test -d /sys/firmware/efi")).code === 0;
+    expect(efi).toBe(firmware === "uefi");
+  });
+
+  test("every service of every runlevel is started", async () => {
+    const shown = await medium().must("rc-status --nocolor sysinit boot default");
+    const services = [...shown.matchAll(/^ (\S+)\s+\[\s+(\w+)/gm)].map(([, name, state]) => ({
+      name,
+      state,
+    }));
+    const order = [
+      "cgroup-delegate",
+      "dbus",
+      "lainos-ghost-units",
+      "lainos-notifyd",
+      "lainos-machine-id",
+    ];
+    order.push("seatd", "lainos-dbus-bridge", "iwd", "greetd", "chrony", "nftables", "polkit");
+    order.push("lainos-net-init", "lainos-audio-init", "dhcpcd", "syslog-ng", "lainos-serial");
+    for (const name of order) expect(services).toContainEqual({ name, state: "started" });
+    expect(services.filter(({ state }) => state !== "started")).toEqual([]);
+  });
+
+  test("the greeter is a session on seat0's first terminal", async () => {
+    const list = await medium().must("loginctl --no-legend --no-pager list-sessions");
+    const id = /^\s*(\S+)\s+\d+\s+\S+\s+seat0\s+tty1/m.exec(list)?.[1];
+    const shown = await medium().must(`loginctl show-session ${id}`);
+    for (const line of ["Class=greeter", "Seat=seat0", "VTNr=1", "State=active"]) {
+      expect(shown.split("\n")).toContain(line);
+    }
+    await picture(medium(), `${firmware}-greeter`);
+  });
+}
+
+describe("by BIOS", () => {
+  const medium = booted("bios");
+
+  boots(medium, "bios");
+
+  test("its programs find their configurations right", async () => {
+    for (const line of [
+      "doas -C /etc/doas.conf",
+      "nft --check --file /etc/nftables.conf",
+      "syslog-ng --syntax-only --cfgfile /etc/syslog-ng/syslog-ng.conf",
+      "chronyd -p -f /etc/chrony.conf",
+    ]) {
+      await medium().must(line);
+    }
+    const sway = await asUser(medium(), "WLR_BACKENDS=headless sway --validate");
+    expect(sway.stderr).not.toMatch(/ERROR/);
+    expect(sway.code).toBe(0);
+  });
+
+  test("the kernel and the network are hardened", async () => {
+    const { code, stdout } = await medium().run("/usr/libexec/lainos/lainos-net-init --check");
+    expect({ code, stdout }).toMatchObject({ code: 0 });
+    for (const [key, value] of [
+      ["kernel.kptr_restrict", "2"],
+      ["kernel.dmesg_restrict", "1"],
+      ["kernel.sysrq", "0"],
+      ["net.ipv4.tcp_syncookies", "1"],
+      ["net.ipv6.conf.all.disable_ipv6", "1"],
+    ]) {
+      expect(await medium().must(`sysctl -n ${key}`)).toBe(`${value}\n`);
+    }
+    const rules = await medium().must("nft list ruleset");
+    expect(rules).toContain("hook input priority filter; policy drop;");
+    expect(rules).toContain("hook forward priority filter; policy drop;");
+  });
+
+  test("a wired network has an address by DHCP", async () => {
+    const shown = async () => await medium().must("ip -4 -o address show scope global");
+    await medium().waitFor(async () => (await shown()).includes(" 10.0.2."), "an address");
+  });
+
+  test("what is logged is in everything.log", async () => {
+    await medium().must("logger --tag medium-test 'a line of the test'");
+    const look = async () =>
+      (await medium().run("grep 'medium-test: a line of the test' /var/log/everything.log"))
+        .code === 0;
+    await medium().waitFor(look, "the line in /var/log/everything.log");
+    expect(await medium().must("stat -c '%a %G' /var/log/everything.log")).toBe("640 adm\n");
+  });
+
+  test("secrets are root's, and the live user has a home, doas and no password", async () => {
+    expect(await medium().must("stat -c '%a %U' /etc/shadow /etc/doas.conf")).toBe(
+      "400 root\n400 root\n",
+    );
+    expect(await medium().must("stat -c '%a %U' /home/liveuser")).toBe("750 liveuser\n");
+    expect((await asUser(medium(), "doas -n id -u")).stdout).toBe("0\n");
+    expect((await asUser(medium(), "id -nG")).stdout.split(/\s/)).toContain("wheel");
+  });
+
+  describe("Sway, by a login at the greeter", () => {
+    beforeAll(async () => {
+      await logInAtGreeter(medium(), "sway");
+      medium().reached("Sway");
+    });
+
+    test("is the seat's session, as loginctl shows it", async () => {
+      const id = await liveSession(medium());
+      const shown = (await medium().must(`loginctl show-session ${id}`)).split("\n");
+      for (const line of [
+        ...["Name=liveuser", "Seat=seat0", "VTNr=1", "Type=wayland", "Class=user"],
+        ...["State=active", "Active=yes", "Desktop=sway", "Remote=no", "Service=greetd"],
+      ]) {
+        expect(shown).toContain(line);
+      }
+      expect(await medium().must("loginctl show-seat seat0 -p ActiveSession --value")).toBe(
+        `${id}\n`,
+      );
+    });
+
+    test("shows bar and wallpaper in the medium's colours", async () => {
+      await picture(medium(), "bios-sway-empty");
+      const colours = await medium().colours();
+      // Not the background alone.
+      expect(colours.size).toBeGreaterThan(20);
+      expect(colours.get(PALETTE.panel) ?? 0).toBeGreaterThan(1000);
+      expect(colours.get(PALETTE.accent) ?? 0).toBeGreaterThan(100);
+      expect(await medium().must("tr '\\0' ' ' </proc/$(pgrep -x swaybg)/cmdline")).toContain(
+        "/usr/share/lainos/wallpapers/",
+      );
+    });
+
+    const windows = async () =>
+      nodes(await swayTree(medium())).filter(
+        ({ type, nodes: inside, name }) =>
+          ["con", "floating_con"].includes(type) && inside.length === 0 && name !== null,
+      );
+    const focused = async () => nodes(await swayTree(medium())).find((node) => node.focused);
+    const workspace = async (): Promise<number> =>
+      JSON.parse(await swaymsg(medium(), "-t get_workspaces")).find(
+        (each: { focused: boolean }) => each.focused,
+      ).num;
+    const until = (look: () => Promise<boolean>, what: string) =>
+      medium().waitFor(look, what, 60_000);
+    const count = (wanted: number) =>
+      until(async () => (await windows()).length === wanted, `${wanted} windows`);
+    /** On which workspace each window is, by their numbers. */
+    const places = async (): Promise<number[]> =>
+      nodes(await swayTree(medium()))
+        .filter(({ type }) => type === "workspace")
+        .flatMap((space: SwayNode) =>
+          nodes(space)
+            .filter(
+              ({ type, nodes: inside, name }) =>
+                type === "con" && inside.length === 0 && name !== null,
+            )
+            .map(() => space.num ?? -1),
+        );
+
+    test("Mod4+Return opens a terminal, and Mod4+Shift+q closes it", async () => {
+      await medium().press("meta_l", "ret");
+      await count(1);
+      await medium().press("meta_l", "ret");
+      await count(2);
+      const quiet = async () => (await medium().colours()).get(PALETTE.quiet) ?? 0;
+      const before = await quiet();
+      await until(async () => (await quiet()) > before + 100, "the prompts of the shells");
+      await picture(medium(), "bios-sway");
+      await medium().press("meta_l", "shift", "q");
+      await count(1);
+    });
+
+    test("Mod4+d opens the launcher", async () => {
+      await medium().press("meta_l", "d");
+      await awaitProgram(medium(), "wofi");
+      const before = (await medium().colours()).get(PALETTE.background) ?? 0;
+      await until(
+        async () => before - ((await medium().colours()).get(PALETTE.background) ?? 0) > 10_000,
+        "the launcher on the screen",
+      );
+      await Bun.sleep(3000);
+      await picture(medium(), "bios-sway-wofi");
+      await until(async () => {
+        await medium().press("esc");
+        return (await medium().run("pgrep -x wofi")).code !== 0;
+      }, "the end of the launcher");
+    });
+
+    test("Mod4+1 to 9 go to the workspaces, and Mod4+Shift+1 to 9 send a window there", async () => {
+      for (let number = 2; number <= 9; number++) {
+        await medium().press("meta_l", "shift", String(number));
+        await until(async () => (await places())[0] === number, `the window on ${number}`);
+        await medium().press("meta_l", String(number));
+        await until(async () => (await workspace()) === number, `workspace ${number}`);
+      }
+      await medium().press("meta_l", "shift", "1");
+      await until(async () => (await places())[0] === 1, "the window on 1");
+      await medium().press("meta_l", "1");
+      await until(async () => (await workspace()) === 1, "workspace 1");
+    });
+
+    test("Mod4+h j k l move the focus, and with Shift the window", async () => {
+      await medium().press("meta_l", "ret");
+      await count(2);
+      const id = async () => ((await focused()) as unknown as { id: number }).id;
+      const order = async () => ((await windows()) as unknown as { id: number }[]).map((w) => w.id);
+      const layout = async (kind: string) => {
+        await swaymsg(medium(), `layout ${kind}`);
+      };
+      for (const [kind, back, forth] of [
+        ["splith", "h", "l"],
+        ["splitv", "k", "j"],
+      ] as const) {
+        await layout(kind);
+        const [first, second] = await order();
+        await swaymsg(medium(), `'[con_id=${second}]' focus`);
+        await medium().press("meta_l", back);
+        await until(async () => (await id()) === first, `${back}: the first window`);
+        await medium().press("meta_l", forth);
+        await until(async () => (await id()) === second, `${forth}: the second window`);
+        await medium().press("meta_l", "shift", back);
+        await until(async () => (await order())[0] === second, `Shift+${back}: the window before`);
+        await medium().press("meta_l", "shift", forth);
+        await until(async () => (await order())[0] === first, `Shift+${forth}: the window after`);
+      }
+    });
+
+    test("Ctrl+Alt+l logs out, and the greeter is back", async () => {
+      await medium().press("ctrl", "alt", "l");
+      await awaitLogout(medium());
+      expect((await medium().run("pgrep -u liveuser")).stdout).toBe("");
+    });
+  });
+
+  describe("Openbox, by a login at the greeter", () => {
+    beforeAll(async () => {
+      await logInAtGreeter(medium(), "openbox");
+      medium().reached("Openbox");
+    });
+
+    test("is the seat's session, with X on its terminal", async () => {
+      const id = await liveSession(medium());
+      const shown = (await medium().must(`loginctl show-session ${id}`)).split("\n");
+      for (const line of [
+        ...["Name=liveuser", "Seat=seat0", "VTNr=1", "Type=x11", "Class=user"],
+        ...["State=active", "Desktop=openbox", "Display=:0"],
+      ]) {
+        expect(shown).toContain(line);
+      }
+      expect(await medium().must("ps -o user= -p $(pgrep -x Xorg)")).toBe("liveuser\n");
+    });
+
+    test("shows panel, wallpaper and a terminal", async () => {
+      await medium().press("meta_l", "ret");
+      const look = async () => (await asUser(medium(), "xprop -root _NET_CLIENT_LIST")).stdout;
+      await medium().waitFor(async () => /0x/.test(await look()), "a terminal's window");
+      await Bun.sleep(8000);
+      await picture(medium(), "bios-openbox");
+      const colours = await medium().colours();
+      expect(colours.size).toBeGreaterThan(20);
+      expect(colours.get(PALETTE.panel) ?? 0).toBeGreaterThan(1000);
+    });
+
+    test("Ctrl+Alt+l logs out", async () => {
+      await medium().press("ctrl", "alt", "l");
+      await awaitLogout(medium());
+    });
+  });
+
+  test("Reboot begins anew", async () => {
+    console.log(stageTable(medium().stages));
+    await medium().must(call("Reboot"));
+    await medium().ended();
+    expect(medium().ending).toBe("guest-reset");
+  });
+});
+
+describe("by UEFI", () => {
+  const medium = booted("uefi");
+
+  boots(medium, "uefi");
+
+  test("has another machine id than the boot before", () => {
+    expect(machineIds).toHaveLength(2);
+    for (const id of machineIds) expect(id).toMatch(/^[0-9a-f]{32}$/);
+    expect(machineIds[0]).not.toBe(machineIds[1]);
+  });
+
+  test("PowerOff switches it off", async () => {
+    await medium().must(call("PowerOff"));
+    await medium().ended();
+    expect(medium().ending).toBe("guest-shutdown");
+  });
+});

@@ -1,0 +1,168 @@
+/** profile/ and airootfs/ by the rules of mkarchiso, and that the checker finds what breaks them. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stageProfile } from "../../scripts/iso/arch.ts";
+import { checkProfile } from "../../scripts/iso/check.ts";
+import {
+  AIROOTFS,
+  filledIn,
+  imageName,
+  mediumUuid,
+  PROFILE,
+  type Profile,
+  readProfile,
+} from "../../scripts/iso/profile.ts";
+
+/** 2026-11-24 20:04:34 UTC. */
+const EPOCH = "1795550674";
+
+const folders: string[] = [];
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true });
+});
+
+async function scratch(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "p7-profile-"));
+  folders.push(folder);
+  return folder;
+}
+
+/** A copy of the profile in which a file's text is changed. */
+async function changed(path: string, change: (text: string) => string): Promise<string> {
+  const folder = join(await scratch(), "profile");
+  await cp(PROFILE, folder, { recursive: true, verbatimSymlinks: true });
+  const file = join(folder, path);
+  const before = await readFile(file, "utf8");
+  const after = change(before);
+  if (after === before) throw new Error(`the change of ${path} changes nothing`);
+  await writeFile(file, after);
+  return folder;
+}
+
+test("the profile is right", async () => {
+  expect(await checkProfile(await readProfile(EPOCH))).toEqual([]);
+});
+
+test("its image is named after SOURCE_DATE_EPOCH", async () => {
+  const profile = await readProfile(EPOCH);
+  expect(imageName(profile)).toBe("LainOS-2026.11.24-x86_64.iso");
+  expect(mediumUuid(EPOCH)).toBe("2026-11-24-20-04-34-00");
+});
+
+test("the menus are filled in as mkarchiso does it", async () => {
+  const profile = await readProfile(EPOCH);
+  const text = await readFile(join(PROFILE, "grub/grub.cfg"), "utf8");
+  const filled = filledIn(text, profile, mediumUuid(EPOCH));
+  expect(filled).toContain("linux /arch/boot/x86_64/vmlinuz-linux root=live:CDLABEL=LAINOS ");
+  expect(filled).toContain("--file /boot/2026-11-24-20-04-34-00.uuid");
+  expect(filled).not.toMatch(/%[A-Z_]+%/);
+});
+
+describe("the checker finds", () => {
+  const wrong: [string, Partial<Profile>, string][] = [
+    ["a long install_dir", { install_dir: "archlinux" }, "install_dir is archlinux"],
+    ["a label in small letters", { iso_label: "lainos" }, "iso_label is lainos"],
+    ["an unknown boot mode", { bootmodes: ["bios.grub"] }, "bios.grub in bootmodes"],
+    ["a loader of systemd's", { bootmodes: ["uefi.systemd-boot"] }, "from systemd"],
+    ["no boot mode", { bootmodes: [] }, "bootmodes is empty"],
+    ["an unknown image", { airootfs_image_type: "zip" }, "airootfs_image_type is zip"],
+    ["a list without syslinux", { packages: ["linux", "grub"] }, "syslinux is missing"],
+    ["a package that is there twice", { packages: ["grub", "grub"] }, "grub is there twice"],
+  ];
+  test.each(wrong)("%s", async (_, change, fault) => {
+    const faults = await checkProfile({ ...(await readProfile(EPOCH)), ...change });
+    expect(faults.join("\n")).toContain(fault);
+  });
+
+  const permissions: [string, [string, string][], string[], string][] = [
+    ["a file that is not there", [["/etc/none", "755"]], [], "/etc/none is not in airootfs/"],
+    ["a program without its mode", [], ["/usr/local/bin/lainos-session-sway"], "not on the medium"],
+    ["a secret without its mode", [], ["/etc/shadow"], "for everybody to read"],
+    ["a secret that all may read", [["/etc/shadow", "644"]], [], "/etc/shadow is 644"],
+    ["a mode too many", [["/etc/hostname", "755"]], [], "on the medium and not here"],
+  ];
+  test.each(permissions)("in file_permissions: %s", async (_, added, removed, fault) => {
+    const profile = await readProfile(EPOCH);
+    const map = new Map(profile.file_permissions);
+    for (const path of removed) expect(map.delete(path)).toBe(true);
+    for (const [path, mode] of added) map.set(path, { uid: 0, gid: 0, mode });
+    const faults = await checkProfile({ ...profile, file_permissions: map });
+    expect(faults.join("\n")).toContain(fault);
+  });
+
+  const texts: [string, string, (text: string) => string, string][] = [
+    [
+      "an entry without its init",
+      "grub/grub.cfg",
+      (t) => t.replace(" init=/sbin/openrc-init", ""),
+      "does not say init=/sbin/openrc-init",
+    ],
+    [
+      "a word that nobody fills in",
+      "syslinux/syslinux.cfg",
+      (t) => t.replace("%ARCH%", "%MACHINE%"),
+      "%MACHINE% is none of mkarchiso's words",
+    ],
+    [
+      "GRUB's word in SYSLINUX's menu",
+      "syslinux/syslinux.cfg",
+      (t) => `${t}# %ARCHISO_SEARCH_FILENAME%\n`,
+      "%ARCHISO_SEARCH_FILENAME% is none",
+    ],
+    [
+      "menus that differ",
+      "grub/grub.cfg",
+      (t) => t.replace("nomodeset", "nomodeset verbose"),
+      "the menus differ",
+    ],
+  ];
+  test.each(texts)("%s", async (_, path, change, fault) => {
+    const faults = await checkProfile(await readProfile(EPOCH), await changed(path, change));
+    expect(faults.join("\n")).toContain(fault);
+  });
+
+  test("a profiledef.sh that bash does not understand", async () => {
+    const folder = await changed("profiledef.sh", (text) => `${text}if\n`);
+    await expect(readProfile(EPOCH, folder)).rejects.toThrow(/profiledef\.sh.*syntax error/s);
+  });
+
+  test("a mode that is none", async () => {
+    const folder = await changed("profiledef.sh", (text) => text.replace("0:0:0755", "root:755"));
+    await expect(readProfile(EPOCH, folder)).rejects.toThrow("it must be UID:GID:MODE");
+  });
+});
+
+test("mkarchiso gets the overlay itself, and the new package before all repositories", async () => {
+  const folder = await scratch();
+  const repository = join(folder, "repository");
+  for (const end of ["db", "files"]) {
+    await Bun.write(join(repository, `protocol_7_repo.${end}.tar.gz`), end);
+  }
+  const staged = join(folder, "profile");
+  await stageProfile(staged, repository);
+  expect(await readdir(join(staged, "airootfs/etc/runlevels"))).toEqual(
+    await readdir(join(AIROOTFS, "etc/runlevels")),
+  );
+  const config = await readFile(join(staged, "pacman.conf"), "utf8");
+  const sections = [...config.matchAll(/^\[(.*)\]$/gm)].map(([, name]) => name);
+  expect(sections).toEqual([
+    "options",
+    "protocol7-checkout",
+    "protocol_7_repo",
+    "lainos_repo",
+    "core",
+    "extra",
+  ]);
+  expect(await readFile(join(repository, "protocol7-checkout.db"), "utf8")).toBe("db");
+});
+
+test("the greeter's configuration is what greetd reads", async () => {
+  const text = await readFile(join(AIROOTFS, "etc/greetd/config.toml"), "utf8");
+  const config = Bun.TOML.parse(text) as Record<string, Record<string, unknown>>;
+  // greetd(5): a configuration without these is refused.
+  expect(config.terminal?.vt).toBe(1);
+  expect(config.default_session?.user).toBe("greeter");
+  expect(config.default_session?.command).toMatch(/^tuigreet /);
+});
