@@ -24,6 +24,7 @@ import {
   spares,
 } from "./calls.ts";
 import { hasPolkit, startPolkitd } from "./polkitd.ts";
+import { addCommands } from "./power-world.ts";
 import { buildCreateSession } from "./probe.ts";
 import { type Created, callManager, createSession, World } from "./world.ts";
 
@@ -109,6 +110,7 @@ describe("without polkit", () => {
   let bus: Connection;
   beforeAll(async () => {
     world = await World.create();
+    await addCommands(world);
     bus = await world.connect();
   });
   afterAll(async () => {
@@ -153,6 +155,7 @@ describe("with polkit", () => {
 
   beforeAll(async () => {
     world = await World.create();
+    await addCommands(world);
     bus = await world.connect();
     polkitd = await startPolkitd(world, bus, RULES);
   });

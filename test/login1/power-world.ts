@@ -14,6 +14,16 @@ env | cut -d= -f1 | sort > /run/environment
 exit "$(cat "/run/fail-\${0##*/}" 2>/dev/null || echo 0)"
 `;
 
+/** Gives a world an openrc-shutdown, which the host need not have, and a wall(1); both only note it. */
+export async function addCommands(world: World): Promise<void> {
+  const script = "mount -t tmpfs -o mode=755 tmpfs /usr/local/sbin";
+  const { code, stderr } = await world.run(["sh", "-c", script]);
+  if (code !== 0) throw new Error(stderr);
+  for (const name of ["openrc-shutdown", "wall"]) {
+    writeFileSync(join(world.root, "usr/local/sbin", name), FAKE, { mode: 0o755 });
+  }
+}
+
 export class PowerWorld {
   /** The manager's signals, as `NAME VALUES`. */
   readonly signals: string[] = [];
@@ -30,12 +40,10 @@ export class PowerWorld {
     real.push(process.execPath, join(import.meta.dir, "../../cmd/dbus-bridge.ts"));
     // Without wall messages, so that what is run for a shutdown is init's command and nothing else.
     const quiet = "printf '[Login]\\nWallMessages=no\\n' > /run/lainos/logind.conf";
-    const script = `set -e; mount -t tmpfs -o mode=755 tmpfs /usr/local/sbin; mkdir -p /run/lainos; ${quiet}; ${setUp}`;
+    await addCommands(world);
+    const script = `set -e; mkdir -p /run/lainos; ${quiet}; ${setUp}`;
     const { code, stderr } = await world.run(["sh", "-c", script]);
     if (code !== 0) throw new Error(stderr);
-    for (const name of ["openrc-shutdown", "wall"]) {
-      writeFileSync(join(world.root, "usr/local/sbin", name), FAKE, { mode: 0o755 });
-    }
     await world.startBridge();
     const bus = await world.connect();
     const made = new PowerWorld(world, bus);
