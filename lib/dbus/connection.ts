@@ -76,7 +76,7 @@ function socketOf(address: string): string {
 
 export class Connection {
   readonly #transport: Transport;
-  readonly #callers = new Map<string, Promise<Caller>>();
+  readonly #callers = new Map<string, Caller | Promise<Caller>>();
   readonly #signalHandlers: { matches: (signal: Incoming) => boolean; handle: SignalHandler }[] =
     [];
   readonly #pending = new Map<number, Pending>();
@@ -322,21 +322,28 @@ export class Connection {
   }
 
   /**
-   * Who is behind a unique name, asked of the bus once and remembered until the name goes.
+   * Who is behind a unique name, asked of the bus once and remembered until the name goes. Without
+   * a promise once it is known, so that an answer need not wait for its turn.
    *
    * @throws {BusError} if that connection is gone already
    */
-  async caller(uniqueName: string): Promise<Caller> {
-    await this.#watchNames();
+  caller(uniqueName: string): Caller | Promise<Caller> {
     const known = this.#callers.get(uniqueName);
     if (known) return known;
     const asked = this.#askCaller(uniqueName);
     this.#callers.set(uniqueName, asked);
-    asked.catch(() => this.#callers.delete(uniqueName));
+    // Not if the name has gone meanwhile, which took it out.
+    const waits = () => this.#callers.get(uniqueName) === asked;
+    asked.then(
+      (caller) => waits() && this.#callers.set(uniqueName, caller),
+      () => waits() && this.#callers.delete(uniqueName),
+    );
     return asked;
   }
 
   async #askCaller(uniqueName: string): Promise<Caller> {
+    // First, or the name might go unseen.
+    await this.#watchNames();
     const [credentials] = await this.#callBus("GetConnectionCredentials", "s", [uniqueName]);
     const { UnixUserID: uid, ProcessID: pid } = credentials as Record<string, { value: number }>;
     if (!uid || !pid) throw busErrors.accessDenied(`the bus does not know who ${uniqueName} is`);

@@ -15,6 +15,7 @@ export {
   membersOf,
   privileged,
   type SignalMember,
+  whenKnown,
 } from "./interface.ts";
 export { escapeLabel, unescapeLabel } from "./label.ts";
 export { type Folder, ObjectTree } from "./tree.ts";

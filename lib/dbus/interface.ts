@@ -14,7 +14,7 @@ export interface CallContext {
   /** The caller is ready to answer a password prompt. */
   readonly interactive: boolean;
   /** The caller's uid and pid, as the bus vouches for them. */
-  caller(): Promise<{ uid: number; pid: number }>;
+  caller(): { uid: number; pid: number } | Promise<{ uid: number; pid: number }>;
   /** Keeps a received descriptor: those not kept are closed when the call ends. */
   keep(fd: number): number;
 }

@@ -38,13 +38,17 @@ export function cgroupOf(pid: number): string | undefined {
 /** The files that a cgroup is delegated by, where the kernel does not list them in /sys/kernel/cgroup/delegate. */
 const DELEGATED_FILES = ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"];
 
+let delegated: string[] | undefined;
+
+/** The same until the next boot, so it is read once. */
 function delegatedFiles(): string[] {
   try {
-    return readFileSync("/sys/kernel/cgroup/delegate", "utf8").split("\n").filter(Boolean);
+    delegated ??= readFileSync("/sys/kernel/cgroup/delegate", "utf8").split("\n").filter(Boolean);
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return DELEGATED_FILES;
-    throw error;
+    if (!hasCode(error, "ENOENT")) throw error;
+    delegated = DELEGATED_FILES;
   }
+  return delegated;
 }
 
 /** How far a delegated tree may grow: whoever owns it must not fill the kernel's memory, nor make a path too long. */
@@ -73,6 +77,11 @@ export class Cgroup {
     return Buffer.concat([this.#folder, Buffer.from("/"), Buffer.from(name)]);
   }
 
+  #write(name: string, value: string): void {
+    // It is there, or it cannot be made; and truncating it means nothing.
+    writeFileSync(this.#file(name), value, { flag: "r+" });
+  }
+
   /** The cgroup of that name right below it, which need not exist. */
   child(name: string | Buffer): Cgroup {
     return new Cgroup(this.#root, join(this.path, name.toString()), this.#file(name));
@@ -93,26 +102,28 @@ export class Cgroup {
    * @throws {Error} with code ESRCH if the process is gone
    */
   add(pid: number): void {
-    writeFileSync(this.#file("cgroup.procs"), `${pid}`);
+    this.#write("cgroup.procs", `${pid}`);
   }
 
   /**
    * Lets those below it have every controller that it has.
    *
-   * @returns those that the kernel refuses, each with the reason
+   * @returns those that they have, and those that the kernel refuses, each with the reason
    */
-  passOnControllers(): string[] {
+  passOnControllers(): { passed: string[]; refused: string[] } {
     const controllers = readFileSync(this.#file("cgroup.controllers"), "utf8").trim();
+    const passed: string[] = [];
     const refused: string[] = [];
     for (const controller of controllers.split(" ").filter(Boolean)) {
       try {
         // One at a time: the kernel takes all of a line or nothing.
-        writeFileSync(this.#file("cgroup.subtree_control"), `+${controller}`);
+        this.#write("cgroup.subtree_control", `+${controller}`);
+        passed.push(controller);
       } catch (error) {
         refused.push(`${controller} (${messageOf(error)})`);
       }
     }
-    return refused;
+    return { passed, refused };
   }
 
   /**
@@ -120,17 +131,26 @@ export class Cgroup {
    * processes between those: the kernel's "model of delegation" in cgroup-v2.
    * Its own limits stay root's, and so does the way out of it, since moving a
    * process needs write access to the cgroup.procs of the common ancestor.
+   *
+   * @param controllers those that it has: no others have files to be given
    */
-  delegate(uid: number, gid: number, limits?: CgroupLimits): void {
+  delegate(
+    uid: number,
+    gid: number,
+    controllers: readonly string[] = [],
+    limits?: CgroupLimits,
+  ): void {
     if (limits) {
-      writeFileSync(this.#file("cgroup.max.depth"), `${limits.depth}`);
-      writeFileSync(this.#file("cgroup.max.descendants"), `${limits.descendants}`);
+      this.#write("cgroup.max.depth", `${limits.depth}`);
+      this.#write("cgroup.max.descendants", `${limits.descendants}`);
     }
     for (const name of delegatedFiles()) {
+      const part = name.slice(0, name.indexOf("."));
+      if (part !== "cgroup" && !controllers.includes(part)) continue;
       try {
         chownSync(this.#file(name), uid, gid);
       } catch (error) {
-        // memory.oom.group, for example, is only there with its controller.
+        // One that this kernel has not, or only in some cgroups.
         if (!hasCode(error, "ENOENT")) throw error;
       }
     }
@@ -185,7 +205,7 @@ export class Cgroup {
     const killFile = this.#file("cgroup.kill");
     if (signal === SIGKILL && existsSync(killFile)) {
       // In one step, so that a process that forks cannot slip away (Linux 5.14).
-      writeFileSync(killFile, "1");
+      this.#write("cgroup.kill", "1");
       return;
     }
     for (const pid of this.processes()) {
@@ -203,7 +223,7 @@ export class Cgroup {
    * @returns false if processes are still inside, and then it stays
    */
   remove(): boolean {
-    if (!this.exists()) return true;
+    // Nor is one that does not exist.
     if (this.populated()) return false;
     for (const child of this.children()) if (!child.remove()) return false;
     try {

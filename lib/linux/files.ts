@@ -6,6 +6,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  unlinkSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -50,6 +51,15 @@ function openNew(path: string): number {
     if (!hasCode(error, "EEXIST")) throw error;
     rmSync(path, { force: true });
     return openSync(path, "wx", 0o600);
+  }
+}
+
+/** Removes a file, if it is there; in one call, where rm looks at it first. */
+export function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
   }
 }
 

@@ -10,7 +10,7 @@
  * other, so a fixed prototype is right here; a port to another architecture has
  * to look at this first.
  */
-import { dlopen, type Pointer, ptr, read, FFIType as T } from "bun:ffi";
+import { CString, dlopen, type Pointer, ptr, read, FFIType as T } from "bun:ffi";
 
 const library = dlopen("libc.so.6", {
   __errno_location: { args: [], returns: T.ptr },
@@ -59,6 +59,7 @@ const library = dlopen("libc.so.6", {
   signal: { args: [T.i32, T.ptr], returns: T.ptr },
   socket: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
   socketpair: { args: [T.i32, T.i32, T.i32, T.ptr], returns: T.i32 },
+  statx: { args: [T.i32, T.ptr, T.i32, T.u32, T.ptr], returns: T.i32 },
   syscall: { args: [T.i64, T.i64, T.i64, T.i64, T.i64, T.i64], returns: T.i64 },
   timerfd_create: { args: [T.i32, T.i32], returns: T.i32 },
   timerfd_settime: { args: [T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
@@ -123,11 +124,5 @@ export function cString(text: string): Uint8Array {
 
 /** The NUL-terminated string at an address that C returned; "" for a null pointer. */
 export function stringAt(address: number): string {
-  if (address === 0) return "";
-  const bytes: number[] = [];
-  for (let at = 0; ; at++) {
-    const byte = read.u8(address as Pointer, at);
-    if (byte === 0) return Buffer.from(bytes).toString("utf8");
-    bytes.push(byte);
-  }
+  return address === 0 ? "" : new CString(address as Pointer).toString();
 }

@@ -1,7 +1,7 @@
 /** Mounting, unmounting, and what is mounted where; see mount(2) and proc_pid_mountinfo(5). */
 import { readFileSync } from "node:fs";
-import { check } from "./errors.ts";
-import { cString, libc } from "./libc.ts";
+import { check, hasCode } from "./errors.ts";
+import { cString, libc, Memory } from "./libc.ts";
 
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
@@ -72,9 +72,56 @@ export function deviceOfMount(path: string, pid: number): string | undefined {
   return first && others.reduce(nearer, first).device;
 }
 
-/** True if something is mounted exactly at `path`. */
+/** A folder, with whose it is. */
+export interface FolderStatus {
+  /** The permission bits. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Whether something is mounted exactly there. */
+  isMountPoint: boolean;
+}
+
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const status = new Memory(256);
+
+/**
+ * Looks at what is at `path`, by statx(2); a symbolic link is not followed.
+ *
+ * @returns undefined if it is no folder
+ * @throws {SystemError} ENOENT if nothing is there
+ */
+export function folderStatus(path: string): FolderStatus | undefined {
+  const { bytes, view } = status;
+  const flags = AT_SYMLINK_NOFOLLOW;
+  check(libc.statx(AT_FDCWD, cString(path), flags, STATX_BASIC_STATS, bytes), "statx", path);
+  const mode = view.getUint16(28, true);
+  if ((mode & S_IFMT) !== S_IFDIR) return undefined;
+  // The kernel tells it from 5.8 on; the low halves of two 64-bit masks.
+  const tells = (view.getUint32(56, true) & STATX_ATTR_MOUNT_ROOT) !== 0;
+  return {
+    mode: mode & 0o7777,
+    uid: view.getUint32(20, true),
+    gid: view.getUint32(24, true),
+    isMountPoint: tells
+      ? (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0
+      : mounts().some((entry) => entry.target === path),
+  };
+}
+
+/** True if something is mounted at the folder `path`. */
 export function isMountPoint(path: string): boolean {
-  return mounts().some((entry) => entry.target === path);
+  try {
+    return folderStatus(path)?.isMountPoint ?? false;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return false;
+    throw error;
+  }
 }
 
 /** The kernel writes space, tab, newline and backslash in a path as \ooo. */

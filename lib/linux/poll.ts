@@ -64,15 +64,17 @@ export function waitForHangUp(fd: Fd, timeout: number): boolean {
 export class Patience {
   readonly #timer = createTimer("monotonic");
   readonly #set: PollSet;
+  /** How long the waits may take that come next, in milliseconds, until the first of them has set the timer to it. */
+  #time: number | undefined;
 
   /** @param fd what is waited for; it stays the caller's */
   constructor(fd: Fd) {
     this.#set = new PollSet({ fd, events: POLLIN }, { fd: this.#timer, events: POLLIN });
   }
 
-  /** Starts the time anew, in milliseconds. */
+  /** Has the time, in milliseconds, start anew with the next wait: who does not wait sets no timer. */
   begin(milliseconds: number): void {
-    setTimer(this.#timer, milliseconds);
+    this.#time = milliseconds;
   }
 
   /**
@@ -82,6 +84,10 @@ export class Patience {
    * @throws {SystemError}
    */
   await(): boolean {
+    if (this.#time !== undefined) {
+      setTimer(this.#timer, this.#time);
+      this.#time = undefined;
+    }
     return (this.#set.wait(-1) ?? 0) !== 0;
   }
 

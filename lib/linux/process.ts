@@ -1,10 +1,10 @@
 /** Processes: pidfds, signals, prctl, and what /proc says of them (proc(5)). */
 import { fstatSync, readdirSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { constants } from "node:os";
+import { DescriptorWatch } from "./descriptor-watch.ts";
 import { check, hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
-import { onceReadable } from "./readiness.ts";
 
 const SYS_PIDFD_OPEN = 434;
 const PR_SET_PDEATHSIG = 1;
@@ -33,6 +33,8 @@ export function pidOfPidfd(fd: Fd): number {
 
 /** The file system of pidfds that have an inode each; see PIDFS_MAGIC in statfs(2). */
 const PIDFS = 0x50494446;
+/** Whether this kernel's pidfds are on it, once that is known. */
+let havePidfs: boolean | undefined;
 
 /**
  * What names a process until the next boot: the inode of its pidfd, on Linux 6.9 and later.
@@ -43,7 +45,8 @@ const PIDFS = 0x50494446;
 export function pidfdId(pid: number): bigint {
   const fd = openPidfd(pid);
   try {
-    if (statfsSync(`/proc/self/fd/${fd}`).type !== PIDFS) return 0n;
+    havePidfs ??= statfsSync(`/proc/self/fd/${fd}`).type === PIDFS;
+    if (!havePidfs) return 0n;
     return fstatSync(fd, { bigint: true }).ino;
   } finally {
     close(fd);
@@ -67,12 +70,24 @@ export function kill(pid: number, signal: number): void {
  */
 export function watchProcess(pid: number, gone: () => void): () => void {
   const pidfd = openPidfd(pid);
-  const end = onceReadable(pidfd, gone);
+  endings ??= new DescriptorWatch("readable", (fd) => whenGone.get(fd)?.());
+  try {
+    endings.add(pidfd);
+  } catch (error) {
+    close(pidfd);
+    throw error;
+  }
+  whenGone.set(pidfd, gone);
   return () => {
-    end();
+    if (!whenGone.delete(pidfd)) return;
+    endings?.remove(pidfd);
     close(pidfd);
   };
 }
+
+/** One epoll instance for all processes: to have Bun wait for each costs much more. */
+let endings: DescriptorWatch | undefined;
+const whenGone = new Map<Fd, () => void>();
 
 /** Puts a signal back to what it does by default. */
 export function resetSignal(name: NodeJS.Signals): void {

@@ -46,10 +46,10 @@ export class SessionCgroups {
     const scope = this.scopeOf(session);
     if (!slice || !scope) return [];
     slice.create();
-    const refused = slice.passOnControllers();
+    const { passed, refused } = slice.passOnControllers();
     const { uid, gid } = session.user;
     scope.create();
-    scope.delegate(uid, gid, SCOPE_LIMITS);
+    scope.delegate(uid, gid, passed, SCOPE_LIMITS);
     const start = scope.child(START);
     start.create();
     start.delegate(uid, gid);

@@ -5,7 +5,7 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
-import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
+import { BusError, busErrors, type CallContext, type Caller } from "../dbus/index.ts";
 import { type Fd, hasCode, majorMinor, messageOf } from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
 import type { Devices } from "./devices.ts";
@@ -38,7 +38,7 @@ export class Control implements SessionFollower {
    *
    * @param callerOf who is behind a unique name; it throws a BusError if nobody is
    */
-  async restore(callerOf: (name: string) => Promise<{ uid: number }>): Promise<void> {
+  async restore(callerOf: (name: string) => Caller | Promise<Caller>): Promise<void> {
     await this.devices.fetch();
     for (const session of [...this.manager.sessions.values()]) {
       const { controller } = session;

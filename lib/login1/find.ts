@@ -1,5 +1,5 @@
 /** Finding what a caller means: by name, or by who calls ("self", "auto", pid 0). */
-import type { CallContext } from "../dbus/index.ts";
+import { type CallContext, whenKnown } from "../dbus/index.ts";
 import { login1Errors } from "./errors.ts";
 import type { Manager } from "./manager.ts";
 import type { Seat } from "./seat.ts";
@@ -8,22 +8,24 @@ import type { User } from "./user.ts";
 
 /**
  * The session of this id; "self" (or "") is the one that the caller is in,
- * "auto" that one or else the caller's user's display session.
+ * "auto" that one or else the caller's user's display session. Without a promise where the caller
+ * need not be asked for.
  *
  * @throws {BusError} NoSuchSession, NoSessionForPID
  */
-export async function findSession(
+export function findSession(
   manager: Manager,
   id: string,
   call: Pick<CallContext, "caller">,
-): Promise<Session> {
+): Session | Promise<Session> {
   if (id !== "self" && id !== "auto" && id !== "") return manager.session(id);
-  const { pid, uid } = await call.caller();
-  const own = manager.sessionOfPid(pid);
-  if (own) return own;
-  const display = id === "auto" ? manager.users.get(uid)?.display : undefined;
-  if (display) return display;
-  throw login1Errors.noSessionForPid(pid);
+  return whenKnown(call.caller(), ({ pid, uid }) => {
+    const own = manager.sessionOfPid(pid);
+    if (own) return own;
+    const display = id === "auto" ? manager.users.get(uid)?.display : undefined;
+    if (display) return display;
+    throw login1Errors.noSessionForPid(pid);
+  });
 }
 
 /** The session that a process is in; pid 0 is the caller. */

@@ -7,17 +7,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { busErrors, type Caller } from "../dbus/index.ts";
-import {
-  close,
-  type Fd,
-  makeFifo,
-  messageOf,
-  now,
-  O_NONBLOCK,
-  O_WRONLY,
-  open,
-  type Timestamp,
-} from "../linux/index.ts";
+import { close, type Fd, makeFifo, messageOf, now, type Timestamp } from "../linux/index.ts";
 import { escapeC, unescapeC } from "./c-escape.ts";
 import type { Settings } from "./config.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
@@ -132,7 +122,7 @@ export class Inhibitors {
       this.#counter = Math.max(this.#counter, Number(id));
       try {
         const inhibitor = load(id);
-        this.#watch(inhibitor);
+        close(this.#watch(inhibitor));
         this.#enter(inhibitor);
       } catch (error) {
         const reason = messageOf(error);
@@ -222,10 +212,7 @@ export class Inhibitors {
     try {
       mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
       makeFifo(fifoOf(id), 0o600);
-      // The reader first, or opening the writer would fail; the writer before
-      // the watch looks, or it would see an end at once.
-      this.#watch(inhibitor);
-      fd = open(fifoOf(id), O_WRONLY | O_NONBLOCK);
+      fd = this.#watch(inhibitor);
       save(inhibitor);
     } catch (error) {
       if (fd !== undefined) close(fd);
@@ -269,10 +256,11 @@ export class Inhibitors {
     }
   }
 
-  #watch(inhibitor: Inhibitor): void {
+  /** The fifo's write end, which is the caller's to close. */
+  #watch(inhibitor: Inhibitor): Fd {
     const watches = new SessionWatches();
     this.#watches.set(inhibitor.id, watches);
-    watches.watchFifo(fifoOf(inhibitor.id), () => this.#end(inhibitor));
+    return watches.watchFifo(fifoOf(inhibitor.id), () => this.#end(inhibitor));
   }
 
   #end(inhibitor: Inhibitor): void {

@@ -3,7 +3,7 @@
  * It knows nothing of D-Bus beyond the errors that it throws: `ManagerEvents`
  * tells the bus.
  */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
 import {
@@ -12,13 +12,11 @@ import {
   close,
   createPlaceholder,
   type Fd,
+  hasCode,
   kill,
   makeFifo,
   messageOf,
   now,
-  O_NONBLOCK,
-  O_WRONLY,
-  open,
   pidfdId,
   processStatus,
   userById,
@@ -141,7 +139,7 @@ export class Manager {
     for (const user of this.users.values()) this.#news.changes.user(user);
     for (const session of [...this.sessions.values()]) {
       this.#news.changes.session(session);
-      this.#watchFifo(session);
+      this.#watchFifoAgain(session);
       this.#watchSession(session);
     }
     for (const seat of this.#goneSeats.values()) this.#releaseSessionsOn(seat);
@@ -298,13 +296,8 @@ export class Manager {
     try {
       this.#moveIntoScope(session);
       if (session.hasFifo) {
-        // One that a rejected state file left behind would stand in the way.
-        rmSync(session.fifo, { force: true });
-        makeFifo(session.fifo, 0o600);
-        // The reader first, or opening the writer would wait for one; the
-        // writer before the watch, or the watch would see an end at once.
-        this.#watchFifo(session);
-        fd = open(session.fifo, O_WRONLY | O_NONBLOCK);
+        makeNewFifo(session.fifo);
+        fd = this.#watchFifo(session);
       } else {
         fd = createPlaceholder();
       }
@@ -621,9 +614,15 @@ export class Manager {
     else this.#awaitLeader(session);
   }
 
-  #watchFifo(session: Session): void {
-    if (!session.hasFifo || session.stopping) return;
-    this.#watchesOf(session).watchFifo(session.fifo, () =>
+  /** Goes on watching the fifo of a session from the last run, whose writer may be gone. */
+  #watchFifoAgain(session: Session): void {
+    if (!session.hasFifo || session.stopping || !existsSync(session.fifo)) return;
+    close(this.#watchFifo(session));
+  }
+
+  /** The fifo's write end, which is the caller's to close. */
+  #watchFifo(session: Session): Fd {
+    return this.#watchesOf(session).watchFifo(session.fifo, () =>
       this.#news.after(`the close of session ${session.id}'s descriptor`, () =>
         this.#end(session, "its descriptor was closed", this.#shallKill(session)),
       ),
@@ -748,6 +747,17 @@ export class Manager {
     do this.#counter++;
     while (isTaken(`c${this.#counter}`));
     return `c${this.#counter}`;
+  }
+}
+
+function makeNewFifo(path: string): void {
+  try {
+    makeFifo(path, 0o600);
+  } catch (error) {
+    if (!hasCode(error, "EEXIST")) throw error;
+    // A rejected state file left it behind.
+    rmSync(path);
+    makeFifo(path, 0o600);
   }
 }
 

@@ -3,7 +3,7 @@
  * their own; of everybody else polkit is asked, and where there is no polkit
  * logind's own defaults decide (`policy.ts`).
  */
-import { BusError, busErrors, type CallContext } from "../dbus/index.ts";
+import { BusError, busErrors, type CallContext, whenKnown } from "../dbus/index.ts";
 import { localityOf } from "./locality.ts";
 import type { Manager } from "./manager.ts";
 import { allowedByDefault } from "./policy.ts";
@@ -81,7 +81,8 @@ export function usePolkit(polkit: Polkit, manager: Manager): void {
 }
 
 /**
- * Lets through who may: root, the owner, and whom polkit lets.
+ * Lets through who may: root, the owner, and whom polkit lets. Without a promise where nobody
+ * need be asked.
  *
  * Time passes while polkit (and perhaps a person with a password) decides: what
  * the caller meant may be gone by then, so look again before acting on it.
@@ -90,11 +91,20 @@ export function usePolkit(polkit: Polkit, manager: Manager): void {
  *   InteractiveAuthorizationRequired where a password would do and the caller did
  *   not say that it may be asked for
  */
-export async function authorize(call: CallContext, right: Right): Promise<void> {
+export function authorize(call: CallContext, right: Right): undefined | Promise<undefined> {
+  const owner = right.action === ACTIONS.switchVt ? undefined : right.owner;
+  return whenKnown(call.caller(), ({ uid, pid }) =>
+    uid === 0 || uid === owner ? undefined : askPolkit(call, right, owner, pid),
+  );
+}
+
+async function askPolkit(
+  call: CallContext,
+  right: Right,
+  owner: number | undefined,
+  pid: number,
+): Promise<undefined> {
   const { action, what } = right;
-  const owner = action === ACTIONS.switchVt ? undefined : right.owner;
-  const { uid, pid } = await call.caller();
-  if (uid === 0 || uid === owner) return;
   const who = owner === undefined ? "root" : `root and the user ${owner}`;
   const denied = busErrors.accessDenied(`Only ${who} may ${what}`);
   if (action === undefined || !judges) throw denied;

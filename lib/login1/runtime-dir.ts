@@ -1,8 +1,8 @@
 /** XDG_RUNTIME_DIR: a tmpfs of the user's own, as user-runtime-dir@.service of systemd mounts it. */
-import { chmodSync, chownSync, lstatSync, mkdirSync, rmdirSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { $ } from "bun";
-import { hasCode, isMountPoint } from "../linux/index.ts";
+import { folderStatus, hasCode, isMountPoint } from "../linux/index.ts";
 import { type Config, runtimeDirectoryInodes } from "./config.ts";
 import { mountRuntimeDir, unmountRuntimeDir } from "./outside.ts";
 import { RUNTIME_ROOT } from "./paths.ts";
@@ -24,13 +24,14 @@ export function runtimePath(uid: number): string {
  */
 export function createRuntimeDir(uid: number, gid: number, config: Config): string {
   const path = runtimePath(uid);
+  if (isSettled(path, uid, gid)) return path;
   mkdirSync(RUNTIME_ROOT, { recursive: true, mode: 0o755 });
   chmodSync(RUNTIME_ROOT, 0o755);
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     if (!hasCode(error, "EEXIST")) throw error;
-    if (!lstatSync(path).isDirectory()) {
+    if (!folderStatus(path)) {
       throw new Error(`${path} is not a directory: remove it, so that the user can log in`);
     }
   }
@@ -50,6 +51,18 @@ export function createRuntimeDir(uid: number, gid: number, config: Config): stri
   chownSync(path, uid, gid);
   chmodSync(path, 0o700);
   return path;
+}
+
+/** Whether nothing is left to be done: the usual case, but for a user's first login. */
+function isSettled(path: string, uid: number, gid: number): boolean {
+  try {
+    const found = folderStatus(path);
+    if (!found?.isMountPoint) return false;
+    return found.mode === 0o700 && found.uid === uid && found.gid === gid;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return false;
+    throw error;
+  }
 }
 
 /**

@@ -181,19 +181,20 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
   tree.addFolder(SESSION_FOLDER, {
     interfaces: [session, desktopInterface(manager)],
     // Without a promise where there need be none: the answer goes out in the same turn.
-    find: (name, call) => manager.sessions.get(name) ?? orNothing(findSession(manager, name, call)),
+    find: (name, call) =>
+      manager.sessions.get(name) ?? orNothing(() => findSession(manager, name, call)),
     names: () => [...manager.sessions.keys()],
   });
   tree.addFolder(USER_FOLDER, {
     interfaces: [user],
     find: (name, call) =>
-      manager.users.get(Number(name)) ?? orNothing(findUserByName(manager, name, call)),
+      manager.users.get(Number(name)) ?? orNothing(() => findUserByName(manager, name, call)),
     names: () => [...manager.users.keys()].map(String),
     labels: userLabels,
   });
   tree.addFolder(SEAT_FOLDER, {
     interfaces: [seat],
-    find: (name, call) => manager.seats.get(name) ?? orNothing(findSeat(manager, name, call)),
+    find: (name, call) => manager.seats.get(name) ?? orNothing(() => findSeat(manager, name, call)),
     names: () => [...manager.seats.keys()],
   });
 
@@ -301,9 +302,9 @@ function findUserByName(manager: Manager, name: string, call: CallContext) {
 }
 
 /** An object that does not exist is no error while looking for it: the tree says UnknownObject. */
-async function orNothing<Found>(finding: Promise<Found>): Promise<Found | undefined> {
+async function orNothing<Found>(find: () => Found | Promise<Found>): Promise<Found | undefined> {
   try {
-    return await finding;
+    return await find();
   } catch (error) {
     if (error instanceof BusError) return undefined;
     throw error;

@@ -2,8 +2,8 @@
  * The files under /run/systemd that libsystemd's sd-login reads: KEY=VALUE
  * lines as in environment files, which is what its parser takes.
  */
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { hasCode, writeFileAtomically } from "../linux/index.ts";
+import { existsSync, readFileSync } from "node:fs";
+import { hasCode, removeFile, writeFileAtomically } from "../linux/index.ts";
 
 const HEADER = "# This is private data. Do not parse.\n";
 
@@ -21,12 +21,13 @@ function quote(value: string): string {
 
 /** The text of a state file. Keys whose value is undefined or "" are left out; true is 1, false 0. */
 export function formatState(values: Record<string, Value>): string {
-  const lines = Object.entries(values).flatMap(([key, value]) => {
-    if (value === undefined || value === "") return [];
-    const text = typeof value === "boolean" ? (value ? "1" : "0") : String(value);
-    return [`${key}=${quote(text)}\n`];
-  });
-  return HEADER + lines.join("");
+  let text = HEADER;
+  for (const [key, value] of Object.entries(values)) {
+    if (value === undefined || value === "") continue;
+    const plain = typeof value === "boolean" ? (value ? "1" : "0") : String(value);
+    text += `${key}=${quote(plain)}\n`;
+  }
+  return text;
 }
 
 /** What `formatState` wrote, as strings. Lines that are no assignment are passed over. */
@@ -59,7 +60,7 @@ export function saveState(path: string, values: Record<string, Value>): void {
 /** Removes a state file, if it is there. */
 export function removeState(path: string): void {
   written.delete(path);
-  rmSync(path, { force: true });
+  removeFile(path);
 }
 
 /** Reads a state file; undefined if there is none. */

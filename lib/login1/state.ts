@@ -1,6 +1,7 @@
 /** What the state files of sessions, users and seats say, in the order in which logind writes them. */
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { removeFile } from "../linux/index.ts";
 import { escapeC, unescapeC } from "./c-escape.ts";
 import { loadIdle, savedIdle } from "./idle.ts";
 import { MACHINES, SEATS, SESSIONS, USERS } from "./paths.ts";
@@ -217,7 +218,7 @@ function listFiles(folder: string): string[] {
 /** Removes the files of a session. */
 export function removeSession(session: Session): void {
   removeState(session.stateFile);
-  rmSync(session.fifo, { force: true });
+  removeFile(session.fifo);
 }
 
 /** Removes the file of a seat. */

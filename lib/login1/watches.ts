@@ -1,8 +1,8 @@
 /** What the bridge watches for one session, and ends with it. */
-import { existsSync } from "node:fs";
 import {
   type Cgroup,
   close,
+  type Fd,
   hasCode,
   hasHungUp,
   O_NONBLOCK,
@@ -10,15 +10,14 @@ import {
   O_WRONLY,
   onReadiness,
   open,
-  processStatus,
+  startTimeOf,
   watchProcess,
 } from "../linux/index.ts";
 import type { Leader } from "./session.ts";
 
 /** Whether a leader still runs, and not a later process under its number. */
 export function isRunning(leader: Leader): boolean {
-  const status = processStatus(leader.pid);
-  return status !== undefined && status.startTime === leader.startTime && status.state !== "Z";
+  return startTimeOf(leader.pid) === leader.startTime;
 }
 
 /** The watches of one session. None of the callbacks may throw. */
@@ -27,9 +26,11 @@ export class SessionWatches {
   #endFifo: (() => void) | undefined;
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
 
-  /** Calls `gone` when the leader ends; if it has ended already, nothing is watched. */
+  /**
+   * Calls `gone` when the leader ends. If it has ended already, nothing is watched, or a later process
+   * of its number: look at `isRunning` afterwards.
+   */
   watchLeader(leader: Leader, gone: () => void): void {
-    if (!isRunning(leader)) return;
     try {
       this.#ends.push(watchProcess(leader.pid, gone));
     } catch (error) {
@@ -45,21 +46,35 @@ export class SessionWatches {
     this.#ends.push(end);
   }
 
-  /** Calls `closed` when nobody holds the write end of the fifo at `path` any more. */
-  watchFifo(path: string, closed: () => void): void {
-    if (!existsSync(path)) return;
+  /**
+   * Calls `closed` when nobody holds the write end of the fifo at `path` any more.
+   *
+   * @returns a write end, the caller's to close: until then nobody is told
+   * @throws {SystemError} ENOENT if there is no such fifo
+   */
+  watchFifo(path: string, closed: () => void): Fd {
+    // The reader first, or opening the writer would fail; and a reader that
+    // never had a writer is not told that it has none.
     const reader = open(path, O_RDONLY | O_NONBLOCK);
-    // A reader that never had a writer is not told that it has none.
-    close(open(path, O_WRONLY | O_NONBLOCK));
-    // Nobody has anything to say there. What a stranger writes is not read, so
-    // that it fills the fifo and not our time.
-    const end = onReadiness(reader, () => {
-      if (hasHungUp(reader)) closed();
-    });
+    let writer: Fd | undefined;
+    let end = () => {};
+    try {
+      writer = open(path, O_WRONLY | O_NONBLOCK);
+      // Nobody has anything to say there. What a stranger writes is not read, so
+      // that it fills the fifo and not our time.
+      end = onReadiness(reader, () => {
+        if (hasHungUp(reader)) closed();
+      });
+    } catch (error) {
+      if (writer !== undefined) close(writer);
+      close(reader);
+      throw error;
+    }
     this.#endFifo = () => {
       end();
       close(reader);
     };
+    return writer;
   }
 
   /** Ends the watch of the fifo, which says nothing once the session is ending. */

@@ -1,5 +1,5 @@
 /** Descriptors that services left to be kept; see FDSTORE=1 in sd_notify(3). */
-import { close, type Fd, HangUpWatch, isSameOpenFile } from "../linux/index.ts";
+import { close, DescriptorWatch, type Fd, isSameOpenFile } from "../linux/index.ts";
 
 /** So many are kept of all services together. */
 const MOST_OF_ALL = 4096;
@@ -13,14 +13,14 @@ export interface Stored {
 /** Owns the descriptors that are given to it. */
 export class FdStore {
   readonly #byService = new Map<string, Stored[]>();
-  readonly #watch: HangUpWatch;
+  readonly #watch: DescriptorWatch;
   readonly #changed: (service: string, why: string) => void;
   #count = 0;
 
   /** @param changed called when descriptors went by themselves, because their other end did */
   constructor(changed: (service: string, why: string) => void) {
     this.#changed = changed;
-    this.#watch = new HangUpWatch((fd) => this.#hungUp(fd));
+    this.#watch = new DescriptorWatch("hang-ups", (fd) => this.#hungUp(fd));
   }
 
   /**

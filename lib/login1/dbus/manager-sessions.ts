@@ -5,6 +5,7 @@ import {
   type Members,
   membersOf,
   privileged,
+  whenKnown,
 } from "../../dbus/index.ts";
 import { type Fd, pidOfPidfd } from "../../linux/index.ts";
 import type { CreateRequest } from "../create.ts";
@@ -143,15 +144,16 @@ export const sessionMethods: Members<Login1> = {
       ["uid", "pid", ...CREATE_NAMES, "properties"],
       "soshusub",
       CREATED_NAMES,
-      async ({ manager }, body, call): Promise<Created> => {
-        await mayCreate(call);
-        // The tuple is too long for the compiler to take apart by itself.
-        const [uid, pid, ...rest] = body as unknown as [number, number, ...Described, []];
-        const properties = rest[11];
-        refuseProperties(properties.length);
-        const leader = pid === 0 ? (await call.caller()).pid : pid;
-        return create(manager, toRequest(uid, rest), leader, true);
-      },
+      ({ manager }, body, call) =>
+        whenKnown(mayCreate(call), () => {
+          // The tuple is too long for the compiler to take apart by itself.
+          const [uid, pid, ...rest] = body as unknown as [number, number, ...Described, []];
+          const properties = rest[11];
+          refuseProperties(properties.length);
+          return whenKnown(pid === 0 ? call.caller() : { pid }, (leader) =>
+            create(manager, toRequest(uid, rest), leader.pid, true),
+          );
+        }),
     ),
   ),
   CreateSessionWithPIDFD: privileged(
@@ -160,21 +162,22 @@ export const sessionMethods: Members<Login1> = {
       ["uid", "pidfd", ...CREATE_NAMES, "flags", "properties"],
       "soshusub",
       CREATED_NAMES,
-      async ({ manager }, body, call): Promise<Created> => {
-        await mayCreate(call);
-        const [uid, pidfd, ...rest] = body as unknown as [number, Fd, ...Described, bigint, []];
-        const [flags, properties] = [rest[11], rest[12]];
-        if (flags !== 0n) throw busErrors.invalidArgs("Flags must be zero");
-        refuseProperties(properties.length);
-        return create(manager, toRequest(uid, rest), leaderOf(pidfd), false);
-      },
+      ({ manager }, body, call) =>
+        whenKnown(mayCreate(call), () => {
+          const [uid, pidfd, ...rest] = body as unknown as [number, Fd, ...Described, bigint, []];
+          const [flags, properties] = [rest[11], rest[12]];
+          if (flags !== 0n) throw busErrors.invalidArgs("Flags must be zero");
+          refuseProperties(properties.length);
+          return create(manager, toRequest(uid, rest), leaderOf(pidfd), false);
+        }),
     ),
   ),
   ReleaseSession: privileged(
-    method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
-      await authorize(call, { action: undefined, what: "release sessions" });
-      manager.releaseSession(await findSession(manager, id, call));
-    }),
+    method("s", ["session_id"], "", [], ({ manager }, [id], call) =>
+      whenKnown(authorize(call, { action: undefined, what: "release sessions" }), () =>
+        whenKnown(findSession(manager, id, call), (session) => manager.releaseSession(session)),
+      ),
+    ),
   ),
   ActivateSession: method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
     manager.activateSession(

@@ -1,4 +1,4 @@
-/** Other people's descriptors: which of them hang up, and which are the same open file. */
+/** Many descriptors at once that are left as they are: which of them hang up or turn readable, and which are the same open file. */
 import { fstatSync, statfsSync } from "node:fs";
 import { check, SystemError } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
@@ -8,7 +8,7 @@ import { onceReadable } from "./readiness.ts";
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
-const BATCH = 64;
+const EPOLLIN = 1;
 /** struct epoll_event is packed on x86-64: 32 bits of events, 64 of data. */
 const EVENT_SIZE = 12;
 
@@ -16,17 +16,22 @@ const SYS_KCMP = 312;
 const KCMP_FILE = 0;
 
 /**
- * Tells which of many descriptors hang up (EPOLLHUP) or fail (EPOLLERR). Unlike `onReadiness` it
- * changes nothing about the open files, which belong to somebody else: no O_ASYNC, no O_NONBLOCK.
+ * Tells which of many descriptors hang up (EPOLLHUP) or fail (EPOLLERR), or also which turn readable.
+ * Unlike `onReadiness` it changes nothing about the open files, which may belong to somebody else
+ * or know no O_ASYNC. Bun waits for the epoll instance alone, so one more descriptor costs one call.
  */
-export class HangUpWatch {
-  readonly #epoll = check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "hang-ups");
+export class DescriptorWatch {
+  readonly #epoll: Fd;
+  readonly #events: number;
   readonly #gone: (fd: Fd) => void;
   #endWait: (() => void) | undefined;
   #count = 0;
 
   /** @param gone called once for each descriptor, which is no longer watched then; must not throw */
-  constructor(gone: (fd: Fd) => void) {
+  constructor(what: "hang-ups" | "readable", gone: (fd: Fd) => void) {
+    this.#epoll = check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", what);
+    // Hang-ups and failures come unasked.
+    this.#events = what === "readable" ? EPOLLIN : 0;
     this.#gone = gone;
   }
 
@@ -65,9 +70,9 @@ export class HangUpWatch {
     this.#endWait = undefined;
   }
 
-  /** No events are asked for: the two that matter come unasked. */
   #control(operation: number, fd: Fd): number {
     const event = new Memory(EVENT_SIZE);
+    event.view.setUint32(0, this.#events, true);
     event.view.setUint32(4, fd, true);
     return libc.epoll_ctl(this.#epoll, operation, fd, event.bytes);
   }
@@ -75,10 +80,10 @@ export class HangUpWatch {
   #drain(): void {
     // It serves once.
     this.#endWait = undefined;
-    const events = new Memory(BATCH * EVENT_SIZE);
-    const count = libc.epoll_wait(this.#epoll, events.bytes, BATCH, 0);
-    for (let index = 0; index < count; index++) {
-      const fd = events.view.getUint32(index * EVENT_SIZE + 4, true);
+    const event = new Memory(EVENT_SIZE);
+    // One at a time: who is told may close others, and have their numbers watched anew.
+    while (libc.epoll_wait(this.#epoll, event.bytes, 1, 0) === 1) {
+      const fd = event.view.getUint32(4, true);
       this.remove(fd);
       this.#gone(fd);
     }
