@@ -3,7 +3,7 @@
  * of two pipes: mounts, sleep hooks, restarts of services. See docs/sandbox.md.
  */
 import { writeSync } from "node:fs";
-import { closeOnExecFrom, type Fd, HangUpWatch, onReadiness, readSome } from "../linux/index.ts";
+import { closeOnExecFrom, DescriptorWatch, type Fd, onReadiness, readSome } from "../linux/index.ts";
 
 /** How an order ended: 0, or an exit status and what was written. */
 export interface Outcome {
@@ -114,7 +114,7 @@ function pipesOf(kind: Kind): { asking: Fd; answers: Fd } | undefined {
  * @returns a function that ends the watch, which holds the process
  */
 export function onOutsideEnded(ended: () => void): () => void {
-  const watch = new HangUpWatch(ended);
+  const watch = new DescriptorWatch("hang-ups", ended);
   for (const kind of KINDS) {
     const pipes = pipesOf(kind);
     if (pipes) watch.add(pipes.asking);
