@@ -3,7 +3,13 @@
  * of two pipes: mounts, sleep hooks, restarts of services. See docs/sandbox.md.
  */
 import { writeSync } from "node:fs";
-import { closeOnExecFrom, DescriptorWatch, type Fd, onReadiness, readSome } from "../linux/index.ts";
+import {
+  closeOnExecFrom,
+  DescriptorWatch,
+  type Fd,
+  onReadiness,
+  readSome,
+} from "../linux/index.ts";
 
 /** How an order ended: 0, or an exit status and what was written. */
 export interface Outcome {
