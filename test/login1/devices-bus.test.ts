@@ -176,6 +176,22 @@ describe("a device", () => {
     for (const fd of [device, one.fd, two.fd]) close(fd);
   });
 
+  test("that its controller paused unasked needs no question, and comes back all the same", async () => {
+    const one = await login();
+    const two = await login();
+    await one.call("Activate");
+    await one.call("TakeControl", "b", [false]);
+    const [device] = (await one.call("TakeDevice", "uu", NULL)) as [number];
+    await one.call("PauseDeviceComplete", "uu", NULL);
+    expect(active()).toBe(one.id);
+    await two.call("Activate");
+    expect(active()).toBe(two.id);
+    await one.call("Activate");
+    await world.until("it is back", () => events.includes("ResumeDevice 1:3 1 descriptor"));
+    expect(events).toEqual(["ResumeDevice 1:3 1 descriptor"]);
+    for (const fd of [device, one.fd, two.fd]) close(fd);
+  });
+
   test("is paused at once when another session comes up by itself", async () => {
     const one = await login();
     await one.call("TakeControl", "b", [false]);

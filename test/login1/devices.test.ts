@@ -217,6 +217,23 @@ describe("taken devices", () => {
     expect(logged[0]).toContain("did not pause its devices in time");
   });
 
+  test("one that its controller paused unasked, as Xorg does, is not paused again and comes back", async () => {
+    await take(one, 226, 0);
+    await take(one, 13, 64);
+    noted.length = 0;
+    devices.pauseComplete(one, 226, 0);
+    expect(noted).toEqual(["drop master"]);
+    seat.active = two;
+    devices.foreground(one, two);
+    expect(noted.slice(1)).toEqual(["revoke", "13:64 force"]);
+    seat.active = one;
+    devices.foreground(two, one);
+    expect(noted.slice(3)).toEqual([
+      ...["set master", "226:0 resumed"],
+      ...["open anew", "13:64 resumed"],
+    ]);
+  });
+
   test("with nothing to pause the switch need not wait", async () => {
     await take(two, 226, 0);
     expect(devices.leaving(one)).toBe(true);

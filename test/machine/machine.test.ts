@@ -231,11 +231,14 @@ test("Xorg has card and input from login1, and Sway and it take turns at being m
       },
       `${texts.join(", ")} in ${XORG_LOG}`,
     );
-  // All were opened by login1, so they are told apart by their place in the kernel's list.
+  // Both were opened by login1, so they are told apart by their place in the kernel's list. The lease
+  // that Sway's wlroots makes of its own card counts as master whenever that does.
   const master = (who: string, isIt: (place: number) => boolean) =>
     machine.waitFor(async () => {
       const clients = await drmMasters(machine);
-      const places = clients.flatMap((client, place) => (client.master ? [place] : []));
+      const places = clients.flatMap(({ command, master }, place) =>
+        master && command.startsWith("lainos-dbus") ? [place] : [],
+      );
       const [place] = places;
       return place !== undefined && places.length === 1 && isIt(place) && { place };
     }, `${who} as the card's one master`);
@@ -248,8 +251,10 @@ test("Xorg has card and input from login1, and Sway and it take turns at being m
   const record = await must(machine, ["cat", `/run/systemd/sessions/${id}`]);
   expect(record).toMatch(/^DEVICES="(?=.*\b226:0\b)(?=.*\b13:)/m);
   await switchTo(machine, 1);
-  await logged("got pause for 226:0", "got pause for 13:");
+  await logged("got pause for 13:");
   await master("Sway", (place) => place !== xorg.place);
+  // It has given the card up itself (PauseDeviceComplete) before it let the kernel leave its VT.
+  expect(await must(machine, ["cat", XORG_LOG])).not.toContain("got pause for 226:0");
   await switchTo(machine, 5);
   await logged("got resume for 226:0", "got resume for 13:");
   await master("Xorg", (place) => place === xorg.place);

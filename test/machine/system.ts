@@ -79,7 +79,7 @@ for file in /var/log/lainos/*.log ${DESKTOP_LOG} ${XORG_LOG} /tmp/xorg.out /run/
   [ ! -s "$file" ] || { echo "== $file"; tail -n ${TAIL} "$file"; }
 done
 for screen in /dev/vcs[1-6]; do echo "== $screen"; fold -w 160 "$screen" | sed 's/ *$//' | grep .; done
-echo "== dmesg"; dmesg | tail -n ${TAIL}; ps -eo pid,tty,stat,wchan:20,args --forest | grep -v '['`;
+echo "== dmesg"; dmesg | tail -n ${TAIL}; ps -eo pid,tty,stat,wchan:20,args --forest | grep -vF ' ['`;
 
 /** All that tells why something did not come; a part that cannot be had says so itself. */
 async function diagnosis(machine: Machine): Promise<string> {
