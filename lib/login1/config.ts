@@ -1,24 +1,21 @@
-/** logind.conf(5) for the bridge: /etc/lainos/logind.conf and its drop-ins. */
+/** logind.conf(5) for the bridge: /etc/lainos/logind.conf and its drop-ins; sleep.conf with it. */
 import { totalmem } from "node:os";
 import type { Logger } from "../cli/index.ts";
 import { isShutdown, isWay, type Sleep } from "./actions.ts";
 import { type Calendar, readCalendar } from "./calendar.ts";
-import { configFiles, loadConfig } from "./config-file.ts";
+import { NEVER, readSize, readSizeOf, readTime } from "./config-values.ts";
 import {
-  NEVER,
-  readBoolean,
-  readNumber,
-  readSize,
-  readSizeOf,
-  readTime,
-  readWords,
-} from "./config-values.ts";
+  boolean,
+  CONFIG_FOLDERS,
+  list,
+  number,
+  readSettings,
+  setting,
+  time,
+  type Values,
+} from "./setting.ts";
+import { readSleepConfig, type SleepConfig } from "./sleep-config.ts";
 import { MOST_VTS } from "./vt.ts";
-
-/** Where it is looked for, the strongest first. */
-export const CONFIG_FOLDERS = ["/etc/lainos", "/run/lainos", "/usr/lib/lainos"];
-const NAME = "logind.conf";
-const SECTION = "Login";
 
 /** What a key, the lid or idleness may set off. */
 export const HANDLE_ACTIONS = [
@@ -39,44 +36,8 @@ export const HANDLE_ACTIONS = [
 ] as const;
 export type HandleAction = (typeof HANDLE_ACTIONS)[number];
 
-interface Setting<Value> {
-  /** Reads a value; `before` is what the files said so far, for lists, which add up. */
-  read: (text: string, before: Value | undefined) => Value | undefined;
-  initial: Value;
-  /** What a value looks like, for the log. */
-  form: string;
-  /** Why nothing can do as it says, for the log. */
-  never?: string;
-}
-
-function setting<Value>(
-  read: Setting<Value>["read"],
-  form: string,
-  initial: Value,
-  never?: string,
-): Setting<Value> {
-  return { read, form, initial, ...(never !== undefined && { never }) };
-}
-
-const boolean = (initial: boolean) => setting(readBoolean, "yes or no", initial);
-const time = (initial: bigint) => setting(readTime, "a time span such as 30s", initial);
-const number = (initial: bigint, most?: bigint, never?: string) =>
-  setting((text) => readNumber(text, most), "a number", initial, never);
-const list = <Word extends string>(
-  initial: Word[],
-  form: string,
-  isWord: (word: string) => word is Word,
-) =>
-  setting<Word[]>(
-    (text, before) => {
-      const more = readWords(text);
-      return more?.every(isWord) ? [...(before ?? []), ...more] : undefined;
-    },
-    form,
-    initial,
-  );
 const words = (initial: string[]) =>
-  list(initial, "words between spaces", (word): word is string => word !== "");
+  list(initial, "words between spaces", (word): word is string => word !== "", { empty: [] });
 const handle = <Initial extends HandleAction | undefined>(initial: Initial) =>
   setting<HandleAction | Initial>(
     (text) => HANDLE_ACTIONS.find((action) => action === text),
@@ -112,6 +73,7 @@ const SETTINGS = {
     ["suspend-then-hibernate", "suspend"],
     "of suspend, hibernate, hybrid-sleep and suspend-then-hibernate",
     (word): word is Sleep => isWay(word) && !isShutdown(word),
+    { empty: [] },
   ),
   HandlePowerKey: handle("poweroff"),
   HandlePowerKeyLongPress: handle("ignore"),
@@ -167,12 +129,9 @@ const SETTINGS = {
   WallMessages: boolean(true),
 };
 
-export type ConfigKey = keyof typeof SETTINGS;
-
 /** What is configured; times in microseconds. */
-export type Config = {
-  readonly [Key in ConfigKey]: (typeof SETTINGS)[Key] extends Setting<infer Value> ? Value : never;
-};
+export type Config = Values<typeof SETTINGS>;
+export type ConfigKey = keyof Config;
 
 /** How many inodes a user's runtime directory may have. */
 export function runtimeDirectoryInodes(config: Config): bigint {
@@ -186,45 +145,9 @@ export function killsProcessesOf(config: Config, user: string): boolean {
   return config.KillUserProcesses;
 }
 
-/**
- * Reads the configuration. What is unknown, wrong or obeyed by nothing is named
- * by file and line in the log; the rest counts.
- *
- * @param folders where to look, the strongest first
- */
+/** Reads logind.conf; see `readSettings`. */
 export function readConfig(log: Logger, folders = CONFIG_FOLDERS): Config {
-  const onBad = (where: string, what: string) => log.warning(`${where}: ${what}; it is ignored`);
-  const said = new Map<string, unknown>();
-  for (const path of configFiles(folders, NAME)) {
-    for (const { section, key, value, where } of loadConfig(path, onBad)) {
-      if (section !== SECTION) {
-        onBad(where, `${key}= is in [${section}], and only [${SECTION}] is known`);
-        continue;
-      }
-      if (!Object.hasOwn(SETTINGS, key)) {
-        onBad(where, `there is no key ${key}=`);
-        continue;
-      }
-      const known = SETTINGS[key as ConfigKey] as Setting<unknown>;
-      if (value === "") {
-        // A list becomes an empty one; anything else goes back to its default.
-        if (Array.isArray(known.initial)) said.set(key, []);
-        else said.delete(key);
-        continue;
-      }
-      const read = known.read(value, said.get(key));
-      if (read === undefined) onBad(where, `${key}= is '${value}', but must be ${known.form}`);
-      else {
-        said.set(key, read);
-        if (known.never) log.warning(`${where}: ${key}= is obeyed by nothing: ${known.never}`);
-      }
-    }
-  }
-  const entries = Object.entries(SETTINGS).map(([key, { initial }]) => [
-    key,
-    said.has(key) ? said.get(key) : initial,
-  ]);
-  return Object.fromEntries(entries) as Config;
+  return readSettings(log, { name: "logind.conf", section: "Login", settings: SETTINGS }, folders);
 }
 
 /** The configuration in force, which can be read again while everybody holds on to this. */
@@ -232,20 +155,28 @@ export class Settings {
   /** Called after the files were read again. None may throw. */
   readonly followers: (() => void)[] = [];
   #config: Config;
+  #sleep: SleepConfig;
   readonly #log: Logger;
 
   constructor(log: Logger) {
     this.#log = log;
     this.#config = readConfig(log);
+    this.#sleep = readSleepConfig(log);
   }
 
   get config(): Config {
     return this.#config;
   }
 
+  get sleep(): SleepConfig {
+    return this.#sleep;
+  }
+
   /** Reads the files again; what is asked for after it goes by them. */
   reload(): void {
-    this.#config = readConfig(this.#log);
+    const [config, sleep] = [readConfig(this.#log), readSleepConfig(this.#log)];
+    this.#config = config;
+    this.#sleep = sleep;
     this.#log.info("the configuration was read again");
     for (const follower of this.followers) follower();
   }

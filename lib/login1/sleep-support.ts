@@ -6,12 +6,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { deviceOfMount, hasCode } from "../linux/index.ts";
 import type { Sleep } from "./actions.ts";
+import { forbiddenBy, type SleepConfig } from "./sleep-config.ts";
 
 export const POWER = "/sys/power";
-
-/** What is written to /sys/power, the first that the kernel knows; systemd-sleep.conf(5)'s defaults. */
-const SUSPEND_STATES = ["mem", "standby", "freeze"];
-const HIBERNATE_MODES = ["platform", "shutdown"];
 
 /** How the machine is put to sleep in one way, or why it cannot be. */
 export type Support =
@@ -21,6 +18,8 @@ export type Support =
       states: string[];
       /** What goes into /sys/power/disk before it, in the same manner; none for suspend. */
       modes: string[];
+      /** What goes into /sys/power/mem_sleep before it; none leaves the kernel's own. */
+      memoryModes: readonly string[];
       /** The device (`MAJOR:MINOR`) and the offset in it that the kernel has to be told of first. */
       resume?: { device: string; offset: string };
     }
@@ -28,31 +27,41 @@ export type Support =
 
 const impossible = (reason: string): Support => ({ possible: false, reason });
 
-/** Whether and how the machine can sleep in this way now. */
-export function sleepSupport(way: Sleep): Support {
+/** Whether and how the machine can and may sleep in this way now. */
+export function sleepSupport(way: Sleep, config: SleepConfig): Support {
+  const key = forbiddenBy(way, config);
+  return key === undefined ? kernelSupport(way, config) : impossible(`${key}=no in sleep.conf`);
+}
+
+/**
+ * The same where it is allowed as part of another way. That of suspend-then-hibernate
+ * is its second part's.
+ */
+export function kernelSupport(way: Sleep, config: SleepConfig): Support {
   switch (way) {
     case "suspend":
-      return suspendSupport();
+      return suspendSupport(config);
     case "hibernate":
-      return diskSupport(HIBERNATE_MODES);
+      return diskSupport(config.HibernateMode);
     case "hybrid-sleep":
-      return diskSupport(["suspend"]);
+      return diskSupport(["suspend"], config.MemorySleepMode);
     case "suspend-then-hibernate": {
-      const suspend = suspendSupport();
+      const suspend = suspendSupport(config);
       if (!suspend.possible) return suspend;
-      return diskSupport(HIBERNATE_MODES);
+      return diskSupport(config.HibernateMode);
     }
   }
 }
 
-function suspendSupport(): Support {
+function suspendSupport({ SuspendState, MemorySleepMode }: SleepConfig): Support {
   const known = words("state");
-  const states = SUSPEND_STATES.filter((state) => known.includes(state));
-  if (states.length > 0) return { possible: true, states, modes: [] };
-  return impossible("the kernel cannot suspend this machine");
+  const states = SuspendState.filter((state) => known.includes(state));
+  if (states.length === 0) return impossible("the kernel cannot suspend this machine");
+  const memoryModes = states.includes("mem") ? MemorySleepMode : [];
+  return { possible: true, states, modes: [], memoryModes };
 }
 
-function diskSupport(wanted: string[]): Support {
+function diskSupport(wanted: readonly string[], memoryModes: readonly string[] = []): Support {
   if (!words("state").includes("disk")) {
     return impossible("the kernel cannot hibernate this machine");
   }
@@ -61,7 +70,7 @@ function diskSupport(wanted: string[]): Support {
   if (modes.length === 0) return impossible("the kernel cannot hibernate this machine in that way");
   const place = hibernationPlace();
   if ("reason" in place) return impossible(place.reason);
-  return { possible: true, states: ["disk"], modes, ...place };
+  return { possible: true, states: ["disk"], modes, memoryModes, ...place };
 }
 
 /** The words of a file in /sys/power, without the brackets around the one in force. */

@@ -10,10 +10,11 @@ import { busErrors } from "../dbus/index.ts";
 import { atWakeup, canWakeUp, hasCode, messageOf } from "../linux/index.ts";
 import { isShutdown, type Sleep, type WayName } from "./actions.ts";
 import type { Settings } from "./config.ts";
+import { NEVER } from "./config-values.ts";
 import { login1Errors } from "./errors.ts";
 import type { Operations } from "./operations.ts";
 import { runHook } from "./outside.ts";
-import { POWER, type Support, sleepSupport } from "./sleep-support.ts";
+import { kernelSupport, POWER, type Support, sleepSupport } from "./sleep-support.ts";
 
 /** In the order in which they run. What those of others say by their exit status never counted. */
 const HOOKS = [
@@ -24,6 +25,8 @@ const HOOKS = [
 
 type Moment = "pre" | "post";
 
+type Possible = Support & { possible: true };
+
 /** logind's order, whatever the order in the file. */
 const PREFERENCE: readonly Sleep[] = [
   "suspend-then-hibernate",
@@ -31,9 +34,6 @@ const PREFERENCE: readonly Sleep[] = [
   "suspend",
   "hibernate",
 ];
-
-/** How long suspend-then-hibernate stays suspended, in milliseconds. */
-const HIBERNATE_DELAY = 2 * 60 * 60 * 1000;
 
 export class Sleeper {
   readonly #log: Logger;
@@ -54,7 +54,7 @@ export class Sleeper {
 
   /** Whether and how the machine can sleep in this way now. */
   support(way: Sleep): Support {
-    const support = sleepSupport(way);
+    const support = sleepSupport(way, this.#settings.sleep);
     if (way === "suspend-then-hibernate" && support.possible && !canWakeUp()) {
       return { possible: false, reason: "no clock can wake this machine up to hibernate" };
     }
@@ -93,33 +93,31 @@ export class Sleeper {
   }
 
   async #sleep(way: Sleep): Promise<void> {
-    if (way !== "suspend-then-hibernate") return this.#enter(this.#possible(way));
-    // Both must be possible before the first: nobody is there to ask after it.
-    const hibernate = this.#possible("hibernate");
-    const alarm = atWakeup(HIBERNATE_DELAY);
+    const support = possible(this.support(way));
+    if (way !== "suspend-then-hibernate") return this.#enter(support);
+    // Both are possible before the first begins: nobody is there to ask after it.
+    const { sleep } = this.#settings;
+    const suspend = possible(kernelSupport("suspend", sleep));
+    if (sleep.HibernateDelaySec === NEVER) return this.#enter(suspend);
+    const alarm = atWakeup(Number(sleep.HibernateDelaySec / 1000n));
     try {
-      await this.#enter(this.#possible("suspend"));
+      await this.#enter(suspend);
       if (!alarm.hasFired()) return;
     } finally {
       alarm.end();
     }
     this.#log.info("the machine has been suspended for long enough: it hibernates");
-    await this.#enter(hibernate);
-  }
-
-  #possible(way: Sleep): Support & { possible: true } {
-    const support = this.support(way);
-    if (!support.possible) throw new Error(support.reason);
-    return support;
+    await this.#enter(support);
   }
 
   /** Comes back when the machine has woken up. */
-  async #enter({ states, modes, resume }: Support & { possible: true }): Promise<void> {
+  async #enter({ states, modes, memoryModes, resume }: Possible): Promise<void> {
     if (resume) {
       // The offset first: to write the device has the kernel look for an image there.
       if (resume.offset !== "0") await writeFile(join(POWER, "resume_offset"), resume.offset);
       await writeFile(join(POWER, "resume"), resume.device);
     }
+    if (memoryModes.length > 0) await writeFirst(join(POWER, "mem_sleep"), memoryModes);
     if (modes.length > 0) await writeFirst(join(POWER, "disk"), modes);
     await writeFirst(join(POWER, "state"), states);
   }
@@ -169,8 +167,13 @@ function toSleep(way: WayName): Sleep {
   return way;
 }
 
+function possible(support: Support): Possible {
+  if (!support.possible) throw new Error(support.reason);
+  return support;
+}
+
 /** Writes the first value that the kernel takes. */
-async function writeFirst(path: string, values: string[]): Promise<void> {
+async function writeFirst(path: string, values: readonly string[]): Promise<void> {
   let refusal: unknown;
   for (const value of values) {
     try {

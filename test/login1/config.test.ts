@@ -14,9 +14,10 @@ import {
   readTime,
   readWords,
 } from "../../lib/login1/config-values.ts";
+import { forbiddenBy, readSleepConfig } from "../../lib/login1/sleep-config.ts";
 import { callManager, createSession, World } from "./world.ts";
 
-const SHIPPED = resolve(import.meta.dir, "../../files/etc/lainos/logind.conf");
+const SHIPPED = resolve(import.meta.dir, "../../files/etc/lainos");
 
 describe("values", () => {
   test("times are as systemd.time(7) has them", () => {
@@ -82,6 +83,7 @@ describe("files", () => {
     writeFileSync(join(folder, path), text);
   };
   const read = () => readConfig(log, [join(folder, "etc"), join(folder, "lib")]);
+  const readSleep = () => readSleepConfig(log, [join(folder, "etc"), join(folder, "lib")]);
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "p7-config-"));
   });
@@ -100,11 +102,33 @@ describe("files", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("the shipped file says the defaults, also when its lines are made to count", () => {
-    const defaults = read();
-    write("etc/logind.conf", readFileSync(SHIPPED, "utf8").replace(/^#(?=[A-Z]\w+=)/gm, ""));
-    expect(read()).toEqual(defaults);
+  test("the shipped files say the defaults, also when their lines are made to count", () => {
+    const both = () => [read(), readSleep()];
+    const defaults = both();
+    for (const name of ["logind.conf", "sleep.conf"]) {
+      const text = readFileSync(join(SHIPPED, name), "utf8");
+      write(`etc/${name}`, text.replace(/^#(?=[A-Z]\w+=)/gm, ""));
+    }
+    expect(both()).toEqual(defaults);
     expect(warnings).toEqual([]);
+  });
+
+  test("sleep.conf is as systemd has it, and an empty list is the default", () => {
+    expect(readSleep().HibernateDelaySec).toBe(7_200_000_000n);
+    expect(readSleep().SuspendState).toEqual(["mem", "standby", "freeze"]);
+    const lines = ["HibernateDelaySec=20s", "HibernateMode=shutdown", "SuspendState=freeze"];
+    write("etc/sleep.conf", ["[Sleep]", ...lines, "SuspendState=", "AllowSuspend=0"].join("\n"));
+    write("lib/sleep.conf.d/a.conf", "[Sleep]\nHibernateOnACPower=no\nSuspendState=mem ../disk\n");
+    const config = readSleep();
+    expect(config.HibernateDelaySec).toBe(20_000_000n);
+    expect(config.HibernateMode).toEqual(["shutdown"]);
+    expect(config.SuspendState).toEqual(["mem", "standby", "freeze"]);
+    expect(forbiddenBy("hibernate", config)).toBeUndefined();
+    expect(forbiddenBy("suspend-then-hibernate", config)).toBe("AllowSuspend");
+    expect(warnings.map((line) => line.replace(/, but.*/, ""))).toEqual([
+      "lib/sleep.conf.d/a.conf:2: HibernateOnACPower= is obeyed by nothing: neither charger nor battery is looked at before hibernating",
+      "lib/sleep.conf.d/a.conf:3: SuspendState= is 'mem ../disk'",
+    ]);
   });
 
   test("drop-ins come after the main file by name, /etc hides /usr/lib, and a list adds up", () => {

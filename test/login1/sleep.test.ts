@@ -44,6 +44,7 @@ function machine({
 } = {}): void {
   power.write("run/fake/power/state", `${state}\n`);
   power.write("run/fake/power/disk", "[platform] shutdown reboot suspend test_resume\n");
+  power.write("run/fake/power/mem_sleep", "s2idle [deep]\n");
   power.write("run/fake/power/resume", `${resume}\n`);
   power.write("run/fake/power/resume_offset", `${offset}\n`);
   power.write("run/fake/cmdline", `${cmdline}\n`);
@@ -52,8 +53,8 @@ function machine({
 }
 
 beforeEach(async () => {
+  power.remove(...HOOK_FOLDERS, "run/lainos/sleep.conf");
   await power.reset();
-  power.remove(...HOOK_FOLDERS);
   machine();
 });
 
@@ -259,6 +260,45 @@ describe("hibernation", () => {
     await power.call("Hibernate", "b", false);
     await told(2);
     expect([file("resume"), file("state")]).toEqual([DEVICE, "disk"]);
+  });
+});
+
+describe("sleep.conf", () => {
+  const configure = async (...lines: string[]) => {
+    power.write("run/lainos/sleep.conf", `[Sleep]\n${lines.join("\n")}\n`);
+    await power.call("Reload");
+  };
+  const WAYS = ["Suspend", "Hibernate", "HybridSleep"];
+  const can = async () => await Promise.all(WAYS.map((way) => power.ask(`Can${way}`)));
+
+  test("forbids ways to sleep, and those that are made of them unless they are allowed", async () => {
+    await configure("AllowHibernation=no");
+    expect(await can()).toEqual(["yes", "na", "na"]);
+    const error = await power.call("Hibernate", "b", false).catch((refusal) => refusal);
+    expect(error.errorName).toBe("org.freedesktop.login1.SleepVerbNotSupported");
+    expect(error.message).toContain("AllowHibernation=no in sleep.conf");
+    expect(await power.ask("CanSuspendThenHibernate")).toBe("na");
+    await configure("AllowSuspend=no", "AllowHybridSleep=yes");
+    expect(await can()).toEqual(["na", "yes", "yes"]);
+    await configure("AllowHybridSleep=no");
+    expect(await can()).toEqual(["yes", "yes", "na"]);
+    expect(power.signals).toEqual([]);
+  });
+
+  test("says what the kernel is told, of what it knows", async () => {
+    await configure("SuspendState=standby freeze", "MemorySleepMode=s2idle");
+    await power.call("Suspend", "b", false);
+    await told(2);
+    expect([file("state"), file("mem_sleep")]).toEqual(["freeze", "s2idle [deep]\n"]);
+    machine();
+    await configure("HibernateMode=reboot", "MemorySleepMode=s2idle");
+    await power.call("Hibernate", "b", false);
+    await told(4);
+    expect([file("state"), file("disk")]).toEqual(["disk", "reboot"]);
+    machine();
+    await power.call("Suspend", "b", false);
+    await told(6);
+    expect([file("state"), file("mem_sleep")]).toEqual(["mem", "s2idle"]);
   });
 });
 

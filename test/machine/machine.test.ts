@@ -1,5 +1,6 @@
 /** protocol7-core on real devices: a kernel of its own, DRM, evdev, VTs, ACPI and RTC, all QEMU's. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
+import { dirname } from "node:path";
 import { LIVE_USER } from "../../scripts/live/index.ts";
 import type { Machine } from "../../scripts/machine/index.ts";
 import {
@@ -32,6 +33,8 @@ setDefaultTimeout(TEST_TIMEOUT);
 
 /** Somebody beside the live user. */
 const GUEST = "guest";
+
+const SOUND_CARD = "/sys/class/sound/card0";
 
 let machine: Machine;
 
@@ -184,21 +187,35 @@ describe("a switch of VTs", () => {
   });
 });
 
-test("the sound card and the graphics card are open to whoever is in the foreground", async () => {
+test("the sound card and the graphics card are open to whoever is in the foreground of their seat", async () => {
   await ensureDesktop(machine);
   await sh(machine, `useradd --create-home --shell /bin/bash ${GUEST} && passwd --delete ${GUEST}`);
   // In none of the groups that may open them anyway.
   expect((await must(machine, ["id", "-Gn", GUEST])).trim()).toBe(GUEST);
-  const mayOpen = async () => {
+  const mayOpen = async (...nodes: string[]) => {
     const line = "for node; do test -w $node && test -r $node || exit 1; done";
-    const nodes = ["/dev/dri/card0", "/dev/snd/controlC0", "/dev/snd/pcmC0D0p"];
     return (await machine.exec(["sh", "-c", line, "sh", ...nodes], { user: GUEST })).code === 0;
   };
-  expect(await mayOpen()).toBe(false);
+  const screen = () => mayOpen("/dev/dri/card0");
+  const sound = () => mayOpen("/dev/snd/controlC0", "/dev/snd/pcmC0D0p");
+  const both = async () => (await screen()) && (await sound());
+  expect([await screen(), await sound()]).toEqual([false, false]);
   const id = await loginOn(machine, 4, GUEST);
-  await machine.waitFor(mayOpen, "the devices for who came");
+  await machine.waitFor(both, "the devices for who came");
+  const seatOfSound = async () =>
+    /^E: ID_SEAT=(.*)$/m.exec(await must(machine, ["udevadm", "info", SOUND_CARD]))?.[1];
+  await must(machine, ["loginctl", "attach", "seat-left", SOUND_CARD]);
+  await machine.waitFor(async () => !(await sound()), "the sound card for another seat");
+  expect(await seatOfSound()).toBe("seat-left");
+  expect(await screen()).toBe(true);
+  await must(machine, ["loginctl", "flush-devices"]);
+  await machine.waitFor(both, "the sound card for the first seat again");
+  expect(await seatOfSound()).toBeUndefined();
   await switchTo(machine, 1);
-  await machine.waitFor(async () => !(await mayOpen()), "the devices for who is back");
+  await machine.waitFor(
+    async () => !(await screen()) && !(await sound()),
+    "the devices for who is back",
+  );
   await endSession(machine, id, 4);
   await sh(machine, `userdel --remove ${GUEST} 2>&1`);
 });
@@ -316,6 +333,26 @@ describe("sleep", () => {
     expect(await sh(machine, "cat /proc/sys/kernel/random/boot_id")).toBe(boot);
     expect(await machine.sessions()).toEqual(sessions);
     await sh(machine, "swapoff /dev/vdc");
+  });
+
+  test("suspends until the clock wakes the machine, which then hibernates", async () => {
+    const sessions = await machine.sessions();
+    const boot = await sh(machine, "cat /proc/sys/kernel/random/boot_id");
+    await sh(machine, "swapon /dev/vdc");
+    const config = "/run/lainos/sleep.conf.d/test.conf";
+    const text = "[Sleep]\\nHibernateDelaySec=10s\\n";
+    await sh(machine, `mkdir -p ${dirname(config)} && printf '${text}' >${config}`);
+    await sh(machine, "rc-service lainos-dbus-bridge reload");
+    await sleep("SuspendThenHibernate", "suspend-then-hibernate", async (before) => {
+      await machine.awaitEvent("SUSPEND", before);
+      await machine.awaitEvent("WAKEUP", before);
+      await machine.ended(120_000);
+      await machine.start(true);
+    });
+    expect(await sh(machine, "cat /proc/sys/kernel/random/boot_id")).toBe(boot);
+    expect(await machine.sessions()).toEqual(sessions);
+    await sh(machine, `rm ${config}; swapoff /dev/vdc`);
+    await sh(machine, "rc-service lainos-dbus-bridge reload");
   });
 });
 
