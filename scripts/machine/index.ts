@@ -187,12 +187,12 @@ export class Machine {
     return this.isOn && this.on.channel.isReady;
   }
 
-  /** Waits until all is there that a boot brings; switches it on where it is off. */
-  async up(signal?: AbortSignal): Promise<void> {
+  /** Waits until all is there that a boot brings, or all but the desktop; switches it on where it is off. */
+  async up({ desktop = true } = {}): Promise<void> {
     if (!this.running) await this.start();
-    await this.reachable(signal);
-    await this.defaultReached(signal);
-    await this.desktopReached(signal);
+    await this.reachable();
+    await this.defaultReached();
+    if (desktop) await this.desktopReached();
   }
 
   /** The last lines that the kernel, the init and its services printed. */

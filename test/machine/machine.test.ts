@@ -45,6 +45,8 @@ beforeAll(async () => {
 afterAll(() => machine?.stop());
 
 const test = (name: string, run: () => Promise<void>) => onMachine(name, () => machine, run);
+const testServices = (name: string, run: () => Promise<void>) =>
+  onMachine(name, () => machine, run, "services");
 
 describe("the boot", () => {
   test("OpenRC is the first process, on a kernel of its own", async () => {
@@ -357,25 +359,31 @@ describe("sleep", () => {
 });
 
 describe("the end of the machine", () => {
-  test("the power button is left to who holds it, and else switches the machine off", async () => {
-    await ensureDesktop(machine);
-    const hold = "systemd-inhibit --what=handle-power-key --who=desktop --why=menu sleep infinity";
-    await background(machine, `exec ${hold}`, "/run/inhibit.log");
-    const seen = (text: string, command: string) =>
-      machine.waitFor(async () => (await sh(machine, command)).includes(text), text);
-    await seen("handle-power-key", "systemd-inhibit --list --no-pager");
-    await machine.powerButton();
-    await seen("the power key was pressed: left to", "cat /var/log/lainos/lainos-dbus-bridge.log");
-    await sh(machine, "pkill -x systemd-inhibit");
-    await machine.waitFor(
-      async () => (await machine.exec(["pgrep", "-x", "systemd-inhibit"])).code === 1,
-      "the end of the inhibitor",
-    );
-    await machine.powerButton();
-    await machine.ended();
-  });
+  testServices(
+    "the power button is left to who holds it, and else switches the machine off",
+    async () => {
+      const hold =
+        "systemd-inhibit --what=handle-power-key --who=desktop --why=menu sleep infinity";
+      await background(machine, `exec ${hold}`, "/run/inhibit.log");
+      const seen = (text: string, command: string) =>
+        machine.waitFor(async () => (await sh(machine, command)).includes(text), text);
+      await seen("handle-power-key", "systemd-inhibit --list --no-pager");
+      await machine.powerButton();
+      await seen(
+        "the power key was pressed: left to",
+        "cat /var/log/lainos/lainos-dbus-bridge.log",
+      );
+      await sh(machine, "pkill -x systemd-inhibit");
+      await machine.waitFor(
+        async () => (await machine.exec(["pgrep", "-x", "systemd-inhibit"])).code === 1,
+        "the end of the inhibitor",
+      );
+      await machine.powerButton();
+      await machine.ended();
+    },
+  );
 
-  test("Reboot resets the machine", async () => {
+  testServices("Reboot resets the machine", async () => {
     const before = machine.events.length;
     await login1Later(machine, "Reboot");
     const { data } = await machine.awaitEvent("RESET", before);

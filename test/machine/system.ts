@@ -58,11 +58,19 @@ export async function bootMachine(name: string): Promise<Machine> {
   }
 }
 
-/** A test that finds the machine up, and whose failure says how the machine was then. */
-export function onMachine(name: string, machine: () => Machine, run: () => Promise<void>): void {
+/**
+ * A test that finds the machine up, and whose failure says how the machine was then.
+ * @param needs how far up: with the desktop it takes longest.
+ */
+export function onMachine(
+  name: string,
+  machine: () => Machine,
+  run: () => Promise<void>,
+  needs: "services" | "desktop" = "desktop",
+): void {
   test(name, async () => {
     try {
-      if (!machine().isReachable) await machine().up();
+      if (!machine().isReachable) await machine().up({ desktop: needs === "desktop" });
       await run();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -163,6 +171,8 @@ export function awaitForeground(machine: Machine, vt: number): Promise<true> {
 
 /** The live user's Wayland session in the foreground; returns its id. */
 export async function ensureDesktop(machine: Machine): Promise<string> {
+  // After a test that did not need it, it may be on its way still.
+  await machine.desktopReached();
   const id = await machine.waitFor(() => sessionOn(machine, 1), "the desktop's session");
   if ((await foreground(machine)) !== "tty1") await switchTo(machine, 1);
   const active = async () => (await show(machine, "session", id)).State === "active";
