@@ -20,15 +20,37 @@ export async function runCommand(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const child = Bun.spawn(command, {
-    cwd: "/",
-    env: { PATH: SEARCH_PATH, ...environment },
-    stdin: "ignore",
-    stdout: Bun.stderr,
-    stderr: "inherit",
+    ...settings(environment),
+    stdio: ["ignore", Bun.stderr, "inherit"],
     timeout,
-    killSignal: "SIGKILL",
   });
-  const code = await child.exited;
-  if (child.signalCode) throw new Error(`${command[0]} was ended by ${child.signalCode}`);
-  if (code !== 0) throw new Error(`${command[0]} failed with exit status ${code}`);
+  await child.exited;
+  checkEnd(command, child);
+}
+
+/** The same without doing anything else meanwhile: for what takes no time. */
+export function runCommandNow(command: [string, ...string[]], timeout: number): void {
+  const ended = Bun.spawnSync(command, {
+    ...settings({}),
+    stdio: ["ignore", "inherit", "inherit"],
+    timeout,
+  });
+  checkEnd(command, ended);
+}
+
+const settings = (environment: Readonly<Record<string, string>>) => ({
+  cwd: "/",
+  env: { PATH: SEARCH_PATH, ...environment },
+  killSignal: "SIGKILL" as const,
+});
+
+function checkEnd(
+  [program]: [string, ...string[]],
+  {
+    exitCode,
+    signalCode,
+  }: { exitCode: number | null; signalCode?: string | number | null | undefined },
+): void {
+  if (signalCode) throw new Error(`${program} was ended by ${signalCode}`);
+  if (exitCode !== 0) throw new Error(`${program} failed with exit status ${exitCode}`);
 }

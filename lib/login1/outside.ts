@@ -2,7 +2,7 @@
  * What is done outside of the bridge's sandbox, where it has one: other people's programs, which need
  * all of the system, and what a sandbox is there to refuse. See docs/sandbox.md.
  */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { outsideFor } from "../cli/index.ts";
 import {
@@ -13,7 +13,7 @@ import {
   unmount,
   writeFileAtomically,
 } from "../linux/index.ts";
-import { runCommand } from "./command.ts";
+import { findCommand, runCommand, runCommandNow } from "./command.ts";
 
 /** How long a hook may take, in milliseconds; systemd's limit. */
 const HOOK_TIMEOUT = 90_000;
@@ -22,6 +22,9 @@ const SHUTDOWN_TIMEOUT = 60_000;
 
 /** Where logind, too, writes which device is whose. */
 const RULES = "/etc/udev/rules.d";
+/** There while udev runs. */
+const UDEV_CONTROL = "/run/udev/control";
+const UDEV_TIMEOUT = 5000;
 const OUR_RULE = /^72-seat-.*\.rules$/;
 /** See nologin(5). */
 export const NOLOGIN = "/run/nologin";
@@ -96,9 +99,9 @@ export function unmountRuntimeDir(path: string, uid: number): void {
 }
 
 /**
- * Writes the udev rule that gives a device to a seat; both names have been checked.
+ * Writes the udev rule that gives a device to a seat, and has udev read it; both names have been checked.
  *
- * @throws {Error} Node's, with the path
+ * @throws {Error} Node's, with the path; or udev does not answer
  */
 export function writeSeatRule(seat: string, idForSeat: string): void {
   const outside = outsideFor("system");
@@ -109,13 +112,25 @@ export function writeSeatRule(seat: string, idForSeat: string): void {
   mkdirSync(RULES, { recursive: true, mode: 0o755 });
   const rule = `TAG=="seat", ENV{ID_FOR_SEAT}=="${idForSeat}", ENV{ID_SEAT}="${seat}"\n`;
   writeFileAtomically(join(RULES, `72-seat-${idForSeat}.rules`), rule);
+  reloadRules();
 }
 
-/** Removes all rules of `writeSeatRule`, and no others. */
+/** Removes all rules of `writeSeatRule`, and no others; throws as that does. */
 export function removeSeatRules(): void {
   const outside = outsideFor("system");
-  if (outside) outside.doNow("flush");
-  else for (const name of ourRules()) rmSync(join(RULES, name), { force: true });
+  if (outside) {
+    outside.doNow("flush");
+    return;
+  }
+  for (const name of ourRules()) rmSync(join(RULES, name), { force: true });
+  reloadRules();
+}
+
+/** udev looks for changed rules once in three seconds, and what is announced next is to go by them. */
+function reloadRules(): void {
+  const udevadm = findCommand("udevadm");
+  if (udevadm === undefined || !existsSync(UDEV_CONTROL)) return;
+  runCommandNow([udevadm, "control", "--reload", "--timeout=5"], UDEV_TIMEOUT);
 }
 
 function ourRules(): string[] {

@@ -7,9 +7,9 @@ const OUTSIDE = join(import.meta.dir, "../../files/usr/libexec/lainos/outside");
 const PREPARE = `mount -t tmpfs run /run && mkdir -p /run/user/4711 /etc/udev/rules.d
 mount -t tmpfs rules /etc/udev/rules.d && ln -s /usr /run/user/4712`;
 
-/** Gives orders, and runs a script after them; what both printed, line by line. */
-async function orders(kind: string, lines: string[], after = ""): Promise<string[]> {
-  const script = `${PREPARE}\nprintf '%s' "$3" | "$1" "$2"\n${after}`;
+/** Gives orders, and runs a script before and after them; what all printed, line by line. */
+async function orders(kind: string, lines: string[], after = "", before = ""): Promise<string[]> {
+  const script = `${PREPARE}\n${before}\nprintf '%s' "$3" | "$1" "$2"\n${after}`;
   const text = lines.map((line) => `${line}\n`).join("");
   const done = await run(["unshare", "--mount", "sh", "-euc", script, "sh", OUTSIDE, kind, text]);
   expect(done.exitCode).toBe(0);
@@ -50,6 +50,23 @@ test("a seat's rule is written and removed, and others stay", async () => {
   const flush = ["1 attach seat1 a", "2 flush", "3 forbid-logins"];
   const left = await orders("system", flush, "ls /etc/udev/rules.d | wc -l; wc -l </run/nologin");
   expect(left.slice(3)).toEqual(["0", "1"]);
+});
+
+test("udev is told of changed rules where it runs, and the order fails where that does", async () => {
+  // A udevadm that looks at the rules as they are when it is called.
+  const udev = `mkdir /run/udev && mount -t tmpfs own /usr/local/sbin
+    printf '#!/bin/sh\necho "$*" $(ls /etc/udev/rules.d) >>/run/told\n[ ! -e /run/fail ]' >/run/udevadm
+    install -m 755 /run/udevadm /usr/local/sbin/udevadm
+    python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("/run/udev/control")'`;
+  const both = ["1 attach seat1 a", "2 flush"];
+  expect(await orders("system", both, "cat /run/told", udev)).toEqual(
+    [
+      ...["1 0", "2 0"],
+      ...["control --reload --timeout=5 72-seat-a.rules", "control --reload --timeout=5"],
+    ].map((line) => expect.stringMatching(new RegExp(`^${line} ?$`))),
+  );
+  const failed = await orders("system", ["1 flush"], "", `${udev}\ntouch /run/fail`);
+  expect(failed[0]).toMatch(/^1 1/);
 });
 
 test.each([

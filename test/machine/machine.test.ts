@@ -342,7 +342,7 @@ describe("sleep", () => {
     const boot = await sh(machine, "cat /proc/sys/kernel/random/boot_id");
     await sh(machine, "swapon /dev/vdc");
     const config = "/run/lainos/sleep.conf.d/test.conf";
-    const text = "[Sleep]\\nHibernateDelaySec=10s\\n";
+    const text = "[Sleep]\\nHibernateDelaySec=20s\\n";
     await sh(machine, `mkdir -p ${dirname(config)} && printf '${text}' >${config}`);
     await sh(machine, "rc-service lainos-dbus-bridge reload");
     await sleep("SuspendThenHibernate", "suspend-then-hibernate", async (before) => {
