@@ -4,6 +4,7 @@ import { libc, Memory } from "./libc.ts";
 
 const CLOCK_REALTIME = 0;
 const CLOCK_MONOTONIC = 1;
+const CLOCK_BOOTTIME = 7;
 const timespec = new Memory(16);
 
 function microseconds(clock: number, name: string): bigint {
@@ -25,4 +26,9 @@ export function now(): Timestamp {
     realtime: microseconds(CLOCK_REALTIME, "CLOCK_REALTIME"),
     monotonic: microseconds(CLOCK_MONOTONIC, "CLOCK_MONOTONIC"),
   };
+}
+
+/** Microseconds since boot, with what was slept. */
+export function sinceBoot(): bigint {
+  return microseconds(CLOCK_BOOTTIME, "CLOCK_BOOTTIME");
 }

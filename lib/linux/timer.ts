@@ -1,6 +1,7 @@
 /** Alarms at a moment of one of the kernel's clocks, which JavaScript's timers do not know; see timerfd_create(2). */
+import { sinceBoot } from "./clock.ts";
 import { check } from "./errors.ts";
-import { close, type Fd, readSome } from "./fd.ts";
+import { close, type Fd } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
 import { onceReadable } from "./readiness.ts";
 
@@ -71,9 +72,15 @@ export function atRealtime(moment: bigint, fire: () => void): () => void {
   return end;
 }
 
+/**
+ * How much too early an alarm may wake the machine, in microseconds: the RTC counts whole seconds,
+ * of the time that it is set to, of the time that it is set at, and of how long the machine slept.
+ */
+const RTC_ERROR = 3_000_000n;
+
 /** An alarm that wakes the machine from sleep. */
 export interface WakeupAlarm {
-  /** Whether its time has come, asleep or not. */
+  /** Whether its time has come, asleep or not, as exactly as the RTC can tell. */
   hasFired(): boolean;
   /** Takes it back. */
   end(): void;
@@ -86,13 +93,15 @@ export interface WakeupAlarm {
  */
 export function atWakeup(milliseconds: number): WakeupAlarm {
   const fd = createTimer("wakeup");
+  const span = BigInt(milliseconds) * 1000n;
+  const due = sinceBoot() + span;
   try {
-    set(fd, 0, BigInt(milliseconds) * 1000n, "wakeup");
+    set(fd, 0, span, "wakeup");
   } catch (error) {
     close(fd);
     throw error;
   }
-  return { hasFired: () => readSome(fd) !== undefined, end: () => close(fd) };
+  return { hasFired: () => sinceBoot() >= due - RTC_ERROR, end: () => close(fd) };
 }
 
 /** Whether the machine has a clock that can wake it: without an RTC the kernel gives no time for it. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { atRealtime, now } from "../../lib/linux/index.ts";
+import { atRealtime, atWakeup, now } from "../../lib/linux/index.ts";
 
 test("a moment that is past comes at once, one to come when it is due, and one taken back never", async () => {
   const start = now().realtime;
@@ -12,4 +12,10 @@ test("a moment that is past comes at once, one to come when it is due, and one t
   end();
   expect((await promise) >= start + 100_000n).toBe(true);
   expect(fired).toEqual(["past"]);
+});
+
+test("an alarm counts as come from when the RTC, which knows whole seconds, may have woken the machine", () => {
+  const alarms = [atWakeup(60_000), atWakeup(2000), atWakeup(0)];
+  expect(alarms.map((alarm) => alarm.hasFired())).toEqual([false, true, true]);
+  for (const alarm of alarms) alarm.end();
 });
