@@ -77,6 +77,7 @@ const TOOLS = {
   },
   "libc's headers": { debian: "libc6-dev", arch: "glibc", files: ["/usr/include/stdio.h"] },
   "qemu-system-x86_64": { debian: "qemu-system-x86", arch: "qemu-system-x86" },
+  "qemu-img": { debian: "qemu-utils", arch: "qemu-img" },
   mke2fs: { debian: "e2fsprogs", arch: "e2fsprogs" },
   modprobe: { debian: "kmod", arch: "kmod" },
   setpriv: { debian: "util-linux", arch: "util-linux" },

@@ -120,17 +120,13 @@ function countReport(xml: string): Tally | undefined {
   return { passed: Number(totals[1]) - failed - skipped, failed };
 }
 
-/** What takes longest comes last: the booted system. */
-const LAST = ["test/live"];
-
-/** Run only where they are named: no run has passed as a whole yet (docs/machine.md). */
-const BY_NAME_ONLY = ["test/machine"];
+/** What takes longest comes last: the booted systems. */
+const LAST = ["test/live", "test/machine"];
 
 function testFolders(): string[] {
   const folders = readdirSync(join(ROOT, "test"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => `test/${entry.name}`)
-    .filter((folder) => !BY_NAME_ONLY.includes(folder))
     .filter(
       (folder) => new Bun.Glob("**/*.test.ts").scanSync(join(ROOT, folder)).next().done === false,
     );

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { $ } from "zx";
 import { cacheDir } from "../host.ts";
 import { BOOT_MODULES, type Kernel, moduleFiles } from "./kernel.ts";
+import type { Disk } from "./qemu.ts";
 
 /** A file system that only grows on paper: the file has holes. */
 const OWN_SIZE = "2G";
@@ -45,6 +46,13 @@ export async function writableDisk(
   signal: AbortSignal,
 ): Promise<void> {
   await makeExt4(path, folder, OWN_SIZE, ["-E", "lazy_itable_init=1"], signal);
+}
+
+/** A disk that begins as the raw image `base` and can be saved at any time. */
+export async function overlayDisk(base: string, signal: AbortSignal): Promise<Disk> {
+  const path = `${base}.qcow2`;
+  await $({ quiet: true, signal })`qemu-img create -q -f qcow2 -F raw -b ${base} ${path}`;
+  return { path, format: "qcow2", writable: true };
 }
 
 async function makeExt4(

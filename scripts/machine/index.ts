@@ -11,9 +11,9 @@ import { quiet, type Reporter } from "../live/progress.ts";
 import { parseSessions, type SessionLine, waitFor } from "../live/ready.ts";
 import { checkName, stateDir } from "../live/state.ts";
 import { cacheDependencies, configureMachine } from "./configure.ts";
-import { cachedDisk, makeInitramfs, writableDisk } from "./images.ts";
+import { cachedDisk, makeInitramfs, overlayDisk, writableDisk } from "./images.ts";
 import { ensureKernel } from "./kernel.ts";
-import { type Hardware, type Running, startQemu } from "./qemu.ts";
+import { type Beginning, type Hardware, type Running, SNAPSHOT, startQemu } from "./qemu.ts";
 import type { QmpEvent } from "./qmp.ts";
 
 export interface MachineOptions {
@@ -146,10 +146,24 @@ export class Machine {
     this.release();
   }
 
-  /** Switches it on. @param hibernated whether a hibernated system goes on in it. */
-  async start(hibernated = false): Promise<void> {
+  /** Switches it on. */
+  async start(beginning: Beginning = "off"): Promise<void> {
     if (this.running) throw new HostError(`${this.name} is on`);
-    this.running = await startQemu(this.hardware, hibernated);
+    this.running = await startQemu(this.hardware, beginning);
+  }
+
+  /** Keeps memory, devices and disks as they are, for `restore`. */
+  async save(): Promise<void> {
+    const said = await this.on.qmp.execute("human-monitor-command", {
+      "command-line": `savevm ${SNAPSHOT}`,
+    });
+    if (said !== "") throw new HostError(`savevm: ${said}`);
+  }
+
+  /** Goes on from `save`, whatever has become of the machine since. */
+  async restore(): Promise<void> {
+    await this.switchOff();
+    await this.start("saved");
   }
 
   /** Waits until commands can be run in it. */
@@ -185,14 +199,6 @@ export class Machine {
   /** Whether it is on and commands can be run in it. */
   get isReachable(): boolean {
     return this.isOn && this.on.channel.isReady;
-  }
-
-  /** Waits until all is there that a boot brings, or all but the desktop; switches it on where it is off. */
-  async up({ desktop = true } = {}): Promise<void> {
-    if (!this.running) await this.start();
-    await this.reachable();
-    await this.defaultReached();
-    if (desktop) await this.desktopReached();
   }
 
   /** The last lines that the kernel, the init and its services printed. */
@@ -247,7 +253,14 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const name = checkName(options.name);
   const report = options.report ?? quiet;
   const signal = options.signal ?? new AbortController().signal;
-  await ensureHostPackages(["qemu-system-x86_64", "mke2fs", "modprobe", "bsdtar", "setpriv"]);
+  await ensureHostPackages([
+    "qemu-system-x86_64",
+    "qemu-img",
+    "mke2fs",
+    "modprobe",
+    "bsdtar",
+    "setpriv",
+  ]);
   const folder = join(cacheDir(), "machine", "run", name);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -304,9 +317,9 @@ async function build(
       await $({ quiet: true, signal })`truncate --size ${SWAP_SIZE} ${swap}`;
       await $({ quiet: true, signal })`mkswap ${swap}`;
       return [
-        { path: base, writable: false },
-        { path: own, writable: true },
-        { path: swap, writable: true },
+        { path: base, format: "raw" as const, writable: false },
+        await overlayDisk(own, signal),
+        await overlayDisk(swap, signal),
       ];
     });
     return { folder, vmlinuz: kernel.vmlinuz, initramfs, disks };

@@ -11,9 +11,22 @@ export interface Hardware {
   readonly folder: string;
   readonly vmlinuz: string;
   readonly initramfs: string;
-  /** In the order of vda, vdb, ...; only the last two are written to. */
-  readonly disks: readonly { readonly path: string; readonly writable: boolean }[];
+  /** In the order of vda, vdb, ... */
+  readonly disks: readonly Disk[];
 }
+
+export interface Disk {
+  readonly path: string;
+  /** A machine can be saved if those that it writes to are qcow2. */
+  readonly format: "raw" | "qcow2";
+  readonly writable: boolean;
+}
+
+/** How a machine begins: with a boot, by going on after a hibernation, or as `SNAPSHOT` has it. */
+export type Beginning = "off" | "hibernated" | "saved";
+
+/** The name of a machine's one snapshot. */
+export const SNAPSHOT = "saved";
 
 export interface Running {
   readonly process: Bun.Subprocess<"ignore", "ignore", "pipe">;
@@ -34,10 +47,9 @@ const COMMAND_LINE = [
 
 /**
  * Starts the machine, which ends with this process.
- * @param agentsRun whether they run in it from the first moment, as in a system that goes on.
  * @throws HostError with QEMU's own words where it does not start.
  */
-export async function startQemu(hardware: Hardware, agentsRun: boolean): Promise<Running> {
+export async function startQemu(hardware: Hardware, beginning: Beginning): Promise<Running> {
   const { folder } = hardware;
   const ports = Array.from({ length: PORTS }, (_, index) => join(folder, `port${index}.sock`));
   const qmpPath = join(folder, "qmp.sock");
@@ -46,13 +58,14 @@ export async function startQemu(hardware: Hardware, agentsRun: boolean): Promise
     [
       ...["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"],
       ...words(hardware, ports, qmpPath),
+      ...(beginning === "saved" ? ["-loadvm", SNAPSHOT] : []),
     ],
     { stdio: ["ignore", "ignore", "pipe"], cwd: folder },
   );
   try {
     const ended = () => child.exitCode !== null || child.signalCode !== null;
     const qmp = await Qmp.connect(qmpPath, ended);
-    const channel = await Channel.connect(ports, agentsRun, ended);
+    const channel = await Channel.connect(ports, beginning !== "off", ended);
     qmp.onEvent = ({ event }) => event === "RESET" && channel.reset();
     return { process: child, qmp, channel };
   } catch {
@@ -87,9 +100,9 @@ function words(hardware: Hardware, ports: readonly string[], qmp: string): strin
     ...["-global", "PIIX4_PM.disable_s4=0"],
     ...["-serial", `file:${join(folder, "console.log")}`],
     ...["-qmp", `unix:${qmp},server=on,wait=off`],
-    ...disks.flatMap(({ path, writable }, index) => [
+    ...disks.flatMap(({ path, format, writable }, index) => [
       "-drive",
-      `file=${path.replaceAll(",", ",,")},if=none,id=disk${index},format=raw,cache=unsafe,` +
+      `file=${path.replaceAll(",", ",,")},if=none,id=disk${index},format=${format},cache=unsafe,` +
         `read-only=${writable ? "off" : "on"}`,
       ...["-device", `virtio-blk-pci,drive=disk${index}`],
     ]),

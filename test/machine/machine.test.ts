@@ -39,14 +39,12 @@ const SOUND_CARD = "/sys/class/sound/card0";
 let machine: Machine;
 
 beforeAll(async () => {
-  machine = await bootMachine("test");
+  machine = await bootMachine();
 }, BOOT_TIMEOUT);
 
 afterAll(() => machine?.stop());
 
 const test = (name: string, run: () => Promise<void>) => onMachine(name, () => machine, run);
-const testServices = (name: string, run: () => Promise<void>) =>
-  onMachine(name, () => machine, run, "services");
 
 describe("the boot", () => {
   test("OpenRC is the first process, on a kernel of its own", async () => {
@@ -294,7 +292,7 @@ test("offers hibernation once the swap that resume= names is in use", async () =
   await sh(machine, "swapoff /dev/vdc");
 });
 
-// The kernel's virtio-gpu cannot sleep (6.1): nothing is drawn afterwards, so the desktop begins anew.
+// The kernel's virtio-gpu cannot sleep (6.1): nothing is drawn afterwards, so the machine is restored.
 describe("sleep", () => {
   afterAll(() => machine.switchOff());
 
@@ -330,7 +328,7 @@ describe("sleep", () => {
     await sh(machine, "swapon /dev/vdc");
     await sleep("Hibernate", "hibernate", async () => {
       await machine.ended(120_000);
-      await machine.start(true);
+      await machine.start("hibernated");
     });
     expect(await sh(machine, "cat /proc/sys/kernel/random/boot_id")).toBe(boot);
     expect(await machine.sessions()).toEqual(sessions);
@@ -349,7 +347,7 @@ describe("sleep", () => {
       await machine.awaitEvent("SUSPEND", before);
       await machine.awaitEvent("WAKEUP", before);
       await machine.ended(120_000);
-      await machine.start(true);
+      await machine.start("hibernated");
     });
     expect(await sh(machine, "cat /proc/sys/kernel/random/boot_id")).toBe(boot);
     expect(await machine.sessions()).toEqual(sessions);
@@ -359,31 +357,24 @@ describe("sleep", () => {
 });
 
 describe("the end of the machine", () => {
-  testServices(
-    "the power button is left to who holds it, and else switches the machine off",
-    async () => {
-      const hold =
-        "systemd-inhibit --what=handle-power-key --who=desktop --why=menu sleep infinity";
-      await background(machine, `exec ${hold}`, "/run/inhibit.log");
-      const seen = (text: string, command: string) =>
-        machine.waitFor(async () => (await sh(machine, command)).includes(text), text);
-      await seen("handle-power-key", "systemd-inhibit --list --no-pager");
-      await machine.powerButton();
-      await seen(
-        "the power key was pressed: left to",
-        "cat /var/log/lainos/lainos-dbus-bridge.log",
-      );
-      await sh(machine, "pkill -x systemd-inhibit");
-      await machine.waitFor(
-        async () => (await machine.exec(["pgrep", "-x", "systemd-inhibit"])).code === 1,
-        "the end of the inhibitor",
-      );
-      await machine.powerButton();
-      await machine.ended();
-    },
-  );
+  test("the power button is left to who holds it, and else switches the machine off", async () => {
+    const hold = "systemd-inhibit --what=handle-power-key --who=desktop --why=menu sleep infinity";
+    await background(machine, `exec ${hold}`, "/run/inhibit.log");
+    const seen = (text: string, command: string) =>
+      machine.waitFor(async () => (await sh(machine, command)).includes(text), text);
+    await seen("handle-power-key", "systemd-inhibit --list --no-pager");
+    await machine.powerButton();
+    await seen("the power key was pressed: left to", "cat /var/log/lainos/lainos-dbus-bridge.log");
+    await sh(machine, "pkill -x systemd-inhibit");
+    await machine.waitFor(
+      async () => (await machine.exec(["pgrep", "-x", "systemd-inhibit"])).code === 1,
+      "the end of the inhibitor",
+    );
+    await machine.powerButton();
+    await machine.ended();
+  });
 
-  testServices("Reboot resets the machine", async () => {
+  test("Reboot resets the machine", async () => {
     const before = machine.events.length;
     await login1Later(machine, "Reboot");
     const { data } = await machine.awaitEvent("RESET", before);

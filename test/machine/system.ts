@@ -1,9 +1,10 @@
 /** The one machine that the tests of this folder share, and what several of them do with it. */
 import { test } from "bun:test";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ensureHostPackages } from "../../scripts/host.ts";
+import { cacheDir, ensureHostPackages } from "../../scripts/host.ts";
 import { LIVE_USER } from "../../scripts/live/index.ts";
 import { DESKTOP_LOG } from "../../scripts/machine/configure.ts";
 import { type Machine, startMachine } from "../../scripts/machine/index.ts";
@@ -34,8 +35,12 @@ const START_X = `#!/bin/sh
 exec Xorg :5 "vt$XDG_VTNR" -keeptty -noreset -logfile ${XORG_LOG} >/tmp/xorg.out 2>&1
 `;
 
-/** Boots a machine with the device holder, a start of Xorg and a hook for sleep in it. */
-export async function bootMachine(name: string): Promise<Machine> {
+/**
+ * Boots a machine with the device holder, a start of Xorg and a hook for sleep in it. Its name is
+ * this run's own, so that two checkouts can be tested at a time.
+ */
+export async function bootMachine(): Promise<Machine> {
+  await removeDead();
   await ensureHostPackages(["gcc", "libsystemd's headers"], (names) =>
     console.log(`Installing ${names.join(" ")}`),
   );
@@ -43,8 +48,8 @@ export async function bootMachine(name: string): Promise<Machine> {
   try {
     const source = join(import.meta.dir, "device-holder.c");
     const holder = await readFile(await compile(source, "-lsystemd", folder));
-    return await startMachine({
-      name,
+    const machine = await startMachine({
+      name: `test-${process.pid}`,
       prepare: async (root) => {
         await writeFile(join(root, HOLDER), holder, { mode: 0o755 });
         await writeFile(join(root, "usr/local/bin/start-x"), START_X, { mode: 0o755 });
@@ -53,24 +58,30 @@ export async function bootMachine(name: string): Promise<Machine> {
         await writeFile(join(hooks, "note"), HOOK, { mode: 0o755 });
       },
     });
+    await machine.save();
+    return machine;
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
+/** Removes what runs have left that were killed. */
+async function removeDead(): Promise<void> {
+  const folder = join(cacheDir(), "machine", "run");
+  for (const name of await readdir(folder).catch(() => [])) {
+    const pid = /^test-(\d+)$/.exec(name)?.[1];
+    if (pid && !existsSync(`/proc/${pid}`)) await rm(join(folder, name), { recursive: true });
+  }
+}
+
 /**
- * A test that finds the machine up, and whose failure says how the machine was then.
- * @param needs how far up: with the desktop it takes longest.
+ * A test that finds the machine up, as it was after its first boot if something has ended it, and
+ * whose failure says how the machine was then.
  */
-export function onMachine(
-  name: string,
-  machine: () => Machine,
-  run: () => Promise<void>,
-  needs: "services" | "desktop" = "desktop",
-): void {
+export function onMachine(name: string, machine: () => Machine, run: () => Promise<void>): void {
   test(name, async () => {
     try {
-      if (!machine().isReachable) await machine().up({ desktop: needs === "desktop" });
+      if (!machine().isReachable) await machine().restore();
       await run();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -171,8 +182,6 @@ export function awaitForeground(machine: Machine, vt: number): Promise<true> {
 
 /** The live user's Wayland session in the foreground; returns its id. */
 export async function ensureDesktop(machine: Machine): Promise<string> {
-  // After a test that did not need it, it may be on its way still.
-  await machine.desktopReached();
   const id = await machine.waitFor(() => sessionOn(machine, 1), "the desktop's session");
   if ((await foreground(machine)) !== "tty1") await switchTo(machine, 1);
   const active = async () => (await show(machine, "session", id)).State === "active";
