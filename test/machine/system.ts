@@ -58,7 +58,12 @@ export async function bootMachine(): Promise<Machine> {
         await writeFile(join(hooks, "note"), HOOK, { mode: 0o755 });
       },
     });
-    await machine.save();
+    try {
+      await machine.save();
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
     return machine;
   } finally {
     await rm(folder, { recursive: true });
