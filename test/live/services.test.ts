@@ -30,6 +30,8 @@ ls -d /run/supervise-$name.pid /run/openrc/supervise-$name.ctl /run/openrc/optio
   /run/openrc/daemons/$name /run/lainos/outside.* 2>/dev/null
 # What is in /run/user goes with its user's last session.
 find /run /dev /var /tmp -path /run/user -prune -o -type s -print | while read -r socket; do
+  # A greetd that was killed and came back leaves its socket until the service is stopped.
+  case $name:$socket in greetd:*) ;; *:/run/greetd-*) continue ;; esac
   grep -q " $socket$" /proc/net/unix || echo $socket
 done
 true
