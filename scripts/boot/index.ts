@@ -1,14 +1,15 @@
 /** The image of a medium, started in QEMU by the firmware and the boot menu that a person has. */
-import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ensureHostPackages, HostError } from "../host.ts";
 import type { ExecResult } from "../live/enter.ts";
 import { waitFor } from "../live/ready.ts";
+import { press, type } from "../machine/keyboard.ts";
 import { accelerator } from "../machine/qemu.ts";
 import { Qmp } from "../machine/qmp.ts";
-import { press, type } from "./keyboard.ts";
+import { countColours } from "../machine/screen.ts";
 import { SerialLine } from "./serial.ts";
 
 export type Firmware = "bios" | "uefi";
@@ -23,8 +24,6 @@ export interface BootOptions {
   readonly signal?: AbortSignal;
   /** In MiB. */
   readonly memory?: number;
-  /** A disk to install to: the path of a raw image. */
-  readonly disk?: string;
 }
 
 /** Without KVM every step takes some times as long as on the host, in milliseconds. */
@@ -72,7 +71,7 @@ export class BootedMedium {
     );
     try {
       const ended = () => child.exitCode !== null || child.signalCode !== null;
-      const serial = await SerialLine.connect(join(folder, "serial.sock"));
+      const serial = await SerialLine.connect(join(folder, "serial.sock"), ended);
       const qmp = await Qmp.connect(join(folder, "qmp.sock"), ended);
       const signal = options.signal ?? new AbortController().signal;
       const medium = new BootedMedium(folder, child, qmp, serial, signal);
@@ -160,19 +159,8 @@ export class BootedMedium {
   }
 
   /** The colours on the screen as #rrggbb, and how many pixels have each. */
-  async colours(): Promise<Map<string, number>> {
-    const file = join(this.folder, "screen.ppm");
-    await this.qmp.execute("screendump", { filename: file, format: "ppm" });
-    const bytes = await readFile(file);
-    // "P6", width and height, the largest value, and then three bytes a pixel (ppm(5)).
-    const header = /^P6\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.subarray(0, 40).toString("latin1"));
-    if (!header) throw new HostError("QEMU's screendump is no PPM picture");
-    const counts = new Map<string, number>();
-    for (let at = header[0].length; at + 2 < bytes.length; at += 3) {
-      const colour = `#${bytes.toString("hex", at, at + 3)}`;
-      counts.set(colour, (counts.get(colour) ?? 0) + 1);
-    }
-    return counts;
+  colours(): Promise<Map<string, number>> {
+    return countColours((filename) => this.qmp.execute("screendump", { filename, format: "ppm" }));
   }
 
   /** Waits for the power to be off, or the machine to begin anew (`-no-reboot`): QEMU ends. */
@@ -198,7 +186,7 @@ export class BootedMedium {
 }
 
 async function hardware(options: BootOptions, folder: string): Promise<string[]> {
-  const { image, firmware, memory = 2048, disk } = options;
+  const { image, firmware, memory = 2048 } = options;
   return [
     ...["-nodefaults", "-no-user-config", "-S", "-no-reboot", "-machine", "pc,usb=off"],
     // The oldest that Bun's baseline build runs on: newer ones have more to emulate.
@@ -209,12 +197,6 @@ async function hardware(options: BootOptions, folder: string): Promise<string[]>
     ...["-nic", "user,restrict=on,model=virtio-net-pci"],
     ...["-drive", `file=${quoted(image)},media=cdrom,if=none,id=medium,format=raw,read-only=on`],
     ...["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=medium,bootindex=0"],
-    ...(disk
-      ? [
-          ...["-drive", `file=${quoted(disk)},if=none,id=disk,format=raw,cache=unsafe`],
-          ...["-device", "virtio-blk-pci,drive=disk,bootindex=1"],
-        ]
-      : []),
     ...["-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off"],
     ...["-serial", "chardev:serial"],
     ...["-qmp", "unix:qmp.sock,server=on,wait=off"],

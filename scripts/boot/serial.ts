@@ -1,8 +1,9 @@
 /** A root shell on the serial line of a machine: what the live medium's serial entry offers. */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HostError } from "../host.ts";
 import type { ExecResult } from "../live/enter.ts";
+import { connectTo } from "../machine/lines.ts";
 
 export class SerialLine {
   /** All that came, with no carriage returns and no escape sequences. */
@@ -13,26 +14,10 @@ export class SerialLine {
   private count = 0;
   private queue: Promise<unknown> = Promise.resolve();
 
-  /**
-   * Connects to the socket of QEMU's serial line as soon as it is there.
-   * @throws the last attempt's error where it is not within ten seconds.
-   */
-  static async connect(path: string): Promise<SerialLine> {
+  /** Connects as soon as the socket is there; see `connectTo`. */
+  static async connect(path: string, ended: () => boolean): Promise<SerialLine> {
     const line = new SerialLine();
-    for (const deadline = Date.now() + 10_000; ; await sleep(50)) {
-      try {
-        line.socket = await new Promise<Socket>((resolve, reject) => {
-          const made = connect(path, () => {
-            made.off("error", reject);
-            resolve(made);
-          });
-          made.once("error", reject);
-        });
-        break;
-      } catch (error) {
-        if (Date.now() > deadline) throw error;
-      }
-    }
+    line.socket = await connectTo(path, ended);
     line.socket.setEncoding("utf8");
     line.socket.on("data", (text: string) => line.receive(text));
     // QEMU's end, which "close" tells of.

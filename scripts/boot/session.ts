@@ -16,7 +16,6 @@ const DESKTOP_TIMEOUT = 180_000;
 export interface SwayNode {
   readonly type: string;
   readonly name: string | null;
-  readonly app_id?: string | null;
   readonly focused: boolean;
   readonly num?: number;
   readonly nodes: readonly SwayNode[];
@@ -24,7 +23,7 @@ export interface SwayNode {
 }
 
 /** What is on the first terminal, as the kernel keeps it. */
-export async function firstTerminal(medium: BootedMedium): Promise<string> {
+async function firstTerminal(medium: BootedMedium): Promise<string> {
   return await medium.must("fold -w 160 /dev/vcs1 | sed 's/ *$//' | grep . || :");
 }
 
@@ -60,10 +59,14 @@ export function asUser(medium: BootedMedium, line: string, timeout?: number) {
   );
 }
 
-/** Asks Sway by its socket. @throws HostError where it does not answer. */
+/** Asks Sway by its socket, which need not be there yet. */
+function askSway(medium: BootedMedium, words: string) {
+  return asUser(medium, `exec swaymsg -s "$(echo /run/user/1000/sway-ipc.*.sock)" ${words}`);
+}
+
+/** The same, whose answer is wanted. @throws HostError where it does not answer. */
 export async function swaymsg(medium: BootedMedium, words: string): Promise<string> {
-  const line = `exec swaymsg -s "$(echo /run/user/1000/sway-ipc.*.sock)" ${words}`;
-  const { code, stdout, stderr } = await asUser(medium, line);
+  const { code, stdout, stderr } = await askSway(medium, words);
   if (code === 0) return stdout;
   throw new HostError(`swaymsg ${words}: ${stderr.trim() || stdout.trim()}`);
 }
@@ -80,9 +83,8 @@ export function nodes(tree: SwayNode): SwayNode[] {
 
 /** Sway shows an output, and what the live user's configuration starts with it runs. */
 async function awaitSway(medium: BootedMedium): Promise<void> {
-  const line = 'exec swaymsg -s "$(echo /run/user/1000/sway-ipc.*.sock)" -t get_outputs';
   await medium.waitFor(
-    async () => (await asUser(medium, line)).stdout.includes('"active": true'),
+    async () => (await askSway(medium, "-t get_outputs")).stdout.includes('"active": true'),
     "Sway on the screen",
     DESKTOP_TIMEOUT,
   );

@@ -2,8 +2,9 @@
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HostError } from "../host.ts";
+import { buildPackageStep } from "../live/index.ts";
 import type { Reporter } from "../live/progress.ts";
-import { buildPackage, makeRepository, REPOSITORY } from "../package.ts";
+import { makeRepository, REPOSITORY } from "../package.ts";
 import { checkPackages } from "./preflight.ts";
 import { AIROOTFS, imageName, PROFILE, type Profile } from "./profile.ts";
 
@@ -33,11 +34,7 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
   const root = join(work, "mkarchiso");
   const fresh = join(work, "out");
   try {
-    const packageFile = await report.step("protocol7-core's package", async (detail) => {
-      const built = await buildPackage({ level: "release", onStep: detail });
-      signal.throwIfAborted();
-      return built.packageFile;
-    });
+    const packageFile = await buildPackageStep(report, signal, { level: "release" });
     await makeRepository(repository, [packageFile]);
     await stageProfile(staged, repository);
     await checkPackages(join(staged, profile.pacman_conf), profile, report, signal);

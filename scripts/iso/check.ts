@@ -172,10 +172,10 @@ async function permissions({ file_permissions }: Profile): Promise<string[]> {
     if (secret && !secret.test(mode)) faults.push(`file_permissions: ${path} is ${mode}`);
   }
   for (const path of there) {
-    const { mode } = await lstat(join(AIROOTFS, path));
-    if ((await lstat(join(AIROOTFS, path))).isSymbolicLink()) continue;
+    const file = await lstat(join(AIROOTFS, path));
+    if (file.isSymbolicLink()) continue;
     const given = file_permissions.get(path);
-    const isExecutable = (mode & 0o111) !== 0;
+    const isExecutable = (file.mode & 0o111) !== 0;
     const willBe = given !== undefined && (Number.parseInt(given.mode, 8) & 0o111) !== 0;
     if (isExecutable && !willBe) {
       faults.push(`file_permissions: ${path} can be executed here and not on the medium`);

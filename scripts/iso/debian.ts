@@ -17,11 +17,11 @@ import {
 import { dirname, join } from "node:path";
 import { ensureHostPackages, HostError } from "../host.ts";
 import { create, destroy, merged, upper, withOverlay } from "../live/container.ts";
+import { buildPackageStep } from "../live/index.ts";
 import { installPackage } from "../live/install.ts";
 import type { Reporter } from "../live/progress.ts";
 import { ensureRootfs, type Recipe } from "../live/rootfs.ts";
 import { missing } from "../live/state.ts";
-import { buildPackage } from "../package.ts";
 import { layOut, makeImage } from "./medium.ts";
 import { AIROOTFS, imageName, type Profile } from "./profile.ts";
 
@@ -140,32 +140,25 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
   await report.step("Tools", (detail) =>
     ensureHostPackages(
       [
-        ...([
-          "mmdebstrap",
-          "dpkg-deb",
-          "unshare",
-          "pacman",
-          "bsdtar",
-          "mksquashfs",
-          "xorriso",
-        ] as const),
-        ...([
-          "isolinux",
-          "syslinux",
-          "grub-mkstandalone",
-          "grub for UEFI",
-          "mkfs.fat",
-          "mcopy",
-        ] as const),
+        "mmdebstrap",
+        "dpkg-deb",
+        "unshare",
+        "pacman",
+        "bsdtar",
+        "mksquashfs",
+        "xorriso",
+
+        "isolinux",
+        "syslinux",
+        "grub-mkstandalone",
+        "grub for UEFI",
+        "mkfs.fat",
+        "mcopy",
       ],
       (names) => detail(`installing ${names.join(" ")}`),
     ),
   );
-  const packageFile = await report.step("protocol7-core's package", async (detail) => {
-    const built = await buildPackage({ onStep: detail });
-    signal.throwIfAborted();
-    return built.packageFile;
-  });
+  const packageFile = await buildPackageStep(report, signal);
   const rootfs = await report.step("Debian root without systemd", (detail) =>
     ensureRootfs(MEDIUM_ROOT, signal, detail),
   );

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ensureHostPackages, HostError } from "../host.ts";
-import { buildPackage } from "../package.ts";
+import { buildPackage, type PackageOptions } from "../package.ts";
 import { addStandins, configure, LIVE_USER } from "./configure.ts";
 import * as container from "./container.ts";
 import { type EnterOptions, type ExecOptions, type ExecResult, exec, execHere } from "./enter.ts";
@@ -170,9 +170,14 @@ export async function attachLive(name: string): Promise<Live> {
   return new Live(name, initPid);
 }
 
-function buildPackageStep(report: Reporter, signal: AbortSignal): Promise<string> {
+/** The step that builds the package, where it is not built already. */
+export function buildPackageStep(
+  report: Reporter,
+  signal: AbortSignal,
+  options: PackageOptions = {},
+): Promise<string> {
   return report.step("protocol7-core's package", async (detail) => {
-    const { packageFile } = await buildPackage({ onStep: detail });
+    const { packageFile } = await buildPackage({ ...options, onStep: detail });
     signal.throwIfAborted();
     return packageFile;
   });

@@ -13,6 +13,7 @@ import { checkName, stateDir } from "../live/state.ts";
 import { cacheDependencies, configureMachine } from "./configure.ts";
 import { cachedDisk, makeInitramfs, overlayDisk, writableDisk } from "./images.ts";
 import { ensureKernel } from "./kernel.ts";
+import { press, type } from "./keyboard.ts";
 import { type Beginning, type Hardware, type Running, SNAPSHOT, startQemu } from "./qemu.ts";
 import type { QmpEvent } from "./qmp.ts";
 
@@ -84,26 +85,14 @@ export class Machine {
     return parseSessions(done.stdout);
   }
 
-  /**
-   * Presses keys of QEMU's QKeyCode together and lets them go: `press("ctrl", "alt", "f2")`. Both come
-   * at once: on a busy host, a key that is held for a moment would repeat.
-   */
-  async press(...keys: string[]): Promise<void> {
-    const events = [
-      ...keys.map((key) => keyEvent(key, true)),
-      ...keys.toReversed().map((key) => keyEvent(key, false)),
-    ];
-    await this.on.qmp.execute("input-send-event", { events });
+  /** Presses keys of QEMU's QKeyCode together and lets them go: `press("ctrl", "alt", "f2")`. */
+  press(...keys: string[]): Promise<void> {
+    return press(this.on.qmp, ...keys);
   }
 
-  /** Types small letters, digits, spaces, hyphens and "\n" on the keyboard. */
-  async type(text: string): Promise<void> {
-    const names: Readonly<Record<string, string>> = { " ": "spc", "\n": "ret", "-": "minus" };
-    for (const character of text) {
-      await this.press(names[character] ?? character);
-      // The keyboard drops what the machine has not taken from it by then.
-      await sleep(100);
-    }
+  /** Types a text. @throws Error for a character that is on no key of the American layout. */
+  type(text: string): Promise<void> {
+    return type(this.on.qmp, text);
   }
 
   /** What the screen shows, as a file on the host: a PNG, or a PPM where its name ends so. */
@@ -235,10 +224,6 @@ export class Machine {
     this.running?.channel.close();
     this.running = undefined;
   }
-}
-
-function keyEvent(key: string, down: boolean) {
-  return { type: "key", data: { down, key: { type: "qcode", data: key } } };
 }
 
 function quoted(word: string): string {

@@ -32,20 +32,7 @@ export class LineSocket {
     onClose: () => void,
     ended: () => boolean,
   ): Promise<LineSocket> {
-    for (const deadline = Date.now() + 10_000; ; await sleep(20)) {
-      try {
-        const socket = await new Promise<Socket>((resolve, reject) => {
-          const made = connect(path, () => {
-            made.off("error", reject);
-            resolve(made);
-          });
-          made.once("error", reject);
-        });
-        return new LineSocket(socket, onLine, onClose);
-      } catch (error) {
-        if (ended() || Date.now() > deadline) throw error;
-      }
-    }
+    return new LineSocket(await connectTo(path, ended), onLine, onClose);
   }
 
   send(line: string): void {
@@ -54,5 +41,26 @@ export class LineSocket {
 
   close(): void {
     this.socket.destroy();
+  }
+}
+
+/**
+ * Connects to a socket of QEMU's as soon as it is there.
+ * @throws the last attempt's error where it is not within ten seconds or `ended` says that nobody
+ * will make it.
+ */
+export async function connectTo(path: string, ended: () => boolean): Promise<Socket> {
+  for (const deadline = Date.now() + 10_000; ; await sleep(20)) {
+    try {
+      return await new Promise<Socket>((resolve, reject) => {
+        const made = connect(path, () => {
+          made.off("error", reject);
+          resolve(made);
+        });
+        made.once("error", reject);
+      });
+    } catch (error) {
+      if (ended() || Date.now() > deadline) throw error;
+    }
   }
 }

@@ -8,6 +8,7 @@ import { cacheDir, ensureHostPackages } from "../../scripts/host.ts";
 import { LIVE_USER } from "../../scripts/live/index.ts";
 import { DESKTOP_LOG } from "../../scripts/machine/configure.ts";
 import { type Machine, startMachine } from "../../scripts/machine/index.ts";
+import { countColours } from "../../scripts/machine/screen.ts";
 import { must, show } from "../inside.ts";
 import { compile } from "../login1/probe.ts";
 
@@ -241,20 +242,5 @@ export async function drmMasters(
 
 /** How many different colours the screen shows: a text console has a few, drawn letters many. */
 export async function coloursOnScreen(machine: Machine): Promise<number> {
-  const folder = await mkdtemp(join(tmpdir(), "p7-screen-"));
-  try {
-    const file = join(folder, "screen.ppm");
-    await machine.screendump(file);
-    const bytes = await readFile(file);
-    // "P6", width, height, 255, each on a line or after a space; then three bytes a pixel.
-    const header = /^P6\s+\d+\s+\d+\s+255\s/.exec(bytes.subarray(0, 64).toString("latin1"));
-    if (header === null) throw new Error("the screendump is no PPM file");
-    const colours = new Set<number>();
-    for (let at = header[0].length; at + 2 < bytes.length; at += 3) {
-      colours.add(bytes.readUIntBE(at, 3));
-    }
-    return colours.size;
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  return (await countColours((file) => machine.screendump(file))).size;
 }

@@ -1,6 +1,6 @@
 /** Keys of QEMU's keyboard (QKeyCode in the QEMU QMP Reference Manual). */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Qmp } from "../machine/qmp.ts";
+import type { Qmp } from "./qmp.ts";
 
 /** Keys of the American layout that are no letter or digit. */
 const NAMES: Readonly<Record<string, string>> = {
