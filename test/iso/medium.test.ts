@@ -235,6 +235,8 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
     });
 
     await step("shows bar and wallpaper in the medium's colours", async () => {
+      // A moment lies between Sway's answer and its first picture.
+      await medium().waitFor(async () => (await medium().colours()).size > 20, "Sway's picture");
       await picture(medium(), "bios-sway-empty");
       const colours = await medium().colours();
       // Not the background alone.
