@@ -26,6 +26,7 @@
 #define END_LIMIT 10000000
 #define FEW_IN_FLIGHT 8
 #define MANY_IN_FLIGHT 64
+#define FIRST_LOGINS 20
 
 static sd_bus *bus;
 static pid_t server;
@@ -268,15 +269,20 @@ static int on_removed(sd_bus_message *message, void *userdata, sd_bus_error *err
         return 0;
 }
 
+/* Hears of the end of sessions. */
+static void listen_for_removed(struct session *awaited) {
+        check(sd_bus_match_signal(bus, NULL, NAME, PATH, MANAGER, "SessionRemoved", on_removed,
+                                  awaited),
+              "AddMatch");
+}
+
 /* A login and its end: CreateSession and ReleaseSession until their replies, in
  * seconds. That the leader leaves and the session goes is waited for, not measured. */
 static double create_and_release(uint32_t uid) {
         static struct session awaited;
         static int listening;
         if (!listening++)
-                check(sd_bus_match_signal(bus, NULL, NAME, PATH, MANAGER, "SessionRemoved",
-                                          on_removed, &awaited),
-                      "AddMatch");
+                listen_for_removed(&awaited);
         struct session made = create_session(uid);
         awaited = made;
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -302,6 +308,95 @@ static double create_and_release(uint32_t uid) {
         return took;
 }
 
+/* Logins that do not wait for each other. */
+static size_t logins_done;
+
+static void expect_answer(sd_bus_message *reply, const char *call) {
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        if (!error)
+                return;
+        fprintf(stderr, "client: %s in flight: %s\n", call, error->message);
+        exit(1);
+}
+
+static int on_released(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        struct session *session = userdata;
+        (void)error;
+        expect_answer(reply, "ReleaseSession");
+        close(session->fd);
+        logins_done++;
+        return 0;
+}
+
+static int on_created(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        struct session *session = userdata;
+        const char *id;
+        int fd;
+        (void)error;
+        expect_answer(reply, "CreateSession");
+        check(sd_bus_message_read(reply, "soshusub", &id, NULL, NULL, &fd, NULL, NULL, NULL, NULL),
+              "CreateSession's reply");
+        if ((session->fd = dup(fd)) < 0)
+                fail("CreateSession's descriptor", errno);
+        check(sd_bus_call_method_async(bus, NULL, NAME, PATH, MANAGER, "ReleaseSession", on_released,
+                                       session, "s", id),
+              "ReleaseSession in flight");
+        return 0;
+}
+
+/* Logins and their ends, `most` at a time, until their replies; in seconds. The leaders
+ * run before and until after, so that nothing of them is measured. */
+static double log_in_in_flight(uint32_t uid, size_t logins, size_t most) {
+        struct session *made = calloc(logins, sizeof *made);
+        if (!made)
+                fail("calloc", errno);
+        for (size_t login = 0; login < logins; login++)
+                made[login].leader = start_leader();
+        logins_done = 0;
+        size_t sent = 0;
+        double begin = now();
+        while (logins_done < logins) {
+                for (; sent < logins && sent - logins_done < most; sent++)
+                        check(sd_bus_call_method_async(
+                                  bus, NULL, NAME, PATH, MANAGER, "CreateSession", on_created,
+                                  &made[sent], "uusssssussbssa(sv)", uid,
+                                  (uint32_t)made[sent].leader, "bench", "tty", "user", "", "",
+                                  (uint32_t)0, "", "", 0, "", "", 0),
+                              "CreateSession in flight");
+                if (check(sd_bus_process(bus, NULL), "process") == 0)
+                        check(sd_bus_wait(bus, UINT64_MAX), "wait");
+        }
+        double took = now() - begin;
+        for (size_t login = 0; login < logins; login++) {
+                kill(made[login].leader, SIGKILL);
+                waitpid(made[login].leader, NULL, 0);
+        }
+        free(made);
+        return took;
+}
+
+/* Waits until no more than so many sessions are left. */
+static void await_sessions(int expected) {
+        double begin = now();
+        for (;;) {
+                sd_bus_message *request = list_request(), *reply = NULL;
+                check(sd_bus_call(bus, request, 0, NULL, &reply), "ListSessions");
+                int count = 0;
+                check(sd_bus_message_enter_container(reply, 'a', "(susso)"), "ListSessions");
+                while (sd_bus_message_at_end(reply, 0) == 0) {
+                        check(sd_bus_message_skip(reply, "(susso)"), "ListSessions");
+                        count++;
+                }
+                sd_bus_message_unref(reply);
+                sd_bus_message_unref(request);
+                if (count == expected)
+                        return;
+                if (now() - begin > END_LIMIT / 1e6)
+                        fail("the sessions did not end", ETIMEDOUT);
+                usleep(10000);
+        }
+}
+
 /* `calls` of one kind: in turn, with the server's cost of each, and in flight. */
 static void measure_calls(const char *label, request_maker make, int warm_up, int calls) {
         call_in_turn(make, warm_up);
@@ -319,7 +414,8 @@ int main(int argc, char **argv) {
                 fputs("usage: client CALLS SESSIONS LOGINS WARM_UP IDLE UID -- SERVER...\n", stderr);
                 return 2;
         }
-        int calls = atoi(argv[1]), sessions = atoi(argv[2]), logins = atoi(argv[3]);
+        int calls = atoi(argv[1]), sessions = atoi(argv[2]);
+        size_t logins = strtoul(argv[3], NULL, 10);
         int warm_up = atoi(argv[4]);
         double idle = atof(argv[5]);
         uint32_t uid = (uint32_t)atoi(argv[6]);
@@ -343,10 +439,18 @@ int main(int argc, char **argv) {
         measure_calls("all", list_request, warm_up, calls);
         print_memory("called");
         printf("\"logins\":[");
-        for (int login = 0; login < logins; login++)
+        for (size_t login = 0; login < FIRST_LOGINS; login++)
                 printf("%s%f", login == 0 ? "" : ",", create_and_release(uid) * 1e3);
         printf("],");
-        expect_sessions(sessions);
+        for (size_t login = 0; login < logins / 2; login++)
+                create_and_release(uid);
+        double took = 0, before = processor_time(server);
+        for (size_t login = 0; login < logins; login++)
+                took += create_and_release(uid);
+        printf("\"loginsInTurn\":%f,", (double)logins / took);
+        printf("\"loginsCost\":%f,", (processor_time(server) - before) / (double)logins * 1e6);
+        printf("\"loginsMany\":%f,", (double)logins / log_in_in_flight(uid, logins, MANY_IN_FLIGHT));
+        await_sessions(sessions);
 
         kill(server, SIGTERM);
         waitpid(server, NULL, 0);

@@ -17,7 +17,7 @@ export interface Counts {
   warmUp: number;
   /** How many sessions "all sessions" are. */
   sessions: number;
-  /** How many sessions are made and released, one after the other. */
+  /** How many sessions are made and released in each measurement of logins; half as many come before. */
   logins: number;
   /** How long a server is left alone before its memory is looked at, in seconds. */
   idle: number;
@@ -44,8 +44,12 @@ export interface Figures
   start: number;
   createFirst: number;
   create: number[];
-  /** CreateSession and ReleaseSession, of each login. */
+  /** CreateSession and ReleaseSession, of each of the first logins. */
   logins: number[];
+  /** Both a second, one login after the other and 64 in flight, and µs of the server's processor time a login. */
+  loginsInTurn: number;
+  loginsMany: number;
+  loginsCost: number;
   calls: number;
 }
 

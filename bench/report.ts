@@ -70,9 +70,26 @@ function rows({ sessions, idle }: Counts, calls: number): Row[] {
       digits: 1,
     },
     {
-      label: `CreateSession and ReleaseSession to their replies, ${sessions} sessions, ms`,
+      label: "CreateSession and ReleaseSession to their replies, the first 20 logins, ms",
       values: (at) => at.logins,
       digits: 1,
+    },
+    {
+      label: "CreateSession and ReleaseSession a second, one login after the other",
+      values: (at) => [at.loginsInTurn],
+      digits: 0,
+      rate: true,
+    },
+    {
+      label: "CreateSession and ReleaseSession a second, 64 logins in flight",
+      values: (at) => [at.loginsMany],
+      digits: 0,
+      rate: true,
+    },
+    {
+      label: "... processor time of the server a login and its end, one after the other, µs",
+      values: (at) => [at.loginsCost],
+      digits: 0,
     },
     { label: `RSS idle for ${idle} s, MB`, values: (at) => megabytes(at.idleRss), digits: 1 },
     { label: "... PSS, MB", values: (at) => megabytes(at.idlePss), digits: 1 },

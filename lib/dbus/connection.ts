@@ -126,6 +126,11 @@ export class Connection {
     }
   }
 
+  /** Does what an answer need not wait for; see Transport. `task` must not throw. */
+  afterwards(task: () => void): void {
+    this.#transport.afterwards(task);
+  }
+
   /** Our unique name on the bus, `:1.7`. */
   get uniqueName(): string {
     return this.#name;

@@ -70,6 +70,7 @@ export class Transport {
   #expected: RegExp[] = [/^OK [0-9a-f]+$/, /^AGREE_UNIX_FD$/];
   #open = true;
   #flushComes = false;
+  readonly #afterwards: (() => void)[] = [];
 
   /**
    * Connects and authenticates as the user that this process is.
@@ -107,6 +108,15 @@ export class Transport {
     this.#flushSoon();
   }
 
+  /**
+   * Does what an answer need not wait for: when what was sent is on its way to the bus, and before
+   * the next message is handled. `task` must not throw.
+   */
+  afterwards(task: () => void): void {
+    this.#afterwards.push(task);
+    this.#flushSoon();
+  }
+
   /** Ends the connection. What was sent before goes out, as far as the bus takes it. */
   close(): void {
     if (!this.#open) return;
@@ -124,6 +134,18 @@ export class Transport {
 
   /** False if not all is sent: the rest follows when the socket takes it, which is told by a turn. */
   #flush(): boolean {
+    const sent = this.#sendAll();
+    return this.#doAfterwards() ? this.#sendAll() : sent;
+  }
+
+  /** Whether there was anything to be done. */
+  #doAfterwards(): boolean {
+    if (this.#afterwards.length === 0) return false;
+    for (let task = this.#afterwards.shift(); task; task = this.#afterwards.shift()) task();
+    return true;
+  }
+
+  #sendAll(): boolean {
     this.#flushComes = false;
     if (!this.#open) return false;
     try {
@@ -229,6 +251,7 @@ export class Transport {
 
   /** Handles one message, and reports one that makes no sense or that a handler fails over. */
   #handleOne(start: number, length: number): boolean {
+    this.#doAfterwards();
     let message: Incoming | undefined;
     try {
       message = this.#messages.read(start, length, this.#fds);

@@ -82,6 +82,10 @@ export class Cgroup {
     writeFileSync(this.#file(name), value, { flag: "r+" });
   }
 
+  #words(name: string): string[] {
+    return readFileSync(this.#file(name), "utf8").split(/\s+/).filter(Boolean);
+  }
+
   /** The cgroup of that name right below it, which need not exist. */
   child(name: string | Buffer): Cgroup {
     return new Cgroup(this.#root, join(this.path, name.toString()), this.#file(name));
@@ -111,10 +115,12 @@ export class Cgroup {
    * @returns those that they have, and those that the kernel refuses, each with the reason
    */
   passOnControllers(): { passed: string[]; refused: string[] } {
-    const controllers = readFileSync(this.#file("cgroup.controllers"), "utf8").trim();
-    const passed: string[] = [];
+    const controllers = this.#words("cgroup.controllers");
+    if (controllers.length === 0) return { passed: [], refused: [] };
+    const passed = this.#words("cgroup.subtree_control");
     const refused: string[] = [];
-    for (const controller of controllers.split(" ").filter(Boolean)) {
+    for (const controller of controllers) {
+      if (passed.includes(controller)) continue;
       try {
         // One at a time: the kernel takes all of a line or nothing.
         this.#write("cgroup.subtree_control", `+${controller}`);
@@ -226,6 +232,11 @@ export class Cgroup {
     // Nor is one that does not exist.
     if (this.populated()) return false;
     for (const child of this.children()) if (!child.remove()) return false;
+    return this.removeAlone();
+  }
+
+  /** Removes it, but nothing below it. @returns false if processes or cgroups are inside */
+  removeAlone(): boolean {
     try {
       rmdirSync(this.#folder);
       return true;

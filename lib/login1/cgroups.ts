@@ -45,7 +45,7 @@ export class SessionCgroups {
     const slice = this.sliceOf(session.user);
     const scope = this.scopeOf(session);
     if (!slice || !scope) return [];
-    slice.create();
+    if (!slice.exists()) slice.create();
     const { passed, refused } = slice.passOnControllers();
     const { uid, gid } = session.user;
     scope.create();
@@ -55,6 +55,19 @@ export class SessionCgroups {
     start.delegate(uid, gid);
     start.add(pid);
     return refused;
+  }
+
+  /**
+   * Removes a session's scope with all that is below it.
+   *
+   * @returns false if processes are still inside, and then it stays; undefined without cgroup2
+   */
+  leave(session: Session): boolean | undefined {
+    const scope = this.scopeOf(session);
+    if (!scope) return undefined;
+    if (scope.populated()) return false;
+    // Rarely is there more, and to look costs more than all the rest.
+    return (scope.child(START).removeAlone() && scope.removeAlone()) || scope.remove();
   }
 
   /** A user's slice; undefined without cgroup2. */

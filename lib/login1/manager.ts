@@ -78,10 +78,18 @@ export class Manager {
   readonly #log: Logger;
   readonly #events: ManagerEvents;
   readonly #settings: Settings;
+  readonly #afterwards: (task: () => void) => void;
   #counter = 0;
   #endVtWatch: (() => void) | undefined;
 
-  constructor(log: Logger, events: ManagerEvents, settings: Settings) {
+  /** @param afterwards does something once the answer to who asked for it is on its way */
+  constructor(
+    log: Logger,
+    events: ManagerEvents,
+    settings: Settings,
+    afterwards: (task: () => void) => void,
+  ) {
+    this.#afterwards = afterwards;
     this.#log = log;
     this.#events = events;
     this.#settings = settings;
@@ -315,8 +323,10 @@ export class Manager {
     if (isNewUser) this.#events.userNew(user);
     this.#events.sessionNew(session);
     this.#news.tell();
-    this.#log.info(
-      `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
+    this.#afterwards(() =>
+      this.#log.info(
+        `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
+      ),
     );
     return fd;
   }
@@ -337,12 +347,17 @@ export class Manager {
 
   /**
    * Ends a session as its leader asks: what still runs in it may run out, or is
-   * ended when the leader has left (KillUserProcesses).
+   * ended when the leader has left (KillUserProcesses). Who asked need not wait for
+   * it: logind answers before it writes anything down, too.
    */
   releaseSession(session: Session): void {
-    const leaderStays = isRunning(session.leader);
-    this.#end(session, "it was released", !leaderStays && this.#shallKill(session));
-    this.#awaitLeader(session);
+    this.#afterwards(() =>
+      this.#news.after(`the release of session ${session.id}`, () => {
+        const leaderStays = isRunning(session.leader);
+        this.#end(session, "it was released", !leaderStays && this.#shallKill(session));
+        this.#awaitLeader(session);
+      }),
+    );
   }
 
   /** Ends a session and all that runs in it: SIGTERM and SIGHUP, then SIGKILL. */
@@ -564,9 +579,7 @@ export class Manager {
   #finishIfEmpty(session: Session): boolean {
     if (!this.sessions.has(session.id)) return true;
     if (!session.stopping) return false;
-    const scope = this.#cgroups.scopeOf(session);
-    const empty = scope ? scope.remove() : !isRunning(session.leader);
-    if (!empty) return false;
+    if (!(this.#cgroups.leave(session) ?? !isRunning(session.leader))) return false;
     const { user, seat } = session;
     this.#forget(session);
     if (user.sessions.size === 0) user.lastSessionEnd = now().monotonic;
@@ -737,7 +750,7 @@ export class Manager {
     if (session.seat?.active === session) this.#setActive(session.seat, undefined);
     this.#news.changes.sessions.delete(session);
     removeSession(session);
-    this.#cgroups.scopeOf(session)?.remove();
+    this.#cgroups.leave(session);
   }
 
   /** The audit session's number, which no two logins share; else c1, c2, ... */

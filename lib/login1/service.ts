@@ -111,7 +111,7 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
     else emit();
   };
   const settings = new Settings(log);
-  const manager = new Manager(log, events, settings);
+  const manager = new Manager(log, events, settings, (task) => connection.afterwards(task));
   const devices = new Devices(
     log,
     manager,

@@ -62,11 +62,15 @@ export class User {
       (session.class.startsWith("user") ? 2 : 0) +
       (session.graphical ? 1 : 0);
     let best: Session | undefined;
+    let most = -1;
     for (const session of this.sessions) {
       if (!session.class.startsWith("user") && session.class !== "greeter") continue;
-      const ahead = best ? rank(session) - rank(best) : 1;
+      const own = rank(session);
       const older = best !== undefined && session.since.monotonic < best.since.monotonic;
-      if (ahead > 0 || (ahead === 0 && older)) best = session;
+      if (own > most || (own === most && older)) {
+        best = session;
+        most = own;
+      }
     }
     return best;
   }
