@@ -9,7 +9,7 @@ import { HostError, hostKind, requireRoot } from "../host.ts";
 import { onInterrupt } from "../live/interrupt.ts";
 import { drawn, lines, type Reporter } from "../live/progress.ts";
 import { reported } from "../live/report.ts";
-import { sourceDate } from "../package.ts";
+import { sourceDate } from "../makepkg.ts";
 import { buildByMkarchiso } from "./arch.ts";
 import { checkProfile } from "./check.ts";
 import { buildStandin, REPLACED } from "./debian.ts";

@@ -1,7 +1,7 @@
 /** How a failed command tells a person what went wrong. */
 import { BuildError } from "../build.ts";
 import { HostError } from "../host.ts";
-import { PackageError } from "../package.ts";
+import { PackageError } from "../makepkg.ts";
 import { Interrupted } from "./interrupt.ts";
 
 const FOR_PEOPLE = [HostError, PackageError, BuildError];
