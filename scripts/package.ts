@@ -64,7 +64,7 @@ const INPUTS = [
 ];
 
 /** What makepkg needs beside it; the executables come from dist/. */
-const STAGED = ["LICENSE", "PKGBUILD", "files", "openrc", "protocol7-core.install"];
+export const STAGED = ["LICENSE", "PKGBUILD", "files", "openrc", "protocol7-core.install"];
 
 const run = $({ nothrow: true, quiet: true });
 

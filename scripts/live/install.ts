@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { $ } from "zx";
 import { HostError } from "../host.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
+import { pacmanWords } from "../pacman.ts";
 import { merged, upper, withOverlay } from "./container.ts";
 import { missing, stateDir } from "./state.ts";
 
@@ -72,12 +73,13 @@ export async function installPackage(
     name,
     rootfs,
     [
-      // Each path by itself: --root alone leaves the host's own database, cache and log in use.
-      ...["pacman", "--root", root, "--dbpath", join(root, "var/lib/pacman")],
-      ...["--cachedir", join(dir, "pacman-cache"), "--hookdir", join(root, "etc/pacman.d/hooks")],
-      ...["--logfile", join(root, "var/log/pacman.log"), "--gpgdir", join(dir, "gnupg")],
-      ...["--config", join(dir, "pacman.conf"), "--noconfirm", "--noprogressbar"],
-      ...["--overwrite", leftOut.join(",")],
+      ...pacmanWords({
+        root,
+        config: join(dir, "pacman.conf"),
+        cache: join(dir, "pacman-cache"),
+        keys: join(dir, "gnupg"),
+      }),
+      ...["--noprogressbar", "--overwrite", leftOut.join(",")],
       ...(await assumedInstalled(packageFile, rootfs)),
       ...["-Sy", "protocol7-core"],
     ],
