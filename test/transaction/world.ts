@@ -1,26 +1,16 @@
-/** Repositories as LainOS and Arch have them, and roots into which the host's pacman installs. */
-import {
-  chmod,
-  cp,
-  lstat,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  writeFile,
-} from "node:fs/promises";
+/** Repositories as LainOS and Arch have them. */
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "../../scripts/build.ts";
 import { makepkg, printSrcinfo, sourceDate } from "../../scripts/makepkg.ts";
 import { buildPackage, makeRepository, REPOSITORY, STAGED } from "../../scripts/package.ts";
-import { pacmanWords } from "../../scripts/pacman.ts";
 import { type ArchFacts, type Facts, factsOf, parseSrcinfo, readTable } from "./facts.ts";
+import { edit } from "./root.ts";
 import { writeStub, writeStubs } from "./stubs.ts";
 
 /**
- * Packages of the medium that Arch does not have and for which there is no PKGBUILD here, unless
+ * Packages of the medium that were not to be found among Arch's, and have no PKGBUILD here unless
  * packages/ has one now: lainos_repo has to bring them. They come without relations.
  */
 const ELSEWHERE = [
@@ -28,19 +18,6 @@ const ELSEWHERE = [
   "lainos-calamares-dracut",
   "zsh-theme-powerlevel10k",
 ];
-
-/** pacman.conf as Arch has it after an installation, in what matters here. */
-export const ARCHS_OWN = `[options]
-HoldPkg = pacman glibc
-Architecture = auto
-CheckSpace
-
-[core]
-Include = /etc/pacman.d/mirrorlist
-
-[extra]
-Include = /etc/pacman.d/mirrorlist
-`;
 
 /** Repositories by their names in pacman.conf; each is a folder. */
 export type Repositories = Readonly<Record<string, string>>;
@@ -58,12 +35,9 @@ export async function makeWorld(): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "p7-transaction-"));
   // makepkg works in it as another user.
   await chmod(folder, 0o755);
+  const steps = [buildPackage(), buildNext(folder), buildOwn(folder)] as const;
   try {
-    const [{ packageFile }, next, own] = await Promise.all([
-      buildPackage(),
-      buildNext(folder),
-      buildOwn(folder),
-    ]);
+    const [{ packageFile }, next, own] = await Promise.all(steps);
     const now = await repositories(
       join(folder, "now"),
       packageFile,
@@ -73,6 +47,7 @@ export async function makeWorld(): Promise<World> {
     const later = await repositories(join(folder, "later"), next, own, await archLater());
     return { folder, now, later };
   } catch (error) {
+    await Promise.allSettled(steps);
     await rm(folder, { recursive: true });
     throw error;
   }
@@ -89,8 +64,7 @@ interface Own {
 async function buildOwn(folder: string): Promise<Own> {
   const built: string[] = [];
   const told: Facts[] = [];
-  const names = await readdir(join(ROOT, "packages"));
-  const pending = [...names];
+  const pending = await readdir(join(ROOT, "packages"));
   const worker = async () => {
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
       const source = join(ROOT, "packages", name);
@@ -99,12 +73,14 @@ async function buildOwn(folder: string): Promise<Own> {
       else built.push(await pack(folder, name, (tree) => cp(source, tree, { recursive: true })));
     }
   };
-  await Promise.all([worker(), worker()]);
+  const workers = [worker(), worker()];
+  await Promise.allSettled(workers);
+  await Promise.all(workers);
   return { built, told };
 }
 
 /**
- * protocol7-core's next release: two of its settings are others. Its executable is no program, since
+ * protocol7-core's next release: three of its settings are others. Its executable is no program, since
  * nothing in a root of stubs is run.
  */
 function buildNext(folder: string): Promise<string> {
@@ -179,133 +155,4 @@ async function repositories(
 
 function split<T>(list: readonly T[], first: (item: T) => boolean): [T[], T[]] {
   return [list.filter(first), list.filter((item) => !first(item))];
-}
-
-/**
- * A pacman.conf of the checkout with these repositories in place of its servers. Stubs are not
- * signed, so signatures are not asked for; all else is as it stands there.
- * @throws Error where a repository has no place here.
- */
-export async function configuration(path: string, places: Repositories): Promise<string> {
-  return withServers(await readFile(join(ROOT, path), "utf8"), places);
-}
-
-/** The same for a pacman.conf as text. */
-export function withServers(text: string, places: Repositories): string {
-  let section = "";
-  return text
-    .split("\n")
-    .map((line) => {
-      section = /^\[(.*)\]$/.exec(line)?.[1] ?? section;
-      if (/^SigLevel\b/.test(line)) return "SigLevel = Never";
-      if (!/^(Server|Include)\b/.test(line)) return line;
-      if (places[section] === undefined) throw new Error(`the repository ${section} is not here`);
-      return `Server = file://${places[section]}`;
-    })
-    .join("\n");
-}
-
-/** The packages that the medium consists of. */
-export async function mediumPackages(): Promise<string[]> {
-  const text = await readFile(join(ROOT, "profile/packages.x86_64"), "utf8");
-  return text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-}
-
-interface Said {
-  readonly code: number;
-  readonly stdout: string;
-  /** Both, one after the other. */
-  readonly output: string;
-}
-
-/** A root with nothing in it, and pacman on it. */
-export class Root {
-  private constructor(
-    readonly path: string,
-    private readonly folder: string,
-  ) {}
-
-  static async make(world: World, config: string): Promise<Root> {
-    const folder = await mkdtemp(join(world.folder, "root-"));
-    const root = new Root(join(folder, "root"), folder);
-    await mkdir(join(root.path, "var/lib/pacman"), { recursive: true });
-    await mkdir(join(world.folder, "cache"), { recursive: true });
-    await root.configure(config);
-    return root;
-  }
-
-  /** Takes another pacman.conf from now on. */
-  configure(config: string): Promise<void> {
-    return writeFile(join(this.folder, "pacman.conf"), config);
-  }
-
-  /** A copy of it as it is now. */
-  async copy(): Promise<Root> {
-    const folder = await mkdtemp(join(this.folder, "../root-"));
-    const copied = Bun.spawnSync(["cp", "-a", `${this.folder}/.`, folder]);
-    if (copied.exitCode !== 0) throw new Error(`cp: ${copied.stderr}`);
-    return new Root(join(folder, "root"), folder);
-  }
-
-  /**
-   * Runs pacman. Scriptlets are left out: no shell is in a root of stubs. What ours do is tested in
-   * booted systems.
-   */
-  async pacman(...words: string[]): Promise<Said> {
-    const place = {
-      root: this.path,
-      config: join(this.folder, "pacman.conf"),
-      cache: join(this.folder, "../cache"),
-      keys: join(this.folder, "gnupg"),
-    };
-    const changes = /^-[SUR]/.test(words[0] ?? "") ? ["--noprogressbar", "--noscriptlet"] : [];
-    const child = Bun.spawn([...pacmanWords(place), ...changes, ...words], {
-      // pacman takes a word for a file where there is one of the name.
-      cwd: this.path,
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      env: { PATH: process.env.PATH, LC_ALL: "C" },
-    });
-    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-    return { code: await child.exited, stdout, output: stdout + stderr };
-  }
-
-  /** The same for what has to succeed. */
-  async must(...words: string[]): Promise<Said> {
-    const said = await this.pacman(...words);
-    if (said.code === 0) return said;
-    throw new Error(`pacman ${words.join(" ")}: exit status ${said.code}\n${said.output}`);
-  }
-
-  /** The installed packages and their versions. */
-  async installed(): Promise<Record<string, string>> {
-    const { stdout } = await this.must("-Q");
-    return Object.fromEntries(
-      stdout
-        .trim()
-        .split("\n")
-        .map((line) => line.split(" ")),
-    );
-  }
-
-  async has(path: string): Promise<boolean> {
-    return await lstat(join(this.path, path)).then(
-      () => true,
-      () => false,
-    );
-  }
-
-  read(path: string): Promise<string> {
-    return readFile(join(this.path, path), "utf8");
-  }
-
-  /** Appends a person's line to a file. */
-  edit(path: string): Promise<void> {
-    return edit(join(this.path, path), (text) => `${text}# mine\n`);
-  }
-}
-
-async function edit(file: string, change: (text: string) => string): Promise<void> {
-  await writeFile(file, change(await readFile(file, "utf8")));
 }
