@@ -1,5 +1,5 @@
 /** Roots of their own, into which the host's pacman installs by a pacman.conf of ours or of Arch's. */
-import { lstat, mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ROOT } from "../../scripts/build.ts";
 import { pacmanWords } from "../../scripts/pacman.ts";
@@ -69,7 +69,7 @@ interface Said {
 }
 
 /** A root with nothing in it, and pacman on it. */
-export class Root {
+export class Root implements AsyncDisposable {
   private constructor(
     readonly path: string,
     private readonly folder: string,
@@ -96,6 +96,11 @@ export class Root {
     const copied = Bun.spawnSync(["cp", "-a", `${this.folder}/.`, folder]);
     if (copied.exitCode !== 0) throw new Error(`cp: ${copied.stderr}`);
     return new Root(join(folder, "root"), folder);
+  }
+
+  /** Removes it: a hundred megabytes each. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.folder, { recursive: true });
   }
 
   /**

@@ -39,7 +39,7 @@ beforeAll(async () => {
   medium = await Root.make(world.folder, await configuration(BUILD, world.now));
   await medium.must("-Sy", ...(await mediumPackages()));
 }, 600_000);
-afterAll(() => world && rm(world.folder, { recursive: true }));
+afterAll(() => world && rm(world.folder, { recursive: true }), 300_000);
 
 describe("all packages of the medium, in an empty root", () => {
   test("are those that it names, with ours where Arch's must not be", async () => {
@@ -71,7 +71,7 @@ describe("all packages of the medium, in an empty root", () => {
   });
 
   test("are the same by the medium's own pacman.conf", async () => {
-    const root = await Root.make(world.folder, await configuration(MEDIUM, world.now));
+    await using root = await Root.make(world.folder, await configuration(MEDIUM, world.now));
     await root.must("-Sy", ...(await mediumPackages()));
     expect(await root.installed()).toEqual(await medium.installed());
   });
@@ -79,7 +79,7 @@ describe("all packages of the medium, in an empty root", () => {
 
 describe("Arch's package base, in an empty root", () => {
   test("brings OpenRC and protocol7-core, and nothing of systemd but its libraries", async () => {
-    const root = await Root.make(world.folder, await configuration(BUILD, world.now));
+    await using root = await Root.make(world.folder, await configuration(BUILD, world.now));
     await root.must("-Sy", "base");
     const installed = await root.installed();
     for (const name of ["systemd", "systemd-sysvcompat"]) expect(installed[name]).toMatch(OURS);
@@ -133,7 +133,7 @@ describe("when Arch moves on", () => {
 
   test("a package that wants a systemd newer than all that is known gets it", async () => {
     const file = await stub("wants-systemd", "systemd>=263");
-    const copy = await root.copy();
+    await using copy = await root.copy();
     await copy.must("-U", file);
     await copy.must("-Dk");
   });
@@ -162,7 +162,7 @@ describe("when Arch moves on", () => {
   });
 
   test("Arch's repositories before ours, and nothing ignored, bring no systemd back", async () => {
-    const copy = await root.copy();
+    await using copy = await root.copy();
     const config = withoutIgnored(await configuration(MEDIUM, world.later));
     await copy.configure(archFirst(config));
     const before = await copy.installed();
@@ -191,7 +191,7 @@ describe("a system with systemd", () => {
   }, 60_000);
 
   test("does not take protocol7-core beside systemd", async () => {
-    const root = await arch.copy();
+    await using root = await arch.copy();
     await root.configure(withoutIgnored(await configuration(MEDIUM, world.now)));
     await root.must("-Sy");
     const owned = "usr/bin/loginctl exists in filesystem (owned by systemd)";
@@ -199,7 +199,7 @@ describe("a system with systemd", () => {
   });
 
   test("stays as it is where IgnorePkg names what is to go", async () => {
-    const root = await arch.copy();
+    await using root = await arch.copy();
     const config = withoutIgnored(await configuration(MEDIUM, world.now));
     const ignored = `IgnorePkg = ${KEPT_OUT.join(" ")}`;
     await root.configure(config.replace(/^\[options\]$/m, `$&\n${ignored}`));
@@ -209,7 +209,7 @@ describe("a system with systemd", () => {
   });
 
   test("loses systemd by -Syu with our repositories first, and keeps what was edited", async () => {
-    const root = await arch.copy();
+    await using root = await arch.copy();
     await root.configure(withoutIgnored(await configuration(MEDIUM, world.now)));
     await root.must("-Syu", "elogind", "initramfs", "libudev");
     const installed = await root.installed();
@@ -227,7 +227,7 @@ describe("a system with systemd", () => {
   });
 
   test("gets it back when ours are removed first", async () => {
-    const root = await arch.copy();
+    await using root = await arch.copy();
     await root.configure(withoutIgnored(await configuration(MEDIUM, world.now)));
     await root.must("-Syu");
     await expectRefusal(

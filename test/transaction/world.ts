@@ -1,5 +1,5 @@
 /** Repositories as LainOS and Arch have them. */
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "../../scripts/build.ts";
@@ -32,7 +32,7 @@ export interface World {
 
 /** Builds the packages and repositories. The caller removes `folder`. */
 export async function makeWorld(): Promise<World> {
-  const folder = await mkdtemp(join(tmpdir(), "p7-transaction-"));
+  const folder = await mkdtemp(join(await scratch(), "p7-transaction-"));
   // makepkg works in it as another user.
   await chmod(folder, 0o755);
   const steps = [buildPackage(), buildNext(folder), buildOwn(folder)] as const;
@@ -51,6 +51,12 @@ export async function makeWorld(): Promise<World> {
     await rm(folder, { recursive: true });
     throw error;
   }
+}
+
+/** Memory where there is enough of it: a gigabyte is written, and nothing of it is kept. */
+async function scratch(): Promise<string> {
+  const memory = await statfs("/dev/shm").catch(() => undefined);
+  return memory && memory.bavail * memory.bsize > 3e9 ? "/dev/shm" : tmpdir();
 }
 
 interface Own {
