@@ -1,6 +1,5 @@
 /** Runs makepkg(8) so that the same sources give the same bytes on every host, and keeps the result. */
 import {
-  chown,
   copyFile,
   mkdir,
   mkdtemp,
@@ -34,8 +33,8 @@ export interface MakepkgJob {
   readonly epoch: string;
   /** What the PKGBUILD is told besides. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** Where sources that were downloaded before are found; makepkg itself downloads nothing. */
-  readonly sources?: string;
+  /** The sources that were downloaded before; makepkg itself downloads nothing. */
+  readonly sources?: readonly string[];
   /** zstd's options for how hard it tries. */
   readonly zstd: string;
   /** The folder that will hold the package; it appears by rename. */
@@ -43,6 +42,10 @@ export interface MakepkgJob {
   /** Gets everything that makepkg says. */
   readonly log: string;
   readonly signal?: AbortSignal;
+  /** Looks at the package before it is kept. @returns what is wrong with it. */
+  readonly check?: (file: string) => Promise<string[]>;
+  /** What is run as root in place of makepkg as nobody: it has its own way to lose its rights. */
+  readonly command?: readonly string[];
 }
 
 /**
@@ -61,15 +64,13 @@ export async function makepkg(job: MakepkgJob): Promise<string> {
     const out = join(stage, "out");
     for (const name of ["tree", "out", "home", "sources"]) await mkdir(join(stage, name));
     await job.fill(tree);
-    if (job.sources !== undefined) {
-      for (const name of await readdir(job.sources)) {
-        await copyFile(join(job.sources, name), join(stage, "sources", name));
-      }
+    for (const file of job.sources ?? []) {
+      await copyFile(file, join(stage, "sources", basename(file)));
     }
     const config = join(stage, "makepkg.conf");
     await Bun.write(config, makepkgConfig(job.zstd));
     await mkdir(dirname(log), { recursive: true });
-    const words = ["makepkg", "--config", config, "--force", "--nodeps", "--noconfirm"];
+    const makepkg = ["makepkg", "--config", config, "--force", "--nodeps", "--noconfirm"];
     const environment = {
       PKGDEST: out,
       SRCDEST: join(stage, "sources"),
@@ -77,11 +78,16 @@ export async function makepkg(job: MakepkgJob): Promise<string> {
       SOURCE_DATE_EPOCH: job.epoch,
       ...job.environment,
     };
-    const said = await unprivileged(words, { stage, cwd: tree, environment, log, signal });
+    const call = { stage, cwd: tree, environment, log, signal };
+    const said = await (job.command === undefined
+      ? runCommand(makepkg, { ...call, user: UNPRIVILEGED })
+      : runCommand(job.command, call));
     signal?.throwIfAborted();
     if (said !== undefined) throw new PackageError(`makepkg failed: ${said}; see ${log}`);
     const built = await packageIn(out);
     if (built === undefined) throw new PackageError(`makepkg left no package in ${out}`);
+    const faults = (await job.check?.(built)) ?? [];
+    if (faults.length > 0) throw new PackageError(faults.join("; "));
     return await keep(built, job.kept);
   } finally {
     await discard();
@@ -93,10 +99,7 @@ export async function makepkg(job: MakepkgJob): Promise<string> {
  * @param folder its folder, which is only read.
  * @throws PackageError with what makepkg says where the PKGBUILD is broken.
  */
-export async function printSrcinfo(
-  folder: string,
-  environment: Readonly<Record<string, string>> = {},
-): Promise<string> {
+export async function printSrcinfo(folder: string): Promise<string> {
   const stage = await mkdtemp("/tmp/protocol7-srcinfo-");
   const discard = removeAtExit(stage);
   try {
@@ -110,8 +113,9 @@ export async function printSrcinfo(
     await Bun.write(config, makepkgConfig("-1"));
     const log = join(stage, "said");
     const words = ["makepkg", "--config", config, "--printsrcinfo"];
-    const options = { stage, cwd: join(stage, "tree"), environment, log };
-    const said = await unprivileged(words, options);
+    const cwd = join(stage, "tree");
+    const options = { stage, cwd, environment: {}, log, user: UNPRIVILEGED };
+    const said = await runCommand(words, options);
     if (said !== undefined) throw new PackageError(said);
     return await readFile(log, "utf8");
   } finally {
@@ -125,24 +129,26 @@ interface Call {
   readonly environment: Readonly<Record<string, string>>;
   readonly log: string;
   readonly signal?: AbortSignal | undefined;
+  /** The id that root gives it; otherwise it runs as this process does. */
+  readonly user?: number;
 }
 
 /**
- * Runs a command as nobody, with an environment in which nothing is the caller's: it would be part
+ * Runs a command with an environment in which nothing is the caller's: it would be part
  * of the build. It ends with this process, however that ends.
  * @returns its last words where it fails.
  */
-async function unprivileged(
+async function runCommand(
   words: readonly string[],
-  { stage, cwd, environment, log, signal }: Call,
+  { stage, cwd, environment, log, signal, user }: Call,
 ): Promise<string | undefined> {
-  const asRoot = process.geteuid?.() === 0;
-  if (asRoot) {
-    await chown(stage, UNPRIVILEGED, UNPRIVILEGED);
-    await run`chown -R ${UNPRIVILEGED}:${UNPRIVILEGED} ${stage}`;
+  const drop = ["setpriv", "--pdeathsig=KILL", "--"];
+  if (user !== undefined && process.geteuid?.() === 0) {
+    await run`chown -R ${user}:${user} ${stage}`;
+    // In a pid namespace, so that a compiler ends too where only makepkg is killed.
+    const ids = [`--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
+    drop.push("unshare", "--pid", "--fork", "setpriv", ...ids, "--pdeathsig=KILL", "--");
   }
-  const ids = [`--reuid=${UNPRIVILEGED}`, `--regid=${UNPRIVILEGED}`, "--clear-groups"];
-  const drop = ["setpriv", ...(asRoot ? ids : []), "--pdeathsig=KILL", "--"];
   const given = {
     PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/usr/bin/core_perl",
     HOME: join(stage, "home"),
@@ -202,7 +208,8 @@ export async function packageIn(folder: string): Promise<string | undefined> {
 /** Removes the packages of one kind but the newest: they may be as large as an executable. */
 export async function removeOlder(packages: string, prefix: string, newest: string): Promise<void> {
   for (const name of await readdir(packages)) {
-    if (name.startsWith(prefix) && name !== newest) {
+    // A lock lies beside them.
+    if (name.startsWith(prefix) && name !== newest && !name.startsWith(".")) {
       await rm(join(packages, name), { recursive: true, force: true });
     }
   }

@@ -43,6 +43,12 @@ export interface PackageOptions {
   readonly onStep?: (step: string) => void;
 }
 
+export interface BuiltPackage {
+  readonly packageFile: string;
+  /** It was there already, from the very same inputs. */
+  readonly kept: boolean;
+}
+
 /** What the repository is called in pacman.conf. */
 export const REPOSITORY = "protocol_7_repo";
 
@@ -74,14 +80,14 @@ const run = $({ nothrow: true, quiet: true });
  * of the commit, is in every time stamp, and makepkg works in a folder named after the inputs.
  * @throws PackageError or BuildError, whose message says what to do.
  */
-export async function buildPackage(options: PackageOptions = {}): Promise<{ packageFile: string }> {
+export async function buildPackage(options: PackageOptions = {}): Promise<BuiltPackage> {
   const { level = "fast", layout = "multicall", onStep = () => {} } = options;
   const epoch = await sourceDate();
   const key = await inputsHash([level, layout, epoch]);
   const packages = join(ROOT, "build/packages");
   const kept = join(packages, `${layout}-${level}-${key}`);
   const before = await packageIn(kept);
-  if (before !== undefined) return { packageFile: before };
+  if (before !== undefined) return { packageFile: before, kept: true };
 
   // Debian's makepkg calls pacman and does not depend on it: without, it knows no more to say than
   // that "an unknown error has occurred".
@@ -90,7 +96,7 @@ export async function buildPackage(options: PackageOptions = {}): Promise<{ pack
   const release = await lock(join(packages, ".lock"));
   try {
     const meanwhile = await packageIn(kept);
-    if (meanwhile !== undefined) return { packageFile: meanwhile };
+    if (meanwhile !== undefined) return { packageFile: meanwhile, kept: true };
 
     const executables: CommandName[] = layout === "multicall" ? ["protocol7"] : STANDALONE;
     for (const name of executables) {
@@ -109,7 +115,7 @@ export async function buildPackage(options: PackageOptions = {}): Promise<{ pack
       log: join(ROOT, "build/logs/protocol7-core.log"),
     });
     await removeOlder(packages, `${layout}-${level}-`, basename(kept));
-    return { packageFile };
+    return { packageFile, kept: false };
   } finally {
     await release();
   }
