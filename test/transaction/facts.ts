@@ -1,4 +1,4 @@
-/** What packages say of themselves: Arch's from the tables beside this file, ours from makepkg. */
+/** What packages say of themselves: Arch's from the tables beside this file. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -46,35 +46,4 @@ function parseLine({ line, place }: { line: string; place: string }): ArchFacts 
     list === "-" ? [] : list.split(" "),
   ) as [string[], string[], string[], string[], string[]];
   return { name, version, repository, depends, provides, conflicts, replaces, backup };
-}
-
-/**
- * The packages of a .SRCINFO. What stands above the first `pkgname` holds for all of them, unless a
- * package has the same key.
- */
-export function parseSrcinfo(text: string): Facts[] {
-  const [base = "", ...sections] = text.split(/^(?=pkgname = )/m);
-  return sections.map((section) => {
-    const list = (key: string) => {
-      const own = valuesOf(section, key);
-      return own.length > 0 ? own : valuesOf(base, key);
-    };
-    const one = (key: string) => list(key)[0] ?? "";
-    const epoch = one("epoch");
-    return {
-      name: one("pkgname"),
-      version: `${epoch === "" ? "" : `${epoch}:`}${one("pkgver")}-${one("pkgrel")}`,
-      depends: list("depends"),
-      provides: list("provides"),
-      conflicts: list("conflicts"),
-      replaces: list("replaces"),
-      backup: list("backup"),
-    };
-  });
-}
-
-function valuesOf(section: string, key: string): string[] {
-  return [...section.matchAll(new RegExp(`^\\s*${key} = (.*)$`, "gm"))].map(
-    ([, value = ""]) => value,
-  );
 }

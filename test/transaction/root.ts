@@ -3,7 +3,7 @@ import { lstat, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises
 import { join } from "node:path";
 import { ROOT } from "../../scripts/build.ts";
 import { pacmanWords } from "../../scripts/pacman.ts";
-import type { Repositories } from "./world.ts";
+import type { Repositories, State } from "./world.ts";
 
 /** pacman.conf as Arch has it after an installation, in what matters here. */
 export const ARCHS_OWN = `[options]
@@ -23,8 +23,8 @@ Include = /etc/pacman.d/mirrorlist
  * signed, so signatures are not asked for; all else is as it stands there.
  * @throws Error where a repository has no place here.
  */
-export async function configuration(path: string, places: Repositories): Promise<string> {
-  return withServers(await readFile(join(ROOT, path), "utf8"), places);
+export async function configuration(path: string, { repositories }: State): Promise<string> {
+  return withServers(await readFile(join(ROOT, path), "utf8"), repositories);
 }
 
 /** The same for a pacman.conf as text. */

@@ -101,6 +101,7 @@ function description(facts: Facts, file: string, bytes: Uint8Array): string {
   const sections: [string, readonly string[]][] = [
     ["FILENAME", [file]],
     ["NAME", [facts.name]],
+    ["BASE", [facts.name]],
     ["VERSION", [facts.version]],
     ["CSIZE", [String(bytes.length)]],
     ["ISIZE", ["1"]],

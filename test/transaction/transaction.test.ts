@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { checkRepositories } from "../../scripts/repo/check.ts";
 import {
   expectRefusal,
   IN_ITS_PLACE,
@@ -62,6 +63,12 @@ describe("all packages of the medium, in an empty root", () => {
   test("leave nothing unsatisfied, in the root and in the repositories", async () => {
     await medium.must("-Dk");
     await medium.must("-Dkk");
+  });
+
+  test("leave nothing for bun run repo check to find, with Arch's databases at hand", async () => {
+    for (const { ours, arch } of [world.now, world.later]) {
+      expect(await checkRepositories(ours, arch)).toEqual({ faults: [], notes: [] });
+    }
   });
 
   test("bring no units and no getty where greetd is", async () => {
@@ -183,7 +190,7 @@ describe("a system with systemd", () => {
   let arch: Root;
 
   beforeAll(async () => {
-    arch = await Root.make(world.folder, withServers(ARCHS_OWN, world.now));
+    arch = await Root.make(world.folder, withServers(ARCHS_OWN, world.now.repositories));
     const packages = ["base", "linux", "mkinitcpio", "polkit", "sway", "openssh", "iwd"];
     await arch.must("-Sy", ...packages);
     await arch.edit("etc/systemd/logind.conf");
@@ -236,7 +243,7 @@ describe("a system with systemd", () => {
       "removing protocol7-core breaks dependency 'protocol7-core' required by systemd",
     );
     await root.edit("etc/conf.d/seatd");
-    await root.configure(withServers(ARCHS_OWN, world.now));
+    await root.configure(withServers(ARCHS_OWN, world.now.repositories));
     await root.must("-Sy");
     await root.must("-Rdd", "protocol7-core", "openrc", "eudev", ...KEPT_OUT);
     expect(await root.read("etc/conf.d/seatd.pacsave")).toEndWith("# mine\n");
