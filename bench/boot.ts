@@ -9,7 +9,7 @@ import { awaitGreeter } from "../scripts/boot/session.ts";
 import { buildStandin } from "../scripts/iso/debian.ts";
 import { readProfile } from "../scripts/iso/profile.ts";
 import { lines } from "../scripts/live/progress.ts";
-import { sourceDate } from "../scripts/package.ts";
+import { sourceDate } from "../scripts/makepkg.ts";
 
 interface Boot {
   /** From the kernel's first moment to the greeter's start, in seconds. */

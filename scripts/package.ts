@@ -4,13 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import {
-  chown,
   copyFile,
   cp,
   lstat,
   mkdir,
   mkdtemp,
-  open,
   readdir,
   readFile,
   rename,
@@ -30,6 +28,8 @@ import {
   STANDALONE,
 } from "./build.ts";
 import { ensureHostPackages, HostError } from "./host.ts";
+import { lock } from "./lock.ts";
+import { lastWords, makepkg, PackageError, packageIn, removeOlder, sourceDate } from "./makepkg.ts";
 
 export type Level = "fast" | "release";
 export type Layout = "multicall" | "standalone";
@@ -43,9 +43,10 @@ export interface PackageOptions {
   readonly onStep?: (step: string) => void;
 }
 
-/** A failure that the person at the terminal can mend: printed as one line, without a stack. */
-export class PackageError extends Error {
-  override name = "PackageError";
+export interface BuiltPackage {
+  readonly packageFile: string;
+  /** It was there already, from the very same inputs. */
+  readonly kept: boolean;
 }
 
 /** What the repository is called in pacman.conf. */
@@ -63,15 +64,13 @@ const INPUTS = [
   "package.json",
   "protocol7-core.install",
   "scripts/build.ts",
+  "scripts/makepkg.ts",
   "scripts/package.ts",
   "tsconfig.json",
 ];
 
 /** What makepkg needs beside it; the executables come from dist/. */
-const STAGED = ["LICENSE", "PKGBUILD", "files", "openrc", "protocol7-core.install"];
-
-/** makepkg refuses to run as root; root lends it this id, which owns nothing (`nobody`). */
-const UNPRIVILEGED = 65534;
+export const STAGED = ["LICENSE", "PKGBUILD", "files", "openrc", "protocol7-core.install"];
 
 const run = $({ nothrow: true, quiet: true });
 
@@ -81,24 +80,23 @@ const run = $({ nothrow: true, quiet: true });
  * of the commit, is in every time stamp, and makepkg works in a folder named after the inputs.
  * @throws PackageError or BuildError, whose message says what to do.
  */
-export async function buildPackage(options: PackageOptions = {}): Promise<{ packageFile: string }> {
+export async function buildPackage(options: PackageOptions = {}): Promise<BuiltPackage> {
   const { level = "fast", layout = "multicall", onStep = () => {} } = options;
   const epoch = await sourceDate();
   const key = await inputsHash([level, layout, epoch]);
   const packages = join(ROOT, "build/packages");
   const kept = join(packages, `${layout}-${level}-${key}`);
   const before = await packageIn(kept);
-  if (before !== undefined) return { packageFile: before };
+  if (before !== undefined) return { packageFile: before, kept: true };
 
   // Debian's makepkg calls pacman and does not depend on it: without, it knows no more to say than
   // that "an unknown error has occurred".
   const tools = ["makepkg", "pacman", "fakeroot", "bsdtar", "zstd"] as const;
   await ensureHostPackages(tools, (names) => onStep(`installing ${names.join(" ")}`));
-  await mkdir(packages, { recursive: true });
   const release = await lock(join(packages, ".lock"));
   try {
     const meanwhile = await packageIn(kept);
-    if (meanwhile !== undefined) return { packageFile: meanwhile };
+    if (meanwhile !== undefined) return { packageFile: meanwhile, kept: true };
 
     const executables: CommandName[] = layout === "multicall" ? ["protocol7"] : STANDALONE;
     for (const name of executables) {
@@ -106,14 +104,21 @@ export async function buildPackage(options: PackageOptions = {}): Promise<{ pack
       await build(name);
     }
     onStep("running makepkg");
-    await makepkg({ key, level, layout, epoch, executables, kept });
+    const packageFile = await makepkg({
+      // The path stands in the package: it must not depend on where the checkout is.
+      stage: `/tmp/protocol7-core-${key}`,
+      fill: (tree) => stageTree(tree, executables),
+      epoch,
+      environment: { _layout: layout, _prebuilt: "yes" },
+      zstd: level === "release" ? "--ultra -20" : "-6",
+      kept,
+      log: join(ROOT, "build/logs/protocol7-core.log"),
+    });
     await removeOlder(packages, `${layout}-${level}-`, basename(kept));
+    return { packageFile, kept: false };
   } finally {
     await release();
   }
-  const packageFile = await packageIn(kept);
-  if (packageFile === undefined) throw new PackageError(`makepkg left no package in ${kept}`);
-  return { packageFile };
 }
 
 /**
@@ -136,7 +141,7 @@ export async function makeRepository(dir: string, packageFiles: readonly string[
     const database = join(fresh, `${REPOSITORY}.db.tar.gz`);
     const done = await run`repo-add --quiet ${database} ${inside}`;
     if (done.exitCode !== 0) {
-      throw new PackageError(`repo-add failed: ${lastLines(done.stderr || done.stdout)}`);
+      throw new PackageError(`repo-add failed: ${lastWords(done.stderr || done.stdout)}`);
     }
     // mkdtemp's folders are for their owner alone; pacman downloads as another user.
     await run`chmod 755 ${fresh}`;
@@ -147,22 +152,14 @@ export async function makeRepository(dir: string, packageFiles: readonly string[
   }
 }
 
-/** The time that stands in the package, in seconds since 1970. */
-export async function sourceDate(): Promise<string> {
-  const given = process.env.SOURCE_DATE_EPOCH;
-  if (given !== undefined && given !== "") {
-    if (!/^\d+$/.test(given)) {
-      throw new PackageError(`SOURCE_DATE_EPOCH is ${given}: it must be seconds since 1970`);
-    }
-    return given;
+/** Copies what makepkg needs, the executables as they were just compiled. */
+async function stageTree(tree: string, executables: readonly CommandName[]): Promise<void> {
+  for (const path of STAGED) await cp(join(ROOT, path), join(tree, path), { recursive: true });
+  await mkdir(join(tree, "dist"));
+  for (const name of executables) {
+    const file = join("dist", EXECUTABLES[name]);
+    await copyFile(join(ROOT, file), join(tree, file));
   }
-  const git = await run`git -C ${ROOT} log -1 --format=%ct`;
-  if (git.exitCode !== 0) {
-    throw new PackageError(
-      `${ROOT} has no commit to take the date from (${lastLines(git.stderr)}): set SOURCE_DATE_EPOCH`,
-    );
-  }
-  return git.stdout.trim();
 }
 
 /** A hash of all inputs: their paths, whether they are executable, their bytes, and what is added. */
@@ -190,156 +187,6 @@ async function filesUnder(path: string): Promise<string[]> {
     names.filter((name) => name !== "node_modules").map((name) => filesUnder(join(path, name))),
   );
   return nested.flat();
-}
-
-/** The package in a folder, or undefined where there is none. */
-async function packageIn(folder: string): Promise<string | undefined> {
-  const names = await readdir(folder).catch(() => [] as string[]);
-  const name = names.find((candidate) => candidate.endsWith(".pkg.tar.zst"));
-  return name === undefined ? undefined : join(folder, name);
-}
-
-interface Job {
-  readonly key: string;
-  readonly level: Level;
-  readonly layout: Layout;
-  readonly epoch: string;
-  readonly executables: readonly CommandName[];
-  readonly kept: string;
-}
-
-/** Runs makepkg on a copy of what it needs and moves the package to job.kept. */
-async function makepkg(job: Job): Promise<void> {
-  // The path stands in the package's .BUILDINFO: it must not depend on where the checkout is.
-  const stage = `/tmp/protocol7-core-${job.key}`;
-  await rm(stage, { recursive: true, force: true });
-  // Fails where somebody else has made it since; /tmp is everybody's.
-  await mkdir(stage, { mode: 0o755 });
-  const discard = removeAtExit(stage);
-  const asRoot = process.geteuid?.() === 0;
-  try {
-    const tree = join(stage, "tree");
-    const out = join(stage, "out");
-    await Promise.all(
-      ["tree/dist", "out", "home"].map((n) => mkdir(join(stage, n), { recursive: true })),
-    );
-    for (const path of STAGED) await cp(join(ROOT, path), join(tree, path), { recursive: true });
-    for (const name of job.executables) {
-      const file = join("dist", EXECUTABLES[name]);
-      await copyFile(join(ROOT, file), join(tree, file));
-    }
-    await Bun.write(join(stage, "makepkg.conf"), makepkgConfig(job.level));
-    if (asRoot) {
-      await chown(stage, UNPRIVILEGED, UNPRIVILEGED);
-      await run`chown -R ${UNPRIVILEGED}:${UNPRIVILEGED} ${stage}`;
-    }
-    // Nothing of the caller's environment: it would be part of the build.
-    const environment = [
-      `PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/usr/bin/core_perl`,
-      `HOME=${join(stage, "home")}`,
-      "LC_ALL=C",
-      "TZ=UTC",
-      `PKGDEST=${out}`,
-      `BUILDDIR=${join(stage, "work")}`,
-      `SOURCE_DATE_EPOCH=${job.epoch}`,
-      `_layout=${job.layout}`,
-      "_prebuilt=yes",
-    ];
-    const drop = asRoot
-      ? ["setpriv", `--reuid=${UNPRIVILEGED}`, `--regid=${UNPRIVILEGED}`, "--clear-groups", "--"]
-      : [];
-    const config = join(stage, "makepkg.conf");
-    const flags = ["--config", config, "--force", "--nodeps", "--noconfirm"];
-    const child = Bun.spawn([...drop, "env", "-i", ...environment, "makepkg", ...flags], {
-      cwd: tree,
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "pipe",
-    });
-    const stop = () => child.kill();
-    process.once("exit", stop);
-    const [said, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
-    process.off("exit", stop);
-    if (exitCode !== 0) throw new PackageError(`makepkg failed: ${lastLines(said)}`);
-    const built = await packageIn(out);
-    if (built === undefined) throw new PackageError(`makepkg left no package in ${out}`);
-    const arriving = `${job.kept}.new`;
-    await rm(arriving, { recursive: true, force: true });
-    await mkdir(arriving, { recursive: true });
-    await copyFile(built, join(arriving, basename(built)));
-    await rm(job.kept, { recursive: true, force: true });
-    await rename(arriving, job.kept);
-  } finally {
-    await discard();
-  }
-}
-
-/** makepkg.conf(5), all of it ours: the host's would make the package differ from host to host. */
-function makepkgConfig(level: Level): string {
-  // pacman unpacks a window of 128 MB (27) but no larger one.
-  const zstd = level === "release" ? "--ultra -20" : "-6";
-  return `CARCH="x86_64"
-CHOST="x86_64-pc-linux-gnu"
-BUILDENV=(!distcc !color !ccache !check !sign)
-OPTIONS=(!strip docs !libtool !staticlibs emptydirs zipman !purge !debug !lto)
-INTEGRITY_CHECK=(sha256)
-DLAGENTS=('file::/usr/bin/cp %u %o')
-VCSCLIENTS=()
-MAN_DIRS=(usr/share/man)
-DOC_DIRS=(usr/share/doc)
-PURGE_TARGETS=()
-STRIP_BINARIES="--strip-all"
-COMPRESSZST=(zstd -c -T0 ${zstd} --long=27 -)
-COMPRESSGZ=(gzip -c -f -n)
-PKGEXT='.pkg.tar.zst'
-SRCEXT='.src.tar.gz'
-PACKAGER="LainOS <https://lainos.net>"
-`;
-}
-
-/**
- * Holds FILE as a lock, waiting for a holder that is alive and taking it from one that is not.
- * @returns what gives it back.
- * @throws PackageError after ten minutes.
- */
-async function lock(file: string): Promise<() => Promise<void>> {
-  for (const started = Date.now(); Date.now() - started < 600_000; await Bun.sleep(200)) {
-    try {
-      const handle = await open(file, "wx");
-      await handle.write(`${process.pid}\n`);
-      await handle.close();
-      return removeAtExit(file);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    const holder = Number(await readFile(file, "utf8").catch(() => ""));
-    const age = Date.now() - ((await stat(file).catch(() => undefined))?.mtimeMs ?? Date.now());
-    // A moment lies between making the file and writing the number into it.
-    if (holder > 0 ? !isAlive(holder) : age > 5_000) await rm(file, { force: true });
-  }
-  throw new PackageError(`${file} is held by another build: wait for it, or remove the file`);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-/** Removes the packages of the same kind but the newest: each is as large as an executable. */
-async function removeOlder(packages: string, prefix: string, newest: string): Promise<void> {
-  for (const name of await readdir(packages)) {
-    if (name.startsWith(prefix) && name !== newest) {
-      await rm(join(packages, name), { recursive: true, force: true });
-    }
-  }
-}
-
-function lastLines(text: string): string {
-  return text.trim().split("\n").slice(-4).join("; ");
 }
 
 if (import.meta.main) {

@@ -3,13 +3,13 @@ import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { cancel, confirm, isCancel, select } from "@clack/prompts";
 import { defineCommand } from "citty";
-import { $ } from "zx";
 import { run, UsageFailure } from "../../lib/cli/index.ts";
 import { HostError, hostKind, requireRoot } from "../host.ts";
 import { onInterrupt } from "../live/interrupt.ts";
 import { drawn, lines, type Reporter } from "../live/progress.ts";
 import { reported } from "../live/report.ts";
-import { sourceDate } from "../package.ts";
+import { sourceDate } from "../makepkg.ts";
+import { checkKey, signFile } from "../sign.ts";
 import { buildByMkarchiso } from "./arch.ts";
 import { checkProfile } from "./check.ts";
 import { buildStandin, REPLACED } from "./debian.ts";
@@ -116,28 +116,12 @@ async function build(choice: Choice, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** @throws HostError where there is no secret key of that name. */
-async function checkKey(key: string): Promise<void> {
-  const done = await $({ nothrow: true, quiet: true })`gpg --batch --list-secret-keys ${key}`;
-  if (done.exitCode !== 0) {
-    throw new HostError(
-      `gpg has no secret key ${key}: see gpg --list-secret-keys, or leave out --sign`,
-    );
-  }
-}
-
 /** IMAGE.sha256, for sha256sum --check. */
 async function writeChecksum(image: string): Promise<void> {
   const hash = new Bun.CryptoHasher("sha256");
   for await (const bytes of Bun.file(image).stream()) hash.update(bytes);
   await writeFile(`${image}.sha256.new`, `${hash.digest("hex")}  ${basename(image)}\n`);
   await rename(`${image}.sha256.new`, `${image}.sha256`);
-}
-
-async function signFile(image: string, key: string, signal: AbortSignal): Promise<void> {
-  const words = ["--batch", "--yes", "--local-user", key, "--output", `${image}.sig`];
-  const done = await $({ nothrow: true, quiet: true, signal })`gpg ${words} --detach-sign ${image}`;
-  if (done.exitCode !== 0) throw new HostError(`gpg: ${done.stderr.trim()}`);
 }
 
 function conclude(image: string, base: Base, { iso_label }: Profile): void {

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { $ } from "zx";
 import { HostError } from "../host.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
+import { pacmanWords } from "../pacman.ts";
 import { merged, upper, withOverlay } from "./container.ts";
 import { missing, stateDir } from "./state.ts";
 
@@ -60,7 +61,6 @@ export async function installPackage(
   leftOut: readonly string[] = DEBIANS_CLIENTS,
 ): Promise<void> {
   const dir = stateDir(name);
-  const root = merged(name);
   const repository = join(dir, "repository");
   await makeRepository(repository, [packageFile]);
   await mkdir(join(upper(name), "var/lib/pacman"), { recursive: true });
@@ -68,22 +68,39 @@ export async function installPackage(
     join(dir, "pacman.conf"),
     `[options]\nArchitecture = x86_64\nSigLevel = Never\nNoExtract = ${leftOut.join(" ")}\n[${REPOSITORY}]\nServer = file://${repository}\n`,
   );
-  const output = await withOverlay(
-    name,
-    rootfs,
-    [
-      // Each path by itself: --root alone leaves the host's own database, cache and log in use.
-      ...["pacman", "--root", root, "--dbpath", join(root, "var/lib/pacman")],
-      ...["--cachedir", join(dir, "pacman-cache"), "--hookdir", join(root, "etc/pacman.d/hooks")],
-      ...["--logfile", join(root, "var/log/pacman.log"), "--gpgdir", join(dir, "gnupg")],
-      ...["--config", join(dir, "pacman.conf"), "--noconfirm", "--noprogressbar"],
-      ...["--overwrite", leftOut.join(",")],
-      ...(await assumedInstalled(packageFile, rootfs)),
-      ...["-Sy", "protocol7-core"],
-    ],
-    signal,
-  );
+  const words = [
+    ...["--overwrite", leftOut.join(",")],
+    ...(await assumedInstalled(packageFile, rootfs)),
+    ...["-Sy", "protocol7-core"],
+  ];
+  const output = await pacman(name, rootfs, words, signal);
   await checkEffects(upper(name), output);
+}
+
+/**
+ * Removes the package from an overlay that it was installed into, as a user does.
+ * @returns what pacman said.
+ * @throws HostError where it fails.
+ */
+export function removePackage(name: string, rootfs: string, signal?: AbortSignal): Promise<string> {
+  return pacman(name, rootfs, ["-R", "protocol7-core"], signal);
+}
+
+function pacman(
+  name: string,
+  rootfs: string,
+  words: readonly string[],
+  signal?: AbortSignal,
+): Promise<string> {
+  const dir = stateDir(name);
+  const place = {
+    root: merged(name),
+    config: join(dir, "pacman.conf"),
+    cache: join(dir, "pacman-cache"),
+    keys: join(dir, "gnupg"),
+  };
+  const command = [...pacmanWords(place), "--noprogressbar", ...words];
+  return withOverlay(name, rootfs, command, signal);
 }
 
 /**

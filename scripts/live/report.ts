@@ -1,7 +1,7 @@
 /** How a failed command tells a person what went wrong. */
 import { BuildError } from "../build.ts";
 import { HostError } from "../host.ts";
-import { PackageError } from "../package.ts";
+import { PackageError } from "../makepkg.ts";
 import { Interrupted } from "./interrupt.ts";
 
 const FOR_PEOPLE = [HostError, PackageError, BuildError];
@@ -10,16 +10,17 @@ const FOR_PEOPLE = [HostError, PackageError, BuildError];
  * Runs a command's work. What a person can mend is printed as it is, logs of a failed boot with it,
  * and makes the exit status 1; an interruption is 128 and the signal's number; anything else is a
  * mistake in our code and goes on.
+ * @param command what the line begins with.
  */
-export async function reported(work: () => Promise<void>): Promise<void> {
+export async function reported(work: () => Promise<void>, command = "live"): Promise<void> {
   try {
     await work();
   } catch (error) {
     if (error instanceof Interrupted) {
-      console.error(`live: ${error.message}`);
+      console.error(`${command}: ${error.message}`);
       process.exitCode = error.status;
     } else if (FOR_PEOPLE.some((kind) => error instanceof kind)) {
-      console.error(`live: ${(error as Error).message}`);
+      console.error(`${command}: ${(error as Error).message}`);
       process.exitCode = 1;
     } else {
       throw error;

@@ -1,0 +1,156 @@
+/** Repositories as LainOS and Arch have them. */
+import { chmod, cp, mkdir, mkdtemp, rm, statfs } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT } from "../../scripts/build.ts";
+import { makepkg, sourceDate } from "../../scripts/makepkg.ts";
+import { buildPackage, STAGED } from "../../scripts/package.ts";
+import { buildPackages, WORK } from "../../scripts/repo/build.ts";
+import { isDummy } from "../../scripts/repo/lint.ts";
+import { type Recipe, readRecipes } from "../../scripts/repo/recipe.ts";
+import { folderOf, publish, REPOSITORIES } from "../../scripts/repo/repository.ts";
+import { type ArchFacts, type Facts, factsOf, readTable } from "./facts.ts";
+import { edit } from "./root.ts";
+import { writeStub, writeStubs } from "./stubs.ts";
+
+/**
+ * Packages of the medium that were not to be found among Arch's, and have no PKGBUILD here unless
+ * packages/ has one now: our repositories have to bring them. They come without relations.
+ */
+const ELSEWHERE = [
+  "lainos-calamares-config-layer-02",
+  "lainos-calamares-dracut",
+  "zsh-theme-powerlevel10k",
+];
+
+/** The folders of repositories, by their names in pacman.conf. */
+export type Repositories = Readonly<Record<string, string>>;
+
+/** One state of all repositories. */
+export interface State {
+  /** Where `bun run repo` would have put ours. */
+  readonly ours: string;
+  /** Arch's packages and their databases, core.db and extra.db. */
+  readonly arch: string;
+  readonly repositories: Repositories;
+}
+
+export interface World {
+  readonly folder: string;
+  /** As arch.tsv has Arch. */
+  readonly now: State;
+  /** Arch with later.tsv in it and every other package built anew, and the next protocol7-core. */
+  readonly later: State;
+}
+
+/** Builds the packages and repositories. The caller removes `folder`. */
+export async function makeWorld(): Promise<World> {
+  const folder = await mkdtemp(join(await scratch(), "p7-transaction-"));
+  // makepkg works in it as another user.
+  await chmod(folder, 0o755);
+  const steps = [buildPackage(), buildNext(folder), ownPackages(folder)] as const;
+  try {
+    const [{ packageFile }, next, own] = await Promise.all(steps);
+    const arch = await readTable("arch.tsv");
+    const now = await makeState(join(folder, "now"), [packageFile, ...own], arch);
+    const later = await makeState(join(folder, "later"), [next, ...own], await archLater(arch));
+    return { folder, now, later };
+  } catch (error) {
+    await Promise.allSettled(steps);
+    await rm(folder, { recursive: true });
+    throw error;
+  }
+}
+
+/** Memory where there is enough of it: a gigabyte is written, and nothing of it is kept. */
+async function scratch(): Promise<string> {
+  const memory = await statfs("/dev/shm").catch(() => undefined);
+  return memory && memory.bavail * memory.bsize > 3e9 ? "/dev/shm" : tmpdir();
+}
+
+/**
+ * The packages of packages/: those without files as makepkg builds them, of the others stubs with
+ * what their PKGBUILDs say.
+ */
+async function ownPackages(folder: string): Promise<string[]> {
+  const { recipes, broken } = await readRecipes();
+  for (const { name, why } of broken) throw new Error(`${name}: ${why}`);
+  const dummies: Recipe[] = [];
+  const others: Facts[] = ELSEWHERE.map((name) => factsOf(name, []));
+  for (const recipe of recipes.filter((each) => each.folder !== ROOT)) {
+    if (await isDummy(recipe)) dummies.push(recipe);
+    else others.push({ ...recipe, replaces: [] });
+  }
+  const { signal } = new AbortController();
+  const options = { recipes: dummies, known: recipes, work: WORK, level: "fast", signal } as const;
+  const files = (await buildPackages(options)).map(({ name, file, why }) => {
+    if (file === undefined) throw new Error(`${name} was not built: ${why}`);
+    return file;
+  });
+  const stubs = join(folder, "stubs");
+  await mkdir(stubs);
+  // The last of a name counts: a PKGBUILD knows more of it.
+  for (const facts of new Map(others.map((each) => [each.name, each])).values()) {
+    files.push(join(stubs, (await writeStub(stubs, facts)).file));
+  }
+  return files;
+}
+
+const NEXT_SETTINGS = ["openrc/conf.d/seatd", "openrc/conf.d/iwd", "files/etc/lainos/logind.conf"];
+
+/**
+ * protocol7-core's next release: three of its settings are others. Its executable is no program,
+ * since nothing in a root of stubs is run.
+ */
+async function buildNext(folder: string): Promise<string> {
+  return await makepkg({
+    stage: join(folder, "next"),
+    fill: async (tree) => {
+      for (const path of STAGED) await cp(join(ROOT, path), join(tree, path), { recursive: true });
+      await edit(join(tree, "PKGBUILD"), (text) => text.replace(/^pkgrel=\d+$/m, "pkgrel=99"));
+      for (const path of NEXT_SETTINGS) await edit(join(tree, path), (text) => `${text}# new\n`);
+      await Bun.write(join(tree, "dist/protocol7"), "the next one\n");
+    },
+    epoch: await sourceDate(),
+    environment: { _prebuilt: "yes" },
+    zstd: "-1",
+    kept: join(folder, "built"),
+    log: join(folder, "next.log"),
+  });
+}
+
+/** later.tsv over arch.tsv; what it says nothing of has a higher release and is else the same. */
+async function archLater(arch: readonly ArchFacts[]): Promise<ArchFacts[]> {
+  const later = await readTable("later.tsv");
+  const names = new Set(later.map(({ name }) => name));
+  const before = arch.filter(({ name }) => !names.has(name));
+  const exact = new Map(
+    before.map(({ name, version }) => [`${name}=${version}`, `${name}=${version}.1`]),
+  );
+  const rebuilt = before.map((facts) => ({
+    ...facts,
+    version: `${facts.version}.1`,
+    depends: facts.depends.map((depend) => exact.get(depend) ?? depend),
+  }));
+  return [...later, ...rebuilt];
+}
+
+async function makeState(
+  folder: string,
+  own: readonly string[],
+  packages: readonly ArchFacts[],
+): Promise<State> {
+  const ours = join(folder, "ours");
+  const arch = join(folder, "arch");
+  const { signal } = new AbortController();
+  await publish({ out: ours, files: own, sign: undefined, signal });
+  for (const name of ["core", "extra"]) {
+    const inside = packages.filter(({ repository }) => repository === name);
+    await writeStubs(arch, name, inside);
+  }
+  const repositories = {
+    ...Object.fromEntries(REPOSITORIES.map((name) => [name, folderOf(ours, name)])),
+    ...{ core: arch, extra: arch },
+  };
+  return { ours, arch, repositories };
+}
