@@ -42,11 +42,6 @@ export function withServers(text: string, places: Repositories): string {
     .join("\n");
 }
 
-/** A pacman.conf that ignores no package. */
-export function withoutIgnored(config: string): string {
-  return config.replace(/^IgnorePkg.*$/m, "");
-}
-
 /** A pacman.conf with its repositories in the opposite order: Arch's before ours. */
 export function archFirst(config: string): string {
   const sections = config.split(/^(?=\[)/m);

@@ -16,15 +16,7 @@ import {
   WITHOUT_FILES,
 } from "./expectations.ts";
 import { factsOf } from "./facts.ts";
-import {
-  ARCHS_OWN,
-  archFirst,
-  configuration,
-  mediumPackages,
-  Root,
-  withoutIgnored,
-  withServers,
-} from "./root.ts";
+import { ARCHS_OWN, archFirst, configuration, mediumPackages, Root, withServers } from "./root.ts";
 import { MARKERS, writeStub } from "./stubs.ts";
 import { makeWorld, type World } from "./world.ts";
 
@@ -150,11 +142,16 @@ describe("when Arch moves on", () => {
     await expectRefusal(root, ["-U", file], "unable to satisfy dependency 'systemd-libs>=263'");
   });
 
-  test("a part of systemd, which wants its own version of it, is refused", async () => {
+  test("a part of systemd, which wants its own version of it, is refused as that is", async () => {
     await expectRefusal(
       root,
       ["-S", "systemd-resolvconf"],
-      "unable to satisfy dependency 'systemd=262.1' required by systemd-resolvconf",
+      "systemd-resolvconf and openresolv are in conflict",
+    );
+    await expectRefusal(
+      root,
+      ["-S", "--ask", "4", "systemd-resolvconf"],
+      "usr/bin/loginctl exists in filesystem (owned by protocol7-core)",
     );
   });
 
@@ -170,7 +167,7 @@ describe("when Arch moves on", () => {
 
   test("Arch's repositories before ours, and nothing ignored, bring no systemd back", async () => {
     await using copy = await root.copy();
-    const config = withoutIgnored(await configuration(MEDIUM, world.later));
+    const config = await configuration(MEDIUM, world.later);
     await copy.configure(archFirst(config));
     const before = await copy.installed();
     expect((await copy.must("-Syu")).output).toMatch(
@@ -199,7 +196,7 @@ describe("a system with systemd", () => {
 
   test("does not take protocol7-core beside systemd", async () => {
     await using root = await arch.copy();
-    await root.configure(withoutIgnored(await configuration(MEDIUM, world.now)));
+    await root.configure(await configuration(MEDIUM, world.now));
     await root.must("-Sy");
     const owned = "usr/bin/loginctl exists in filesystem (owned by systemd)";
     await expectRefusal(root, ["-S", "protocol7-core"], owned);
@@ -207,7 +204,7 @@ describe("a system with systemd", () => {
 
   test("stays as it is where IgnorePkg names what is to go", async () => {
     await using root = await arch.copy();
-    const config = withoutIgnored(await configuration(MEDIUM, world.now));
+    const config = await configuration(MEDIUM, world.now);
     const ignored = `IgnorePkg = ${KEPT_OUT.join(" ")}`;
     await root.configure(config.replace(/^\[options\]$/m, `$&\n${ignored}`));
     const before = await root.installed();
@@ -217,7 +214,7 @@ describe("a system with systemd", () => {
 
   test("loses systemd by -Syu with our repositories first, and keeps what was edited", async () => {
     await using root = await arch.copy();
-    await root.configure(withoutIgnored(await configuration(MEDIUM, world.now)));
+    await root.configure(await configuration(MEDIUM, world.now));
     await root.must("-Syu", "elogind", "initramfs", "libudev");
     const installed = await root.installed();
     expect(installed).toMatchObject(WITHOUT_FILES);
@@ -235,7 +232,7 @@ describe("a system with systemd", () => {
 
   test("gets it back when ours are removed first", async () => {
     await using root = await arch.copy();
-    await root.configure(withoutIgnored(await configuration(MEDIUM, world.now)));
+    await root.configure(await configuration(MEDIUM, world.now));
     await root.must("-Syu");
     await expectRefusal(
       root,

@@ -17,11 +17,7 @@ import { writeStub, writeStubs } from "./stubs.ts";
  * Packages of the medium that were not to be found among Arch's, and have no PKGBUILD here unless
  * packages/ has one now: our repositories have to bring them. They come without relations.
  */
-const ELSEWHERE = [
-  "lainos-calamares-config-layer-02",
-  "lainos-calamares-dracut",
-  "zsh-theme-powerlevel10k",
-];
+const ELSEWHERE = ["lainos-calamares-config-layer-02", "lainos-calamares-dracut"];
 
 /** The folders of repositories, by their names in pacman.conf. */
 export type Repositories = Readonly<Record<string, string>>;

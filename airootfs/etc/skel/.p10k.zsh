@@ -2,6 +2,8 @@
 # Plain text, no background, the terminal's own colours: 5 is the accent and 8 is quiet.
 
 typeset -g POWERLEVEL9K_DISABLE_CONFIGURATION_WIZARD=true
+# The daemon that it would ask about git is downloaded, at the first prompt and unseen: zsh asks git itself.
+typeset -g POWERLEVEL9K_DISABLE_GITSTATUS=true
 typeset -g POWERLEVEL9K_MODE=ascii
 typeset -g POWERLEVEL9K_ICON_PADDING=none
 typeset -g POWERLEVEL9K_INSTANT_PROMPT=off
