@@ -116,7 +116,7 @@ export async function printSrcinfo(folder: string): Promise<string> {
     const cwd = join(stage, "tree");
     const options = { stage, cwd, environment: {}, log, user: UNPRIVILEGED };
     const said = await runCommand(words, options);
-    if (said !== undefined) throw new PackageError(said);
+    if (said !== undefined) throw new PackageError(said.replaceAll(cwd, folder));
     return await readFile(log, "utf8");
   } finally {
     await discard();
@@ -270,7 +270,9 @@ export async function sourceDate(path?: string): Promise<string> {
 /** The end of what a program has said, as one line. */
 export function lastWords(text: string): string {
   const lines = text.split("\n").map((line) => line.trim());
-  const telling = lines.filter((line) => line !== "" && line !== "Aborting...");
+  const telling = lines.filter(
+    (line) => line !== "" && line !== "Aborting..." && !line.startsWith("==> WARNING: Skipping"),
+  );
   return telling
     .slice(-3)
     .map((line) => line.replace(/^==> ERROR: /, ""))

@@ -37,9 +37,6 @@ export interface Outcome {
   readonly why?: string;
 }
 
-/** The part of a build's work that is kept: see BuildOptions.work. */
-export const WORK = join(ROOT, "build");
-
 /**
  * Builds. A package that fails is told of, and the others go on; a run that is broken off leaves
  * each finished package for the next.

@@ -54,7 +54,12 @@ export async function lintRecipe(recipe: Recipe, all: readonly Recipe[]): Promis
   if (recipe.arch.join() !== "any" && recipe.arch.join() !== "x86_64") {
     faults.push(`arch is ${recipe.arch.join(" ") || "empty"}: it must be any or x86_64`);
   }
-  const ids = recipe.license.flatMap((text) => text.split(/\s+(?:AND|OR|WITH)\s+|[()]/));
+  const ids = recipe.license.flatMap((text) =>
+    text
+      .replaceAll(/[()]/g, " ")
+      .split(/\s(?:AND|OR|WITH)\s/)
+      .map((id) => id.trim()),
+  );
   for (const id of ids.length === 0 ? [""] : ids) {
     if (!LICENSES.has(id))
       faults.push(`license is "${id}": it must be an SPDX id that scripts/repo/lint.ts knows`);

@@ -108,13 +108,14 @@ async function check(root: string, databases: string): Promise<void> {
   }, "repo");
 }
 
-function conclude({ outcomes, retained }: Result, place: string): void {
+function conclude({ outcomes, retained, published }: Result, place: string): void {
   const failed = outcomes.filter(({ state }) => state === "failed");
   const unreachable = outcomes.filter(({ state }) => state === "unreachable");
   for (const { name, why } of failed) console.error(`repo: ${name} failed: ${why}`);
   for (const { name, why } of unreachable) console.error(`repo: ${name} was not built: ${why}`);
   for (const name of retained) console.error(`repo: ${name} is there as it was before`);
-  for (const name of REPOSITORIES) {
+  if (!published) console.error("repo: there is no package to make a repository of");
+  for (const name of published ? REPOSITORIES : []) {
     console.log(`${name}  Server = file://${join(place, name, ARCHITECTURE)}`);
   }
   if (failed.length > 0) process.exitCode = 1;

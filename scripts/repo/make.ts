@@ -1,5 +1,4 @@
 /** From PKGBUILDs to repositories, in one go. */
-import { HostError } from "../host.ts";
 import { PackageError } from "../makepkg.ts";
 import type { Level } from "../package.ts";
 import { checkKey } from "../sign.ts";
@@ -28,6 +27,8 @@ export interface Result {
   readonly outcomes: readonly Outcome[];
   /** The packages that are there from before, since they were not built now. */
   readonly retained: readonly string[];
+  /** False where there was no package to make a repository of. */
+  readonly published: boolean;
 }
 
 /**
@@ -39,7 +40,7 @@ export interface Result {
 export async function makeRepositories(options: MakeOptions): Promise<Result> {
   const { out, only, sign, signal } = options;
   if (sign !== undefined) await checkKey(sign);
-  const all = await readRecipes(options.packages);
+  const all = await readRecipes(options.packages, options.work);
   const known = [...all.recipes, ...all.broken].map(({ name }) => name);
   const unknown = only?.filter((name) => !known.includes(name)) ?? [];
   if (unknown.length > 0) {
@@ -65,13 +66,9 @@ export async function makeRepositories(options: MakeOptions): Promise<Result> {
     const name = packageName(file);
     return known.includes(name) && !names.has(name);
   });
-  if (built.length + before.length === 0) {
-    throw new HostError(
-      "no package was built, so there is no repository to make; see what failed above",
-    );
-  }
-  await publishSafely({ out, files: [...built, ...before], sign, signal });
-  return { outcomes, retained: before.map(packageName) };
+  const files = [...built, ...before];
+  if (files.length > 0) await publishSafely({ out, files, sign, signal });
+  return { outcomes, retained: before.map(packageName), published: files.length > 0 };
 }
 
 /** @throws PackageError instead of the system's own error where the disk is full. */

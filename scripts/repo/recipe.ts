@@ -2,7 +2,7 @@
 import { readdir, rename } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { ROOT } from "../build.ts";
-import { PackageError, printSrcinfo } from "../makepkg.ts";
+import { PackageError, printSrcinfo, removeOlder } from "../makepkg.ts";
 
 /** The folder with a PKGBUILD in a folder each. */
 export const PACKAGES = join(ROOT, "packages");
@@ -35,12 +35,17 @@ export interface Broken {
   readonly why: string;
 }
 
+/** What is kept from one run to the next, by default. */
+export const WORK = join(ROOT, "build");
+
 /**
  * Reads the PKGBUILDs of a folder's folders and, unless another is named, protocol7-core's.
+ * @param work where what makepkg says of them is kept.
  * @returns those that makepkg takes, sorted by name, and those that it does not.
  */
 export async function readRecipes(
   packages: string = PACKAGES,
+  work: string = WORK,
 ): Promise<{ recipes: Recipe[]; broken: Broken[] }> {
   const entries = await readdir(packages, { withFileTypes: true }).catch(() => {
     throw new PackageError(`there is no folder ${packages}: name one by --packages`);
@@ -58,7 +63,9 @@ export async function readRecipes(
         return;
       }
       try {
-        recipes.push(parseSrcinfo(await srcinfo(folder, name), name, folder));
+        recipes.push(
+          parseSrcinfo(await srcinfo(folder, join(work, "srcinfo", name)), name, folder),
+        );
       } catch (error) {
         if (!(error instanceof PackageError)) throw error;
         broken.push({ name, why: `its PKGBUILD is broken: ${error.message}` });
@@ -69,19 +76,21 @@ export async function readRecipes(
   return { recipes: recipes.sort(byName), broken: broken.sort(byName) };
 }
 
-/** As printSrcinfo, which takes a second, but once for each PKGBUILD. */
-async function srcinfo(folder: string, name: string): Promise<string> {
+/** As printSrcinfo, which takes a second, but once for each state of a PKGBUILD. */
+async function srcinfo(folder: string, kept: string): Promise<string> {
   const hash = new Bun.CryptoHasher("sha256");
   hash.update(await Bun.file(join(folder, "PKGBUILD")).bytes());
-  // makepkg looks whether these are there.
-  hash.update((await readdir(folder)).sort().join("\0"));
-  const kept = join(ROOT, "build/srcinfo", `${name}-${hash.digest("hex").slice(0, 16)}`);
-  const file = Bun.file(kept);
+  // makepkg looks whether these are there, and names them.
+  hash.update([folder, ...(await readdir(folder)).sort()].join("\0"));
+  const key = hash.digest("hex").slice(0, 16);
+  const file = Bun.file(join(kept, key));
   if (await file.exists()) return await file.text();
   const text = await printSrcinfo(folder);
-  // By rename: two runs may write it at once.
-  await Bun.write(`${kept}.${process.pid}`, text);
-  await rename(`${kept}.${process.pid}`, kept);
+  // By rename: another run may read it.
+  const fresh = join(kept, `.${key}.${process.pid}`);
+  await Bun.write(fresh, text);
+  await rename(fresh, join(kept, key));
+  await removeOlder(kept, "", key);
   return text;
 }
 
