@@ -17,7 +17,7 @@ import {
   rm,
   stat,
 } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { $ } from "zx";
 import {
   BuildError,
@@ -70,6 +70,12 @@ const INPUTS = [
 /** What makepkg needs beside it; the executables come from dist/. */
 const STAGED = ["LICENSE", "PKGBUILD", "files", "openrc", "protocol7-core.install"];
 
+/**
+ * Debian's makepkg calls pacman and does not depend on it: without, it knows no more to say than that
+ * "an unknown error has occurred".
+ */
+const MAKEPKG_TOOLS = ["makepkg", "pacman", "fakeroot", "bsdtar", "zstd"] as const;
+
 /** makepkg refuses to run as root; root lends it this id, which owns nothing (`nobody`). */
 const UNPRIVILEGED = 65534;
 
@@ -90,10 +96,7 @@ export async function buildPackage(options: PackageOptions = {}): Promise<{ pack
   const before = await packageIn(kept);
   if (before !== undefined) return { packageFile: before };
 
-  // Debian's makepkg calls pacman and does not depend on it: without, it knows no more to say than
-  // that "an unknown error has occurred".
-  const tools = ["makepkg", "pacman", "fakeroot", "bsdtar", "zstd"] as const;
-  await ensureHostPackages(tools, (names) => onStep(`installing ${names.join(" ")}`));
+  await ensureHostPackages(MAKEPKG_TOOLS, (names) => onStep(`installing ${names.join(" ")}`));
   await mkdir(packages, { recursive: true });
   const release = await lock(join(packages, ".lock"));
   try {
@@ -166,10 +169,13 @@ export async function sourceDate(): Promise<string> {
 }
 
 /** A hash of all inputs: their paths, whether they are executable, their bytes, and what is added. */
-async function inputsHash(added: readonly string[]): Promise<string> {
+async function inputsHash(
+  added: readonly string[],
+  inputs: readonly string[] = INPUTS,
+): Promise<string> {
   const hash = createHash("sha256");
   for (const word of [...added, Bun.version]) hash.update(`${word}\0`);
-  for (const input of INPUTS) {
+  for (const input of inputs) {
     for (const path of await filesUnder(input)) {
       const file = join(ROOT, path);
       const { mode } = await stat(file);
@@ -210,68 +216,126 @@ interface Job {
 
 /** Runs makepkg on a copy of what it needs and moves the package to job.kept. */
 async function makepkg(job: Job): Promise<void> {
-  // The path stands in the package's .BUILDINFO: it must not depend on where the checkout is.
-  const stage = `/tmp/protocol7-core-${job.key}`;
-  await rm(stage, { recursive: true, force: true });
-  // Fails where somebody else has made it since; /tmp is everybody's.
-  await mkdir(stage, { mode: 0o755 });
-  const discard = removeAtExit(stage);
-  const asRoot = process.geteuid?.() === 0;
-  try {
+  await inStage(`protocol7-core-${job.key}`, async (stage) => {
     const tree = join(stage, "tree");
-    const out = join(stage, "out");
-    await Promise.all(
-      ["tree/dist", "out", "home"].map((n) => mkdir(join(stage, n), { recursive: true })),
-    );
+    await mkdir(join(tree, "dist"), { recursive: true });
     for (const path of STAGED) await cp(join(ROOT, path), join(tree, path), { recursive: true });
     for (const name of job.executables) {
       const file = join("dist", EXECUTABLES[name]);
       await copyFile(join(ROOT, file), join(tree, file));
     }
-    await Bun.write(join(stage, "makepkg.conf"), makepkgConfig(job.level));
-    if (asRoot) {
-      await chown(stage, UNPRIVILEGED, UNPRIVILEGED);
-      await run`chown -R ${UNPRIVILEGED}:${UNPRIVILEGED} ${stage}`;
-    }
-    // Nothing of the caller's environment: it would be part of the build.
-    const environment = [
-      `PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/usr/bin/core_perl`,
-      `HOME=${join(stage, "home")}`,
-      "LC_ALL=C",
-      "TZ=UTC",
-      `PKGDEST=${out}`,
-      `BUILDDIR=${join(stage, "work")}`,
-      `SOURCE_DATE_EPOCH=${job.epoch}`,
-      `_layout=${job.layout}`,
-      "_prebuilt=yes",
-    ];
-    const drop = asRoot
-      ? ["setpriv", `--reuid=${UNPRIVILEGED}`, `--regid=${UNPRIVILEGED}`, "--clear-groups", "--"]
-      : [];
-    const config = join(stage, "makepkg.conf");
-    const flags = ["--config", config, "--force", "--nodeps", "--noconfirm"];
-    const child = Bun.spawn([...drop, "env", "-i", ...environment, "makepkg", ...flags], {
-      cwd: tree,
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "pipe",
+    const variables = [`_layout=${job.layout}`, "_prebuilt=yes"];
+    await keep(await runMakepkg(stage, job.level, job.epoch, variables), job.kept);
+  });
+}
+
+/**
+ * Builds the package of a folder that holds a PKGBUILD and all of its sources, such as those below
+ * packages/, or takes the one that was built from the very same files before.
+ * @returns the package's path.
+ * @throws PackageError with makepkg's last words.
+ */
+export async function buildFolder(folder: string): Promise<string> {
+  const name = basename(folder);
+  const epoch = await sourceDate();
+  const key = await inputsHash([epoch], [relative(ROOT, folder), "scripts/package.ts"]);
+  const packages = join(ROOT, "build/packages");
+  const kept = join(packages, `${name}-${key}`);
+  const before = await packageIn(kept);
+  if (before !== undefined) return before;
+  await ensureHostPackages(MAKEPKG_TOOLS);
+  await mkdir(packages, { recursive: true });
+  const release = await lock(join(packages, ".lock"));
+  try {
+    await inStage(`${name}-${key}`, async (stage) => {
+      await cp(folder, join(stage, "tree"), { recursive: true });
+      await keep(await runMakepkg(stage, "fast", epoch, []), kept);
     });
-    const stop = () => child.kill();
-    process.once("exit", stop);
-    const [said, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
-    process.off("exit", stop);
-    if (exitCode !== 0) throw new PackageError(`makepkg failed: ${lastLines(said)}`);
-    const built = await packageIn(out);
-    if (built === undefined) throw new PackageError(`makepkg left no package in ${out}`);
-    const arriving = `${job.kept}.new`;
-    await rm(arriving, { recursive: true, force: true });
-    await mkdir(arriving, { recursive: true });
-    await copyFile(built, join(arriving, basename(built)));
-    await rm(job.kept, { recursive: true, force: true });
-    await rename(arriving, job.kept);
+    await removeOlder(packages, `${name}-`, basename(kept));
+  } finally {
+    await release();
+  }
+  const built = await packageIn(kept);
+  if (built === undefined) throw new PackageError(`makepkg left no package in ${kept}`);
+  return built;
+}
+
+/**
+ * Makes a folder for makepkg and removes it afterwards. Its path stands in the package's .BUILDINFO:
+ * it must not depend on where the checkout is.
+ */
+async function inStage(name: string, run: (stage: string) => Promise<void>): Promise<void> {
+  const stage = join("/tmp", name);
+  await rm(stage, { recursive: true, force: true });
+  // Fails where somebody else has made it since; /tmp is everybody's.
+  await mkdir(stage, { mode: 0o755 });
+  const discard = removeAtExit(stage);
+  try {
+    await run(stage);
   } finally {
     await discard();
   }
+}
+
+/**
+ * Runs makepkg in the folder tree of a stage, as an ordinary user and with an environment of its own.
+ * @param variables NAME=VALUE for the PKGBUILD.
+ * @returns the package's path, in the stage.
+ */
+async function runMakepkg(
+  stage: string,
+  level: Level,
+  epoch: string,
+  variables: readonly string[],
+): Promise<string> {
+  const out = join(stage, "out");
+  await Promise.all(["out", "home"].map((name) => mkdir(join(stage, name))));
+  const config = join(stage, "makepkg.conf");
+  await Bun.write(config, makepkgConfig(level));
+  const asRoot = process.geteuid?.() === 0;
+  if (asRoot) {
+    await chown(stage, UNPRIVILEGED, UNPRIVILEGED);
+    await run`chown -R ${UNPRIVILEGED}:${UNPRIVILEGED} ${stage}`;
+  }
+  // Nothing of the caller's environment: it would be part of the build.
+  const environment = [
+    `PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/usr/bin/core_perl`,
+    `HOME=${join(stage, "home")}`,
+    "LC_ALL=C",
+    "TZ=UTC",
+    `PKGDEST=${out}`,
+    `BUILDDIR=${join(stage, "work")}`,
+    `SOURCE_DATE_EPOCH=${epoch}`,
+    ...variables,
+  ];
+  const drop = asRoot
+    ? ["setpriv", `--reuid=${UNPRIVILEGED}`, `--regid=${UNPRIVILEGED}`, "--clear-groups", "--"]
+    : [];
+  const flags = ["--config", config, "--force", "--nodeps", "--noconfirm"];
+  const child = Bun.spawn([...drop, "env", "-i", ...environment, "makepkg", ...flags], {
+    cwd: join(stage, "tree"),
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const stop = () => child.kill();
+  process.once("exit", stop);
+  const [said, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
+  process.off("exit", stop);
+  if (exitCode !== 0) throw new PackageError(`makepkg failed: ${lastLines(said)}`);
+  const built = await packageIn(out);
+  if (built === undefined) throw new PackageError(`makepkg left no package in ${out}`);
+  return built;
+}
+
+/** Moves a package into the folder KEPT, which appears when it is whole. */
+async function keep(built: string, kept: string): Promise<void> {
+  const arriving = `${kept}.new`;
+  await rm(arriving, { recursive: true, force: true });
+  await mkdir(arriving, { recursive: true });
+  await copyFile(built, join(arriving, basename(built)));
+  await rm(kept, { recursive: true, force: true });
+  await rename(arriving, kept);
 }
 
 /** makepkg.conf(5), all of it ours: the host's would make the package differ from host to host. */
