@@ -40,7 +40,7 @@ const PACKAGES = {
   look: ["fonts-dejavu-core", "fonts-noto-core", "libgl1-mesa-dri", "adwaita-icon-theme"],
   sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils"],
   disks: ["btrfs-progs", "cryptsetup-bin", "dosfstools", "e2fsprogs", "gdisk", "parted", "rsync"],
-  disks2: ["xfsprogs", "dmsetup", "squashfs-tools", "efibootmgr"],
+  disks2: ["xfsprogs", "dmsetup", "squashfs-tools", "efibootmgr", "fdisk"],
   loader: ["grub2-common", "grub-pc-bin", "grub-efi-amd64-bin"],
   installer: [
     "calamares",
@@ -50,6 +50,8 @@ const PACKAGES = {
     "tzdata",
   ],
   installer2: ["qml-module-qtquick-layouts", "qml-module-qtquick-controls2", "python3-yaml"],
+  // What the installed system needs: pacman takes the installer away, console-data has keymaps.
+  installed: ["pacman-package-manager", "console-data"],
 } as const;
 
 export const MEDIUM_ROOT: Recipe = {

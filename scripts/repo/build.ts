@@ -10,7 +10,7 @@ import { makepkg, PackageError, packageIn, removeOlder, sourceDate } from "../ma
 import { buildPackage, type Level } from "../package.ts";
 import { buildInChroot, hasChrootTools } from "./chroot.ts";
 import { lintPackage, lintRecipe } from "./lint.ts";
-import { type Broken, inOrder, parseDependency, type Recipe } from "./recipe.ts";
+import { type Broken, inOrder, parseDependency, type Recipe, readRecipes } from "./recipe.ts";
 import { ensureSources, Unreachable } from "./sources.ts";
 import { silent, type Table } from "./table.ts";
 
@@ -89,6 +89,34 @@ export async function buildPackages(options: BuildOptions): Promise<Outcome[]> {
     outcomes.push(one.value);
   }
   return outcomes;
+}
+
+/**
+ * Builds packages of packages/, for who wants them without a repository.
+ * @returns a file for each name, in their order.
+ * @throws PackageError that says which was not built, and why.
+ */
+export async function buildByName(
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { recipes, broken } = await readRecipes();
+  for (const { name, why } of broken) {
+    if (names.includes(name)) throw new PackageError(`${name}: ${why}`);
+  }
+  const wanted = recipes.filter(({ name }) => names.includes(name));
+  const outcomes = await buildPackages({
+    recipes: wanted,
+    known: recipes,
+    work: join(ROOT, "build"),
+    level: "fast",
+    signal,
+  });
+  return names.map((name) => {
+    const outcome = outcomes.find((one) => one.name === name);
+    if (outcome?.file !== undefined) return outcome.file;
+    throw new PackageError(`${name} was not built: ${outcome?.why ?? "packages/ has none such"}`);
+  });
 }
 
 /** What a person can mend counts as the package's failure; anything else is a mistake of ours. */

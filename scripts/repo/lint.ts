@@ -72,13 +72,13 @@ export async function lintRecipe(recipe: Recipe, all: readonly Recipe[]): Promis
     ]),
   );
   const arch = await archNames();
-  for (const word of [...recipe.depends, ...recipe.makedepends]) {
-    const { name } = parseDependency(word);
-    if (!ours.has(name) && !arch.has(name)) {
-      faults.push(
-        `depends on ${name}, which is neither ours nor in scripts/repo/arch-names.txt: look at the spelling, or add it`,
-      );
-    }
+  const unknown = [...recipe.depends, ...recipe.makedepends]
+    .map((word) => parseDependency(word).name)
+    .filter((name) => !ours.has(name) && !arch.has(name));
+  if (unknown.length > 0) {
+    faults.push(
+      `depends on ${unknown.join(", ")}, not ours and not in scripts/repo/arch-names.txt: look at the spelling, or add it`,
+    );
   }
   if ((await isDummy(recipe)) && recipe.arch.join() !== "any") {
     faults.push("has no files, so arch must be any");

@@ -5,19 +5,13 @@ import { join } from "node:path";
 import { ROOT } from "../../scripts/build.ts";
 import { makepkg, sourceDate } from "../../scripts/makepkg.ts";
 import { buildPackage, STAGED } from "../../scripts/package.ts";
-import { buildPackages, WORK } from "../../scripts/repo/build.ts";
+import { buildByName } from "../../scripts/repo/build.ts";
 import { isDummy } from "../../scripts/repo/lint.ts";
-import { type Recipe, readRecipes } from "../../scripts/repo/recipe.ts";
+import { readRecipes } from "../../scripts/repo/recipe.ts";
 import { folderOf, publish, REPOSITORIES } from "../../scripts/repo/repository.ts";
-import { type ArchFacts, type Facts, factsOf, readTable } from "./facts.ts";
+import { type ArchFacts, type Facts, readTable } from "./facts.ts";
 import { edit } from "./root.ts";
 import { writeStub, writeStubs } from "./stubs.ts";
-
-/**
- * Packages of the medium that were not to be found among Arch's, and have no PKGBUILD here unless
- * packages/ has one now: our repositories have to bring them. They come without relations.
- */
-const ELSEWHERE = ["lainos-calamares-config-layer-02", "lainos-calamares-dracut"];
 
 /** The folders of repositories, by their names in pacman.conf. */
 export type Repositories = Readonly<Record<string, string>>;
@@ -71,22 +65,16 @@ async function scratch(): Promise<string> {
 async function ownPackages(folder: string): Promise<string[]> {
   const { recipes, broken } = await readRecipes();
   for (const { name, why } of broken) throw new Error(`${name}: ${why}`);
-  const dummies: Recipe[] = [];
-  const others: Facts[] = ELSEWHERE.map((name) => factsOf(name, []));
+  const dummies: string[] = [];
+  const others: Facts[] = [];
   for (const recipe of recipes.filter((each) => each.folder !== ROOT)) {
-    if (await isDummy(recipe)) dummies.push(recipe);
+    if (await isDummy(recipe)) dummies.push(recipe.name);
     else others.push({ ...recipe, replaces: [] });
   }
-  const { signal } = new AbortController();
-  const options = { recipes: dummies, known: recipes, work: WORK, level: "fast", signal } as const;
-  const files = (await buildPackages(options)).map(({ name, file, why }) => {
-    if (file === undefined) throw new Error(`${name} was not built: ${why}`);
-    return file;
-  });
+  const files = await buildByName(dummies, new AbortController().signal);
   const stubs = join(folder, "stubs");
   await mkdir(stubs);
-  // The last of a name counts: a PKGBUILD knows more of it.
-  for (const facts of new Map(others.map((each) => [each.name, each])).values()) {
+  for (const facts of others) {
     files.push(join(stubs, (await writeStub(stubs, facts)).file));
   }
   return files;
