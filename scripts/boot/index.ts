@@ -19,7 +19,10 @@ export const ENTRIES = ["live", "ram", "safe", "serial"] as const;
 export type Entry = (typeof ENTRIES)[number];
 
 export interface BootOptions {
-  readonly image: string;
+  /** The medium in the drive; without one, the disk is what starts. */
+  readonly image?: string;
+  /** A raw image that is the machine's disk, /dev/vda. */
+  readonly disk?: string;
   readonly firmware: Firmware;
   readonly signal?: AbortSignal;
   /** In MiB. */
@@ -186,7 +189,7 @@ export class BootedMedium {
 }
 
 async function hardware(options: BootOptions, folder: string): Promise<string[]> {
-  const { image, firmware, memory = 2048 } = options;
+  const { firmware, memory = 2048 } = options;
   return [
     ...["-nodefaults", "-no-user-config", "-S", "-no-reboot", "-machine", "pc,usb=off"],
     // The oldest that Bun's baseline build runs on: newer ones have more to emulate.
@@ -195,12 +198,26 @@ async function hardware(options: BootOptions, folder: string): Promise<string[]>
     ...["-display", "none", "-device", "virtio-vga", "-device", "virtio-rng-pci"],
     // Wired to a network that has a DHCP server and nothing else.
     ...["-nic", "user,restrict=on,model=virtio-net-pci"],
-    ...["-drive", `file=${quoted(image)},media=cdrom,if=none,id=medium,format=raw,read-only=on`],
-    ...["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=medium,bootindex=0"],
+    ...drives(options),
     ...["-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off"],
     ...["-serial", "chardev:serial"],
     ...["-qmp", "unix:qmp.sock,server=on,wait=off"],
   ];
+}
+
+function drives({ image, disk }: BootOptions): string[] {
+  const words: string[] = [];
+  if (image !== undefined) {
+    const options = "media=cdrom,if=none,id=medium,format=raw,read-only=on";
+    words.push("-drive", `file=${quoted(image)},${options}`);
+    words.push("-device", "virtio-scsi-pci", "-device", "scsi-cd,id=drive,drive=medium,bootindex=0");
+  }
+  if (disk !== undefined) {
+    // What is written need not outlive the host's crash.
+    words.push("-drive", `file=${quoted(disk)},if=none,id=disk,format=raw,cache=unsafe`);
+    words.push("-device", "virtio-blk-pci,drive=disk,bootindex=1");
+  }
+  return words;
 }
 
 async function uefi(folder: string): Promise<string[]> {
