@@ -121,3 +121,25 @@ export function splashUefi(): string {
     drawText("layer 02", { x: 829, y: 622, size: 12, colour: PALETTE.quiet }),
   );
 }
+
+/** The picture of the installer's first page, 720 by 240: its sides go over into the window's colour. */
+export function installerWelcome(): string {
+  const [x, y] = [360, 88];
+  const fade = (name: string, from: number, to: number) =>
+    `<linearGradient id="${name}"><stop stop-color="${PALETTE.background}" stop-opacity="${from}"/>` +
+    `<stop offset="1" stop-color="${PALETTE.background}" stop-opacity="${to}"/></linearGradient>`;
+  return svg(
+    "LainOS layer 02, to be installed",
+    720,
+    240,
+    `<defs>${fade("left", 1, 0)}${fade("right", 0, 1)}</defs>`,
+    ground(720, 240),
+    wires(720, x, y, 9.5, 5),
+    `<circle cx="${x}" cy="${y}" r="66" fill="${PALETTE.background}"/>`,
+    `<rect width="160" height="240" fill="url(#left)"/>`,
+    `<rect x="560" width="160" height="240" fill="url(#right)"/>`,
+    placedEmblem(x - 48, y - 48, 96),
+    drawText("LainOS", { x, y: 206, size: 24, colour: PALETTE.text, centred: true }),
+    drawText("layer 02", { x, y: 231, size: 10, colour: PALETTE.quiet, centred: true }),
+  );
+}

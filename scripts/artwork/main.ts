@@ -8,22 +8,29 @@ import { dirname, join, resolve } from "node:path";
 import { crc32 } from "node:zlib";
 import { $ } from "zx";
 import { ensureHostPackages, HostError } from "../host.ts";
-import { logo, splashBios, splashUefi, wallpaper } from "./draw.ts";
+import { installerWelcome, logo, splashBios, splashUefi, wallpaper } from "./draw.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
 interface Picture {
   readonly name: string;
   readonly draw: () => string;
-  /** Where its PNG goes, from the top of the checkout. */
-  readonly png: string;
+  /** Where its PNG goes, from the top of the checkout; a package cannot reach out of its folder. */
+  readonly pngs: readonly string[];
 }
 
+const BRANDING = "packages/lainos-calamares-config-layer-02/branding/lainos";
+
 export const PICTURES: readonly Picture[] = [
-  { name: "logo", draw: logo, png: "airootfs/usr/share/lainos/icons/lainos.png" },
-  { name: "wallpaper", draw: wallpaper, png: "airootfs/usr/share/lainos/wallpapers/lainos.png" },
-  { name: "splash-bios", draw: splashBios, png: "profile/syslinux/splash.png" },
-  { name: "splash-uefi", draw: splashUefi, png: "profile/grub/splash.png" },
+  {
+    name: "logo",
+    draw: logo,
+    pngs: ["airootfs/usr/share/lainos/icons/lainos.png", `${BRANDING}/logo.png`],
+  },
+  { name: "wallpaper", draw: wallpaper, pngs: ["airootfs/usr/share/lainos/wallpapers/lainos.png"] },
+  { name: "splash-bios", draw: splashBios, pngs: ["profile/syslinux/splash.png"] },
+  { name: "splash-uefi", draw: splashUefi, pngs: ["profile/grub/splash.png"] },
+  { name: "installer-welcome", draw: installerWelcome, pngs: [`${BRANDING}/welcome.png`] },
 ];
 
 /** The PNG keyword (PNG 3rd edition, 11.3.3) under which it says what it was made of. */
@@ -52,14 +59,16 @@ export function withText(png: Uint8Array, keyword: string, text: string): Buffer
 /** What in the checkout is not as the script would make it, a line for each; empty if all is. */
 export async function staleArtwork(root = ROOT): Promise<string[]> {
   const stale: string[] = [];
-  for (const { name, draw, png } of PICTURES) {
+  for (const { name, draw, pngs } of PICTURES) {
     const svg = draw();
     const drawn = await readFile(svgPath(root, name), "utf8").catch(absent);
     if (drawn !== svg) stale.push(`scripts/artwork/${name}.svg is not what draw.ts makes`);
-    const painted = await readFile(join(root, png)).catch(absent);
-    // rsvg's versions differ in a pixel, so the PNG is not made again: it says of what it is.
-    if (!painted?.includes(Buffer.from(`${KEYWORD}\0${sourceOf(svg)}`, "latin1"))) {
-      stale.push(`${png} is not made of what draw.ts makes`);
+    for (const png of pngs) {
+      const painted = await readFile(join(root, png)).catch(absent);
+      // rsvg's versions differ in a pixel, so the PNG is not made again: it says of what it is.
+      if (!painted?.includes(Buffer.from(`${KEYWORD}\0${sourceOf(svg)}`, "latin1"))) {
+        stale.push(`${png} is not made of what draw.ts makes`);
+      }
     }
   }
   return stale;
@@ -73,21 +82,21 @@ async function write(root: string): Promise<void> {
   await ensureHostPackages(["rsvg-convert"], (names) =>
     console.log(`installing ${names.join(" ")}`),
   );
-  for (const { name, draw, png } of PICTURES) {
+  for (const { name, draw, pngs } of PICTURES) {
     const svg = draw();
     await writeFile(svgPath(root, name), svg);
-    const target = join(root, png);
-    await mkdir(dirname(target), { recursive: true });
-    const done = await $({
-      nothrow: true,
-      quiet: true,
-    })`rsvg-convert --output ${target} ${svgPath(root, name)}`;
-    if (done.exitCode !== 0) {
-      throw new HostError(`rsvg-convert ${name}.svg: ${done.stderr.trim()}`);
+    for (const png of pngs) {
+      await paint(svgPath(root, name), join(root, png), sourceOf(svg));
+      console.log(`${png}: ${Bun.file(join(root, png)).size} bytes`);
     }
-    await writeFile(target, withText(await readFile(target), KEYWORD, sourceOf(svg)));
-    console.log(`${png}: ${Bun.file(target).size} bytes`);
   }
+}
+
+async function paint(svg: string, png: string, source: string): Promise<void> {
+  await mkdir(dirname(png), { recursive: true });
+  const done = await $({ nothrow: true, quiet: true })`rsvg-convert --output ${png} ${svg}`;
+  if (done.exitCode !== 0) throw new HostError(`rsvg-convert ${svg}: ${done.stderr.trim()}`);
+  await writeFile(png, withText(await readFile(png), KEYWORD, source));
 }
 
 async function main(words: readonly string[]): Promise<number> {

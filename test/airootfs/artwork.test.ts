@@ -9,6 +9,8 @@ import { cleanUp, folder, SKEL, skelFiles } from "./support.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
+const BRANDING = "packages/lainos-calamares-config-layer-02/branding/lainos";
+
 cleanUp();
 
 describe("artwork", () => {
@@ -18,8 +20,8 @@ describe("artwork", () => {
 
   test("that is old or gone is named", async () => {
     const copy = folder();
-    for (const { name, png } of PICTURES) {
-      for (const path of [`scripts/artwork/${name}.svg`, png]) {
+    for (const { name, pngs } of PICTURES) {
+      for (const path of [`scripts/artwork/${name}.svg`, ...pngs]) {
         if (path !== "profile/grub/splash.png") cpSync(join(ROOT, path), join(copy, path));
       }
     }
@@ -41,6 +43,8 @@ describe("artwork", () => {
     ["airootfs/usr/share/lainos/wallpapers/lainos.png", 1920, 1080, 150_000],
     ["profile/syslinux/splash.png", 640, 480, 60_000],
     ["profile/grub/splash.png", 1024, 768, 60_000],
+    [`${BRANDING}/logo.png`, 256, 256, 30_000],
+    [`${BRANDING}/welcome.png`, 720, 240, 40_000],
   ];
   test.each(sizes)("%s is %d by %d", (path, width, height, most) => {
     const png = readFileSync(join(ROOT, path));
