@@ -115,6 +115,7 @@ const TOOLS = {
   openbox: { debian: "openbox", arch: "openbox" },
   tint2: { debian: "tint2", arch: "tint2" },
   Xvfb: { debian: "xvfb", arch: "xorg-server-xvfb" },
+  xdotool: { debian: "xdotool", arch: "xdotool" },
   zsh: { debian: "zsh", arch: "zsh" },
   apparmor_parser: { debian: "apparmor", arch: "apparmor" },
   unshare: { debian: "util-linux", arch: "util-linux" },

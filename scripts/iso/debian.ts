@@ -43,7 +43,13 @@ const PACKAGES = {
   disks: ["btrfs-progs", "cryptsetup-bin", "dosfstools", "e2fsprogs", "gdisk", "parted", "rsync"],
   disks2: ["xfsprogs", "dmsetup", "squashfs-tools", "efibootmgr", "fdisk"],
   loader: ["grub2-common", "grub-pc-bin", "grub-efi-amd64-bin"],
-  installer: ["calamares", "qml-module-qtquick2", "qml-module-qtquick-window2", "locales", "tzdata"],
+  installer: [
+    "calamares",
+    "qml-module-qtquick2",
+    "qml-module-qtquick-window2",
+    "locales",
+    "tzdata",
+  ],
   installer2: ["qml-module-qtquick-layouts", "qml-module-qtquick-controls2", "python3-yaml"],
   // What the installed system needs: pacman takes the installer away, console-data has keymaps.
   installed: ["pacman-package-manager", "console-data"],

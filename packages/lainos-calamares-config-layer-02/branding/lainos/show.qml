@@ -42,7 +42,7 @@ Rectangle {
         },
         {
             title: qsTr("Sessions and network"),
-            text: qsTr("The firewall lets nothing in but SSH. IPv6 is off."),
+            text: qsTr("The firewall lets SSH and pings in, and nothing else. IPv6 is off."),
             rows: [
                 ["loginctl", qsTr("who is logged in, and where")],
                 ["systemd-inhibit COMMAND", qsTr("no sleep while a command runs")],
@@ -98,6 +98,8 @@ Rectangle {
                 spacing: 16
 
                 Text {
+                    id: key
+
                     color: "#c678a8"
                     font.family: "monospace"
                     font.pixelSize: 15
@@ -107,6 +109,7 @@ Rectangle {
                 }
 
                 Text {
+                    anchors.baseline: key.baseline
                     color: "#d6cfe0"
                     font.pixelSize: 15
                     text: modelData[1]
