@@ -116,6 +116,39 @@ const TOOLS = {
   tint2: { debian: "tint2", arch: "tint2" },
   Xvfb: { debian: "xvfb", arch: "xorg-server-xvfb" },
   xdotool: { debian: "xdotool", arch: "xdotool" },
+  "qml of Qt 6": { debian: "qml-qt6", arch: "qt6-declarative", files: ["/usr/lib/qt6/bin/qml"] },
+  "QtQml of Qt 6": {
+    debian: "qml6-module-qtqml",
+    arch: "qt6-declarative",
+    files: [
+      "/usr/lib/x86_64-linux-gnu/qt6/qml/QtQml/libqmlplugin.so",
+      "/usr/lib/qt6/qml/QtQml/libqmlplugin.so",
+    ],
+  },
+  "QtQml.WorkerScript of Qt 6": {
+    debian: "qml6-module-qtqml-workerscript",
+    arch: "qt6-declarative",
+    files: [
+      "/usr/lib/x86_64-linux-gnu/qt6/qml/QtQml/WorkerScript/libworkerscriptplugin.so",
+      "/usr/lib/qt6/qml/QtQml/WorkerScript/libworkerscriptplugin.so",
+    ],
+  },
+  "QtQuick of Qt 6": {
+    debian: "qml6-module-qtquick",
+    arch: "qt6-declarative",
+    files: [
+      "/usr/lib/x86_64-linux-gnu/qt6/qml/QtQuick/libqtquick2plugin.so",
+      "/usr/lib/qt6/qml/QtQuick/libqtquick2plugin.so",
+    ],
+  },
+  "QtQuick.Window of Qt 6": {
+    debian: "qml6-module-qtquick-window",
+    arch: "qt6-declarative",
+    files: [
+      "/usr/lib/x86_64-linux-gnu/qt6/qml/QtQuick/Window/libquickwindowplugin.so",
+      "/usr/lib/qt6/qml/QtQuick/Window/libquickwindowplugin.so",
+    ],
+  },
   zsh: { debian: "zsh", arch: "zsh" },
   apparmor_parser: { debian: "apparmor", arch: "apparmor" },
   unshare: { debian: "util-linux", arch: "util-linux" },

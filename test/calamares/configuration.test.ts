@@ -166,6 +166,50 @@ describe("the branding", () => {
   });
 });
 
+describe("the slides", () => {
+  /** The left halves of the rows: what is typed or pressed. */
+  const rows = [...read(`branding/${SETTINGS.branding}/show.qml`).matchAll(/\["([^"]+)", qsTr\(/g)];
+  const said = rows.map(([, left = ""]) => left);
+  const overlay = (path: string) => readFileSync(join(ROOT, "airootfs", path), "utf8");
+
+  test("name keys that Sway has", () => {
+    const bound = new Set(
+      [...overlay("etc/skel/.config/sway/config").matchAll(/^bindsym (\S+)/gm)].map(
+        ([, key]) => key,
+      ),
+    );
+    const keys = said
+      .filter((left) => /^(Super|Ctrl)\+/.test(left))
+      .flatMap((left) => left.split(" … "))
+      .map((key) => key.replace("Super", "$mod").replace("Enter", "Return").replace("Alt", "Mod1"));
+    expect(keys.length).toBeGreaterThan(5);
+    expect(keys.filter((key) => !bound.has(key))).toEqual([]);
+  });
+
+  test("name files that are there", () => {
+    const files = said.flatMap((left) => left.match(/\/\S+/g) ?? []);
+    expect(files).toEqual(["/etc/doas.conf", "/var/log/everything.log", "/etc/nftables.conf"]);
+    for (const file of ["etc/doas.conf", "etc/nftables.conf"]) expect(overlay(file)).not.toBe("");
+    expect(overlay("etc/syslog-ng/syslog-ng.conf")).toContain("/var/log/everything.log");
+  });
+
+  test("name commands of the packages on the medium, or of ours", () => {
+    const packages = readFileSync(join(ROOT, "profile/packages.x86_64"), "utf8").split("\n");
+    const from: Record<string, string> = {
+      ...{ doas: "opendoas", pacman: "base", nano: "nano", iwctl: "iwd" },
+      ...{ "rc-status": "openrc", "rc-service": "openrc", "rc-update": "openrc" },
+      ...{ loginctl: "protocol7-core", "systemd-inhibit": "protocol7-core" },
+    };
+    const commands = said
+      .filter((left) => /^[a-z]/.test(left))
+      .flatMap((left) =>
+        left.startsWith("doas ") ? left.split(" ").slice(0, 2) : [left.split(" ")[0] ?? ""],
+      );
+    expect(new Set(commands)).toEqual(new Set(Object.keys(from)));
+    expect(Object.values(from).filter((name) => !packages.includes(name))).toEqual([]);
+  });
+});
+
 describe("makepkg reads", () => {
   const MADE = ["lainos-calamares-config-layer-02", "lainos-calamares-dracut"];
   test.each(MADE)("%s", async (name) => {
