@@ -28,7 +28,10 @@ function text(path: string): Promise<string> {
 
 async function run(script: string, environment: Record<string, string> = {}) {
   const env = { PATH: process.env.PATH ?? "", LAINOS_ROOT: root, ...environment };
-  const child = Bun.spawn(["sh", join(SCRIPTS, script)], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const child = Bun.spawn(["sh", join(SCRIPTS, script)], {
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const said = await child.stderr.text();
   return { code: await child.exited, said };
 }
