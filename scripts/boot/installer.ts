@@ -32,6 +32,9 @@ const PAGE_TIMEOUT = 240_000;
 /** All of the copying, the initramfs and the boot loader. */
 const INSTALL_TIMEOUT = 2_400_000;
 
+/** Calamares' log, as calamares_polkit has it written. */
+export const LOG = "/root/.cache/calamares/session.log";
+
 /** A row of the sidebar is at least so large; no other block of the accent's colour is. */
 const ROW = { width: 150, height: 30 };
 
@@ -112,11 +115,17 @@ async function tellUser(medium: BootedMedium, choices: Choices): Promise<void> {
 
 async function untilInstalled(medium: BootedMedium, top: number): Promise<void> {
   const deadline = Date.now() + INSTALL_TIMEOUT;
-  while ((await stepNow(medium, top)) !== "finished") {
-    const log = await medium.run("tail -n 12 /root/.cache/calamares/session.log", 120_000);
-    if (/Installation failed/.test(log.stdout) || Date.now() > deadline) {
-      throw new HostError(`the installation does not end well:\n${log.stdout}`);
+  for (;;) {
+    // The last page comes after a failure too.
+    const over = (await stepNow(medium, top)) === "finished";
+    const { stdout } = await medium.run(
+      `grep "Installation failed" ${LOG} || tail -n 5 ${LOG}`,
+      120_000,
+    );
+    if (stdout.includes("Installation failed") || Date.now() > deadline) {
+      throw new HostError(`the installation does not end well:\n${stdout}`);
     }
+    if (over) return;
     await sleep(10_000);
   }
 }

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { BootedMedium, type Firmware, saveSerial, stageTable } from "../../scripts/boot/index.ts";
-import { type Choices, install } from "../../scripts/boot/installer.ts";
+import { type Choices, install, LOG } from "../../scripts/boot/installer.ts";
 import { asUser, awaitGreeter, liveSession, logInAtGreeter } from "../../scripts/boot/session.ts";
 import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
@@ -85,7 +85,7 @@ async function installOn(disk: string, firmware: Firmware, choices: Choices): Pr
       machine.reached(step);
       await picture(step);
     });
-    const log = await machine.must("cat /root/.cache/calamares/session.log", 120_000);
+    const log = await machine.must(`cat ${LOG}`, 120_000);
     await writeFile(join(FOLDER, `${firmware}-calamares.log`), log);
     await machine.run("openrc-shutdown --poweroff now");
     await machine.ended();
