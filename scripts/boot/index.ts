@@ -9,7 +9,7 @@ import { waitFor } from "../live/ready.ts";
 import { press, type } from "../machine/keyboard.ts";
 import { accelerator } from "../machine/qemu.ts";
 import { Qmp } from "../machine/qmp.ts";
-import { countColours } from "../machine/screen.ts";
+import { countColours, type Picture, readScreen } from "../machine/screen.ts";
 import { SerialLine } from "./serial.ts";
 
 export type Firmware = "bios" | "uefi";
@@ -19,7 +19,10 @@ export const ENTRIES = ["live", "ram", "safe", "serial"] as const;
 export type Entry = (typeof ENTRIES)[number];
 
 export interface BootOptions {
-  readonly image: string;
+  /** The medium in the drive; without one, the disk is what starts. */
+  readonly image?: string;
+  /** A raw image that is the machine's disk, /dev/vda. */
+  readonly disk?: string;
   readonly firmware: Firmware;
   readonly signal?: AbortSignal;
   /** In MiB. */
@@ -100,10 +103,14 @@ export class BootedMedium {
     await this.press("ret");
   }
 
-  /** Follows a boot by the entry for the serial console to its getty, and logs in as root there. */
-  async awaitBoot(): Promise<void> {
+  /**
+   * Follows a boot by an entry for the serial console to its getty, and logs in as root there.
+   * @param password root's; by default the medium's
+   * @param quiet the kernel was told to say nothing
+   */
+  async awaitBoot(password = "lain", quiet = false): Promise<void> {
     const stages = [
-      [/Linux version/, "kernel"],
+      ...(quiet ? [] : [[/Linux version/, "kernel"] as const]),
       [/OpenRC .*is starting up|OpenRC \S+ is/, "OpenRC"],
       [/ login: /, "login on the serial line"],
     ] as const;
@@ -111,7 +118,7 @@ export class BootedMedium {
       await this.serial.awaitText(pattern, name, BOOT_TIMEOUT);
       this.reached(name);
     }
-    await this.serial.logIn("root", "lain");
+    await this.serial.logIn("root", password);
     await this.waitFor(
       async () => (await this.run("rc-status -r")).stdout.trim() === "default",
       "the runlevel default",
@@ -158,9 +165,14 @@ export class BootedMedium {
     await this.qmp.execute("screendump", { filename: resolve(file), format: "png" });
   }
 
+  /** What the screen shows, to look at by a program. */
+  screen(): Promise<Picture> {
+    return readScreen((filename) => this.qmp.execute("screendump", { filename, format: "ppm" }));
+  }
+
   /** The colours on the screen as #rrggbb, and how many pixels have each. */
-  colours(): Promise<Map<string, number>> {
-    return countColours((filename) => this.qmp.execute("screendump", { filename, format: "ppm" }));
+  async colours(): Promise<Map<string, number>> {
+    return countColours(await this.screen());
   }
 
   /** Waits for the power to be off, or the machine to begin anew (`-no-reboot`): QEMU ends. */
@@ -186,7 +198,7 @@ export class BootedMedium {
 }
 
 async function hardware(options: BootOptions, folder: string): Promise<string[]> {
-  const { image, firmware, memory = 2048 } = options;
+  const { firmware, memory = 2048 } = options;
   return [
     ...["-nodefaults", "-no-user-config", "-S", "-no-reboot", "-machine", "pc,usb=off"],
     // The oldest that Bun's baseline build runs on: newer ones have more to emulate.
@@ -195,12 +207,31 @@ async function hardware(options: BootOptions, folder: string): Promise<string[]>
     ...["-display", "none", "-device", "virtio-vga", "-device", "virtio-rng-pci"],
     // Wired to a network that has a DHCP server and nothing else.
     ...["-nic", "user,restrict=on,model=virtio-net-pci"],
-    ...["-drive", `file=${quoted(image)},media=cdrom,if=none,id=medium,format=raw,read-only=on`],
-    ...["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=medium,bootindex=0"],
+    ...drives(options),
     ...["-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off"],
     ...["-serial", "chardev:serial"],
     ...["-qmp", "unix:qmp.sock,server=on,wait=off"],
   ];
+}
+
+function drives({ image, disk }: BootOptions): string[] {
+  const words: string[] = [];
+  if (image !== undefined) {
+    const options = "media=cdrom,if=none,id=medium,format=raw,read-only=on";
+    words.push("-drive", `file=${quoted(image)},${options}`);
+    words.push(
+      "-device",
+      "virtio-scsi-pci",
+      "-device",
+      "scsi-cd,id=drive,drive=medium,bootindex=0",
+    );
+  }
+  if (disk !== undefined) {
+    // What is written need not outlive the host's crash.
+    words.push("-drive", `file=${quoted(disk)},if=none,id=disk,format=raw,cache=unsafe`);
+    words.push("-device", "virtio-blk-pci,drive=disk,bootindex=1");
+  }
+  return words;
 }
 
 async function uefi(folder: string): Promise<string[]> {

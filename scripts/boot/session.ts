@@ -6,8 +6,14 @@ import type { BootedMedium } from "./index.ts";
 export const SESSIONS = ["sway", "openbox"] as const;
 export type SessionName = (typeof SESSIONS)[number];
 
+/** Who logs in. A system's first user has the id 1000, the medium's as well as an installed one's. */
+export interface Person {
+  readonly name: string;
+  readonly password?: string;
+}
+
 /** Who the medium is for. */
-const USER = "liveuser";
+const LIVE_USER: Person = { name: "liveuser" };
 
 /** The start of a desktop, without KVM and on a busy host, in milliseconds. */
 const DESKTOP_TIMEOUT = 180_000;
@@ -35,26 +41,37 @@ export async function awaitGreeter(medium: BootedMedium): Promise<void> {
   );
 }
 
-/** Types the live user's name and the number of a session at the greeter. */
-export async function logInAtGreeter(medium: BootedMedium, session: SessionName): Promise<void> {
+/** Types a name, the password where there is one, and the number of a session at the greeter. */
+export async function logInAtGreeter(
+  medium: BootedMedium,
+  session: SessionName,
+  { name, password }: Person = LIVE_USER,
+): Promise<void> {
   await awaitGreeter(medium);
-  await medium.type(`${USER}\n`);
+  await medium.type(`${name}\n`);
+  if (password !== undefined) {
+    await medium.waitFor(
+      async () => /Password:\s*$/.test(await firstTerminal(medium)),
+      "the question for the password",
+    );
+    await medium.type(`${password}\n`);
+  }
   await medium.waitFor(
     async () => (await firstTerminal(medium)).includes("Session [1]:"),
     "the menu of the sessions",
   );
   await medium.type(`${SESSIONS.indexOf(session) + 1}\n`);
-  if (session === "sway") await awaitSway(medium);
-  else await awaitOpenbox(medium);
+  if (session === "sway") await awaitSway(medium, name);
+  else await awaitOpenbox(medium, name);
 }
 
-/** Runs a line of sh as the live user, beside the session: for what asks a desktop. */
+/** Runs a line of sh as the first user, beside the session: for what asks a desktop. */
 export function asUser(medium: BootedMedium, line: string, timeout?: number) {
   const quoted = line.replaceAll("'", "'\\''");
   const environment =
-    "HOME=/home/liveuser XDG_RUNTIME_DIR=/run/user/1000 DISPLAY=:0 XAUTHORITY=/home/liveuser/.Xauthority";
+    'HOME="$home" XDG_RUNTIME_DIR=/run/user/1000 DISPLAY=:0 XAUTHORITY="$home/.Xauthority"';
   return medium.run(
-    `exec setpriv --reuid=1000 --regid=1000 --init-groups env ${environment} sh -c '${quoted}'`,
+    `home=$(getent passwd 1000 | cut -d: -f6); exec setpriv --reuid=1000 --regid=1000 --init-groups env ${environment} sh -c '${quoted}'`,
     timeout,
   );
 }
@@ -82,17 +99,17 @@ export function nodes(tree: SwayNode): SwayNode[] {
 }
 
 /** Sway shows an output, and what the live user's configuration starts with it runs. */
-async function awaitSway(medium: BootedMedium): Promise<void> {
+async function awaitSway(medium: BootedMedium, user: string): Promise<void> {
   await medium.waitFor(
     async () => (await askSway(medium, "-t get_outputs")).stdout.includes('"active": true'),
     "Sway on the screen",
     DESKTOP_TIMEOUT,
   );
-  for (const program of ["swaybg", "swaybar"]) await awaitProgram(medium, program);
+  for (const program of ["swaybg", "swaybar"]) await awaitProgram(medium, program, user);
 }
 
-async function awaitOpenbox(medium: BootedMedium): Promise<void> {
-  for (const program of ["openbox", "tint2"]) await awaitProgram(medium, program);
+async function awaitOpenbox(medium: BootedMedium, user: string): Promise<void> {
+  for (const program of ["openbox", "tint2"]) await awaitProgram(medium, program, user);
   // hsetroot ends once it has set the wallpaper.
   await medium.waitFor(
     async () => (await asUser(medium, "xprop -root _XROOTPMAP_ID")).stdout.includes("pixmap id"),
@@ -101,26 +118,33 @@ async function awaitOpenbox(medium: BootedMedium): Promise<void> {
   );
 }
 
-/** Waits for a process of the live user by its name. */
-export async function awaitProgram(medium: BootedMedium, name: string): Promise<void> {
+/** Waits for a process of a user by its name. */
+export async function awaitProgram(
+  medium: BootedMedium,
+  name: string,
+  user = LIVE_USER.name,
+): Promise<void> {
   await medium.waitFor(
-    async () => (await medium.run(`pgrep -u ${USER} -x ${name}`)).code === 0,
-    `${name} of ${USER}`,
+    async () => (await medium.run(`pgrep -u ${user} -x ${name}`)).code === 0,
+    `${name} of ${user}`,
     DESKTOP_TIMEOUT,
   );
 }
 
-/** The live user's session, by loginctl's list; undefined where there is none. */
-export async function liveSession(medium: BootedMedium): Promise<string | undefined> {
+/** A user's session, by loginctl's list; undefined where there is none. */
+export async function liveSession(
+  medium: BootedMedium,
+  name = LIVE_USER.name,
+): Promise<string | undefined> {
   const list = await medium.must("loginctl --no-legend --no-pager list-sessions");
-  return parseSessions(list).find(({ user }) => user === USER)?.id;
+  return parseSessions(list).find(({ user }) => user === name)?.id;
 }
 
 /** Waits until the live user's session has ended and the greeter is back. */
 export async function awaitLogout(medium: BootedMedium): Promise<void> {
   await medium.waitFor(
     async () => (await liveSession(medium)) === undefined,
-    `the end of ${USER}'s session`,
+    `the end of ${LIVE_USER.name}'s session`,
   );
   await awaitGreeter(medium);
 }

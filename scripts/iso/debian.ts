@@ -22,6 +22,7 @@ import { installPackage } from "../live/install.ts";
 import type { Reporter } from "../live/progress.ts";
 import { ensureRootfs, type Recipe } from "../live/rootfs.ts";
 import { missing } from "../live/state.ts";
+import { buildByName } from "../repo/build.ts";
 import { layOut, makeImage } from "./medium.ts";
 import { AIROOTFS, imageName, type Profile } from "./profile.ts";
 
@@ -69,15 +70,20 @@ export const REPLACED: Readonly<Record<string, string>> = {
   autotiling: "nothing: windows are split by hand",
   alacritty: "foot: Debian's alacritty 0.11 does not read alacritty.toml",
   powerlevel10k: "the overlay's own prompt",
-  Calamares: "nothing on the medium",
+  "lainos-calamares-dracut": "Debian's Calamares 3.2, with LainOS' settings",
 };
 
-/** Our stand-ins for services that Debian's OpenRC lacks: where from, and in which runlevel. */
-const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel: string]>> = {
+/**
+ * Our stand-ins for services that Debian's OpenRC lacks: where from, and in which runlevel. Those in
+ * none are for the installer to add.
+ */
+const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel?: string]>> = {
   devfs: ["machine/openrc-standins", "sysinit"],
   udev: ["iso/standins", "sysinit"],
   sysfs: ["live/openrc-standins", "sysinit"],
-  root: ["live/openrc-standins", "boot"],
+  root: ["iso/standins", "boot"],
+  keymaps: ["iso/standins"],
+  swap: ["iso/standins"],
   localmount: ["live/openrc-standins", "boot"],
   loopback: ["live/openrc-standins", "boot"],
   hostname: ["live/openrc-standins", "boot"],
@@ -85,6 +91,8 @@ const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel: stri
 };
 
 const SCRIPTS = join(import.meta.dir, "..");
+
+const INSTALLER = "lainos-calamares-config-layer-02";
 
 /** The gettys beside the greeter, which Arch's OpenRC brings itself. */
 const GETTYS = [2, 3, 4, 5, 6];
@@ -171,6 +179,9 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
     ),
   );
   const packageFile = await buildPackageStep(report, signal);
+  const installer = await report.step("The installer's settings", () =>
+    buildByName([INSTALLER], signal),
+  );
   const rootfs = await report.step("Debian root without systemd", (detail) =>
     ensureRootfs(MEDIUM_ROOT, signal, detail),
   );
@@ -181,7 +192,7 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
       await layOverlay(upper(name), profile);
       await layStandins(upper(name));
       await mergeAccounts(rootfs, upper(name));
-      await installPackage(name, rootfs, packageFile, signal, []);
+      await installPackage(name, rootfs, packageFile, signal, [], installer);
       await inRoot(name, rootfs, CONFIGURE, signal);
       if (options.withoutDaemons) await inRoot(name, rootfs, WITHOUT_DAEMONS, signal);
     });
@@ -241,13 +252,17 @@ async function layStandins(root: string): Promise<void> {
     await mkdir(dirname(script), { recursive: true });
     await cp(join(SCRIPTS, folder, service), script);
     await chmod(script, 0o755);
-    await enable(root, service, runlevel);
+    if (runlevel) await enable(root, service, runlevel);
   }
   for (const vt of GETTYS) {
     await symlink("agetty", join(root, `etc/init.d/agetty.tty${vt}`));
     await enable(root, `agetty.tty${vt}`, "default");
   }
   await enable(root, "savecache", "shutdown");
+  // Arch's is in the package pacman-mirrorlist; pacman does not start without.
+  await writeFile(join(root, "etc/pacman.d/mirrorlist"), "# The stand-in has no mirrors.\n");
+  // A level that costs an emulated processor seconds, for the initramfs of an installed system.
+  await writeFile(join(root, "etc/dracut.conf.d/15-standin.conf"), 'compress="zstd -1 -q -T0"\n');
   const menu = join(root, "usr/local/bin/session-menu");
   await cp(join(import.meta.dir, "standins/session-menu"), menu);
   await chmod(menu, 0o755);

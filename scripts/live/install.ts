@@ -31,25 +31,39 @@ export const DEBIANS_CLIENTS = ["loginctl", "systemd-inhibit", "systemd-notify"]
 /** Which Debian package fills which dependency of ours; pacman knows nothing of dpkg's. */
 const FILLED_BY: Readonly<Record<string, string>> = {
   bash: "bash",
+  "btrfs-progs": "btrfs-progs",
   coreutils: "coreutils",
+  cryptsetup: "cryptsetup-bin",
   findutils: "findutils",
   dbus: "dbus",
+  dosfstools: "dosfstools",
+  dracut: "dracut",
+  e2fsprogs: "e2fsprogs",
+  efibootmgr: "efibootmgr",
   glibc: "libc6",
   greetd: "greetd",
+  grub: "grub2-common",
   kmod: "kmod",
+  "lainos-calamares-dracut": "calamares",
   openrc: "openrc",
   pam: "libpam-runtime",
   procps: "procps",
   "procps-ng": "procps",
+  rsync: "rsync",
   seatd: "seatd",
   shadow: "passwd",
+  "squashfs-tools": "squashfs-tools",
   "systemd-libs": "libsystemd0",
   "util-linux": "util-linux",
+  which: "debianutils",
+  xfsprogs: "xfsprogs",
+  zsh: "zsh",
 };
 
 /**
- * Installs the package into the overlay from a repository made for it.
+ * Installs protocol7-core's package into the overlay from a repository made for it.
  * @param leftOut its files that the root keeps its own of.
+ * @param others packages that are installed along with it.
  * @throws HostError where pacman fails, and where it says that all is well and something is missing:
  * a scriptlet that fails leaves its exit status 0.
  */
@@ -59,10 +73,13 @@ export async function installPackage(
   packageFile: string,
   signal?: AbortSignal,
   leftOut: readonly string[] = DEBIANS_CLIENTS,
+  others: readonly string[] = [],
 ): Promise<void> {
   const dir = stateDir(name);
   const repository = join(dir, "repository");
-  await makeRepository(repository, [packageFile]);
+  const packageFiles = [packageFile, ...others];
+  await makeRepository(repository, packageFiles);
+  const infos = await Promise.all(packageFiles.map(packageInfo));
   await mkdir(join(upper(name), "var/lib/pacman"), { recursive: true });
   await writeFile(
     join(dir, "pacman.conf"),
@@ -70,11 +87,25 @@ export async function installPackage(
   );
   const words = [
     ...["--overwrite", leftOut.join(",")],
-    ...(await assumedInstalled(packageFile, rootfs)),
-    ...["-Sy", "protocol7-core"],
+    ...(await assumedInstalled(infos, rootfs)),
+    ...["-Sy", ...infos.map(({ name }) => name)],
   ];
   const output = await pacman(name, rootfs, words, signal);
   await checkEffects(upper(name), output);
+}
+
+interface PackageInfo {
+  readonly name: string;
+  /** The names of what it depends on, without versions. */
+  readonly depends: readonly string[];
+}
+
+async function packageInfo(file: string): Promise<PackageInfo> {
+  const { stdout } = await $({ quiet: true })`bsdtar -xOf ${file} .PKGINFO`;
+  const values = (key: string) =>
+    [...stdout.matchAll(new RegExp(`^${key} = ([^\\s<>=]+)`, "gm"))].map(([, value = ""]) => value);
+  const [name = ""] = values("pkgname");
+  return { name, depends: values("depend") };
 }
 
 /**
@@ -107,18 +138,22 @@ function pacman(
  * `--assume-installed NAME=VERSION` for exactly the dependencies that the root's Debian packages
  * fill, with Debian's version of them.
  */
-async function assumedInstalled(packageFile: string, rootfs: string): Promise<string[]> {
-  const info = await $({ quiet: true })`bsdtar -xOf ${packageFile} .PKGINFO`;
+async function assumedInstalled(
+  packages: readonly PackageInfo[],
+  rootfs: string,
+): Promise<string[]> {
   const versions = await dpkgVersions(rootfs);
-  return [...info.stdout.matchAll(/^depend = ([^\s<>=]+)/gm)].flatMap(([, depend = ""]) => {
-    const version = versions.get(FILLED_BY[depend] ?? "");
-    if (version === undefined) {
-      throw new HostError(
-        `protocol7-core depends on ${depend}, which no Debian package of the test system fills: see FILLED_BY in scripts/live/install.ts`,
-      );
-    }
-    return ["--assume-installed", `${depend}=${version}`];
-  });
+  return packages.flatMap(({ name, depends }) =>
+    depends.flatMap((depend) => {
+      const version = versions.get(FILLED_BY[depend] ?? "");
+      if (version === undefined) {
+        throw new HostError(
+          `${name} depends on ${depend}, which no Debian package of the test system fills: see FILLED_BY in scripts/live/install.ts`,
+        );
+      }
+      return ["--assume-installed", `${depend}=${version}`];
+    }),
+  );
 }
 
 /** The installed packages and their upstream versions, without epoch and revision. */

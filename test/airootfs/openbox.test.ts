@@ -191,7 +191,7 @@ describe("calamares_polkit", () => {
   // The one thing that needs root is another's: what it is asked to run is what counts.
   const pkexec = 'printf "%s\\n" "$@"; exit 5';
   const start = (names: Record<string, string>, environment: Record<string, string>) =>
-    run(["/bin/sh", copied("usr/local/bin/calamares_polkit"), "-D", "8"], {
+    run(["/bin/sh", copied("usr/local/bin/calamares_polkit"), "--xdg-config"], {
       ...{ PATH: `${commands(names)}:/usr/bin:/bin` },
       ...environment,
     });
@@ -208,7 +208,7 @@ describe("calamares_polkit", () => {
     );
     expect(done.code).toBe(5);
     const words = done.stdout.trim().split("\n");
-    expect([words[0], ...words.slice(-3)]).toEqual(["env", "calamares", "-D", "8"]);
+    expect([words[0], ...words.slice(-3)]).toEqual(["env", "calamares", "-D8", "--xdg-config"]);
     expect(words.slice(1, -3).sort()).toEqual([
       "DISPLAY=:0",
       "QT_QPA_PLATFORM=wayland;xcb",

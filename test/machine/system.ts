@@ -8,7 +8,7 @@ import { cacheDir, ensureHostPackages } from "../../scripts/host.ts";
 import { LIVE_USER } from "../../scripts/live/index.ts";
 import { DESKTOP_LOG } from "../../scripts/machine/configure.ts";
 import { type Machine, startMachine } from "../../scripts/machine/index.ts";
-import { countColours } from "../../scripts/machine/screen.ts";
+import { countColours, readScreen } from "../../scripts/machine/screen.ts";
 import { must, show } from "../inside.ts";
 import { compile } from "../login1/probe.ts";
 
@@ -242,5 +242,5 @@ export async function drmMasters(
 
 /** How many different colours the screen shows: a text console has a few, drawn letters many. */
 export async function coloursOnScreen(machine: Machine): Promise<number> {
-  return (await countColours((file) => machine.screendump(file))).size;
+  return countColours(await readScreen((file) => machine.screendump(file))).size;
 }
