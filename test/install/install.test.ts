@@ -11,7 +11,7 @@ import { asUser, awaitGreeter, liveSession, logInAtGreeter } from "../../scripts
 import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { quiet } from "../../scripts/live/progress.ts";
-import { sourceDate } from "../../scripts/package.ts";
+import { sourceDate } from "../../scripts/makepkg.ts";
 
 /** The first time also fetches the root's packages. */
 const BUILD_TIMEOUT = 900_000;
