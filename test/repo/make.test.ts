@@ -282,16 +282,16 @@ test("lainos-keyring is made of the keys that it is given, and signs nothing awa
     await must`cp -r ${KEYRING} ${place}`;
     const without = await world.repo();
     expect(without.errors[0]).toMatch(
-      /lainos-keyring failed: .*lainos.asc is missing: the PKGBUILD beside it says/,
+      /lainos-keyring failed: .*lainos.pub is missing: the PKGBUILD beside it says/,
     );
 
-    await gpg`gpg --batch --armor --output ${join(place, "lainos.asc")} --export-secret-keys ${key}`;
+    await gpg`gpg --batch --armor --output ${join(place, "lainos.pub")} --export-secret-keys ${key}`;
     const secret = await world.repo();
     expect(secret.errors[0]).toMatch(
-      /lainos.asc holds a secret key: it must never be in a package/,
+      /lainos.pub holds a secret key: it must never be in a package/,
     );
 
-    await gpg`gpg --batch --yes --armor --output ${join(place, "lainos.asc")} --export ${key}`;
+    await gpg`gpg --batch --yes --armor --output ${join(place, "lainos.pub")} --export ${key}`;
     const good = await world.repo("--sign", "nobody@example.org");
     expect(good.errors).toEqual([
       "repo: gpg has no secret key nobody@example.org: see gpg --list-secret-keys, or leave out --sign",
@@ -305,7 +305,7 @@ test("lainos-keyring is made of the keys that it is given, and signs nothing awa
 
     await writeFile(join(place, "revoked"), `${key}\n`);
     const none = await world.repo();
-    expect(none.errors[0]).toMatch(/revoked has every key of lainos.asc/);
+    expect(none.errors[0]).toMatch(/revoked has every key of lainos.pub/);
     expect(await packagesIn(world.out)).toHaveLength(1);
   } finally {
     end();
