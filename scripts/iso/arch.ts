@@ -2,9 +2,10 @@
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HostError } from "../host.ts";
-import { buildPackageStep } from "../live/index.ts";
 import type { Reporter } from "../live/progress.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
+import { buildPackages } from "../repo/build.ts";
+import { readRecipes, WORK } from "../repo/recipe.ts";
 import { checkPackages } from "./preflight.ts";
 import { AIROOTFS, imageName, PROFILE, type Profile } from "./profile.ts";
 
@@ -34,8 +35,7 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
   const root = join(work, "mkarchiso");
   const fresh = join(work, "out");
   try {
-    const packageFile = await buildPackageStep(report, signal, { level: "release" });
-    await makeRepository(repository, [packageFile]);
+    await makeRepository(repository, await buildAll(report, signal));
     await stageProfile(staged, repository);
     await checkPackages(join(staged, profile.pacman_conf), profile, report, signal);
     await report.step("mkarchiso", (detail) =>
@@ -60,8 +60,38 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
 }
 
 /**
- * A copy of the profile for mkarchiso: the overlay itself instead of the link to it, and the package
- * that was just built before all repositories.
+ * Builds all packages of the checkout as `bun run repo --release` does. Those that cannot be built
+ * are told of; the repositories of the profile have them, or checkPackages says that none has.
+ * @throws HostError where protocol7-core is among them.
+ */
+async function buildAll(report: Reporter, signal: AbortSignal): Promise<string[]> {
+  return await report.step("Packages of this checkout", async (detail) => {
+    const { recipes, broken } = await readRecipes();
+    const table = {
+      set: (name: string, state: string) => detail(`${name}: ${state}`),
+      end: (name: string, state: string) => detail(`${name}: ${state}`),
+      close() {},
+    };
+    const outcomes = await buildPackages({
+      recipes,
+      broken,
+      work: WORK,
+      level: "release",
+      signal,
+      table,
+    });
+    for (const { name, why } of outcomes) {
+      if (why === undefined) continue;
+      if (name === "protocol7-core") throw new HostError(`protocol7-core: ${why}`);
+      console.error(`iso: ${name} comes from the profile's repositories: ${why}`);
+    }
+    return outcomes.flatMap(({ file }) => file ?? []);
+  });
+}
+
+/**
+ * A copy of the profile for mkarchiso: the overlay itself instead of the link to it, and a
+ * repository of the packages that were just built before all others.
  */
 export async function stageProfile(staged: string, repository: string): Promise<void> {
   await rm(staged, { recursive: true, force: true });

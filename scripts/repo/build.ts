@@ -3,8 +3,9 @@ import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
+import { $ } from "zx";
 import { BuildError, ROOT } from "../build.ts";
-import { ensureHostPackages, HostError } from "../host.ts";
+import { ensureHostPackages, HostError, hostKind } from "../host.ts";
 import { lock } from "../lock.ts";
 import { makepkg, PackageError, packageIn, removeOlder, sourceDate } from "../makepkg.ts";
 import { buildPackage, type Level } from "../package.ts";
@@ -162,6 +163,7 @@ async function buildOne(recipe: Recipe, options: BuildOptions, table: Table): Pr
     const downloads = join(work, "sources", name);
     const onStep = (step: string) => table.set(name, step);
     const sources = await ensureSources(recipe, downloads, onStep, signal);
+    if (!chroot) await checkBuildDependencies(recipe, options.known ?? options.recipes);
     table.set(name, "builds");
     const job = {
       stage: `/tmp/${name}-${key}`,
@@ -180,6 +182,25 @@ async function buildOne(recipe: Recipe, options: BuildOptions, table: Table): Pr
   } finally {
     await release();
   }
+}
+
+/**
+ * On Arch, whether what the package is built with is installed: makepkg itself is told not to look,
+ * since some of it may be ours and nowhere installed.
+ * @throws PackageError with the names that are not.
+ */
+async function checkBuildDependencies(recipe: Recipe, ours: readonly Recipe[]): Promise<void> {
+  if ((await hostKind()) !== "arch") return;
+  // Scripts and configuration need nothing of what they are for.
+  const words = [...recipe.makedepends, ...(recipe.arch.includes("any") ? [] : recipe.depends)];
+  const names = new Set(ours.map(({ name }) => name));
+  const needed = words.filter((word) => !names.has(parseDependency(word).name));
+  const missing = await $({ nothrow: true, quiet: true })`pacman --deptest ${needed}`;
+  const list = missing.stdout.trim().split("\n").join(" ");
+  if (list === "") return;
+  throw new PackageError(
+    `it is built with ${list}: install them, or devtools, which have a clean chroot`,
+  );
 }
 
 /** A hash of all that a package is made from: the files beside the PKGBUILD, and our own part. */

@@ -1,6 +1,7 @@
 /** The rules for our PKGBUILDs and for what makepkg makes of them. */
 import { basename, join } from "node:path";
 import { $ } from "zx";
+import { PROFILE } from "../iso/profile.ts";
 import { parseDependency, type Recipe } from "./recipe.ts";
 import { parseSource } from "./sources.ts";
 
@@ -36,10 +37,12 @@ export async function isDummy(recipe: Recipe): Promise<boolean> {
   return !/^\s*(function\s+)?package(_\S+)?\s*\(/m.test(text);
 }
 
-/** The names of Arch's packages that ours may depend on. */
+/** The names of Arch's packages that ours may depend on: those of the medium, and some more. */
 export async function archNames(): Promise<Set<string>> {
-  const text = await Bun.file(join(import.meta.dir, "arch-names.txt")).text();
-  return new Set(text.split("\n").filter((line) => line !== "" && !line.startsWith("#")));
+  const files = [join(import.meta.dir, "arch-names.txt"), join(PROFILE, "packages.x86_64")];
+  const texts = await Promise.all(files.map((file) => Bun.file(file).text()));
+  const lines = texts.flatMap((text) => text.split("\n"));
+  return new Set(lines.filter((line) => line !== "" && !line.startsWith("#")));
 }
 
 /**

@@ -6,7 +6,6 @@ import { onInterrupt } from "../live/interrupt.ts";
 import { reported } from "../live/report.ts";
 import { checkRepositories, reportFindings, SYNC } from "./check.ts";
 import { makeRepositories, type Result } from "./make.ts";
-import { PACKAGES } from "./recipe.ts";
 import { ARCHITECTURE, REPOSITORIES } from "./repository.ts";
 import { serve } from "./serve.ts";
 
@@ -33,7 +32,7 @@ const buildArguments = {
   packages: {
     type: "string",
     description: "the folder with a PKGBUILD in a folder each",
-    default: PACKAGES,
+    default: "packages",
     valueHint: "FOLDER",
   },
   work: {
