@@ -189,8 +189,10 @@ test("a source is downloaded once, and one that is not what is expected is refus
 
 test("a build that is broken off leaves the repository whole, and the next one goes on", async () => {
   const world = await World.make();
+  // Its folder in /tmp has this name; another run of this test has another.
+  const slow = `slow${process.pid}`;
   await world.add("first");
-  await world.add("slow");
+  await world.add(slow);
   expect((await world.repo()).code).toBe(0);
 
   // The build, as nobody, tells that it has begun and waits to be let go.
@@ -198,7 +200,7 @@ test("a build that is broken off leaves the repository whole, and the next one g
   await chmod(gate, 0o777);
   const wait = `touch ${gate}/began\n\twhile [[ ! -e ${gate}/go ]]; do sleep 0.1; done`;
   await world.add("first", "", "2");
-  await world.add("slow", `depends=('first')\nbuild() {\n\t${wait}\n}`, "2");
+  await world.add(slow, `depends=('first')\nbuild() {\n\t${wait}\n}`, "2");
   for (const [signal, status, said] of [
     ["SIGINT", 130, "repo: ended by SIGINT\n"],
     ["SIGKILL", 137, ""],
@@ -208,17 +210,17 @@ test("a build that is broken off leaves the repository whole, and the next one g
     child.kill(signal);
     expect(await child.exited).toBe(status);
     expect(await child.stderr.text()).toBe(said);
-    await until(async () => (await processesOf("/tmp/slow-")).length === 0);
-    expect(await world.whole()).toEqual(["first-1-1", "slow-1-1"]);
+    await until(async () => (await processesOf(`/tmp/${slow}-`)).length === 0);
+    expect(await world.whole()).toEqual(["first-1-1", `${slow}-1-1`]);
     await rm(join(gate, "began"));
   }
 
   await writeFile(join(gate, "go"), "");
   const again = await world.repo();
   expect(again.code).toBe(0);
-  expect(again.out).toMatch(/first +2-1 +kept\n.*slow +2-1 +built\n/);
-  expect(await world.whole()).toEqual(["first-2-1", "slow-2-1"]);
-  expect((await readdir("/tmp")).filter((name) => name.startsWith("slow-"))).toEqual([]);
+  expect(again.out).toMatch(/first +2-1 +kept\n.*slow\d+ +2-1 +built\n/);
+  expect(await world.whole()).toEqual(["first-2-1", `${slow}-2-1`]);
+  expect((await readdir("/tmp")).filter((name) => name.startsWith(`${slow}-`))).toEqual([]);
 }, 120_000);
 
 test("a full disk is told in a line, and the repository stays", async () => {

@@ -122,7 +122,7 @@ describe("signed", () => {
   async function strict(): Promise<Pacman> {
     out = await published(key.key);
     const pacman = await Pacman.make(sections(`file://${out}`), "SigLevel = Required TrustedOnly");
-    const gpg = ["--homedir", join(pacman.folder, "gpg"), "--batch", "--quiet"];
+    const gpg = ["--homedir", join(pacman.folder, "gpg"), "--batch", "--quiet", "--no-autostart"];
     await must`chmod 700 ${join(pacman.folder, "gpg")}`;
     const exported = join(pacman.folder, "key.gpg");
     const trust = join(pacman.folder, "trust");
