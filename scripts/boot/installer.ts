@@ -16,7 +16,7 @@ export type InstallerStep = (typeof STEPS)[number];
 export interface Choices {
   /** Presses what chooses a time zone, with the focus on the list of regions. */
   readonly zone: readonly string[];
-  /** Presses what chooses a layout, with the focus on the list of layouts. */
+  /** Presses what chooses a layout, with the focus on the keyboard's model. */
   readonly layout: readonly string[];
   readonly fileSystem: "ext4" | "btrfs";
   /** The passphrase of an encrypted disk. */
@@ -53,9 +53,11 @@ export async function install(
     "the installer",
     PAGE_TIMEOUT,
   );
-  const goOn = async (step: InstallerStep, key = "n") => {
+  const goOn = async (step: InstallerStep) => {
+    // Alt and a letter are the letter to a list, while the button is off.
+    await medium.waitFor(() => canGoOn(medium), `the way on to ${step}`, PAGE_TIMEOUT);
     await show(STEPS[STEPS.indexOf(step) - 1] ?? step);
-    await medium.press("alt", key);
+    await medium.press("alt", "n");
     await untilStep(medium, top, step, PAGE_TIMEOUT);
     // What is drawn first may not listen yet.
     await sleep(3000);
@@ -92,8 +94,8 @@ async function choosePartitions(medium: BootedMedium, choices: Choices): Promise
   );
   if (choices.fileSystem === "btrfs") await presses(medium, ["tab", "tab", "b"]);
   if (choices.passphrase !== undefined) {
-    await presses(medium, ["alt-c"]);
-    await presses(medium, ["spc", "tab"]);
+    // Cancel has the same letter: the first press only moves the focus.
+    await presses(medium, ["alt-c", "spc", "tab"]);
     await medium.type(choices.passphrase);
     await presses(medium, ["tab"]);
     await medium.type(choices.passphrase);

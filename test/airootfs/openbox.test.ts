@@ -208,7 +208,7 @@ describe("calamares_polkit", () => {
     );
     expect(done.code).toBe(5);
     const words = done.stdout.trim().split("\n");
-    expect([words[0], ...words.slice(-3)]).toEqual(["env", "calamares", "-D8", "--xdg-config"]);
+    expect([words[0], ...words.slice(-3)]).toEqual(["env", "calamares", "-D6", "--xdg-config"]);
     expect(words.slice(1, -3).sort()).toEqual([
       "DISPLAY=:0",
       "QT_QPA_PLATFORM=wayland;xcb",

@@ -29,7 +29,8 @@ const PERSON = { name: "lain", password: "close the world" };
 const PLAIN: Choices = {
   // Belgrade, and the one after it.
   zone: ["tab", "b", "down"],
-  layout: [],
+  // Georgian, and the one after it.
+  layout: ["tab", "tab", "g", "down"],
   fileSystem: "ext4",
   fullName: "Lain Iwakura",
   person: PERSON,
@@ -147,7 +148,7 @@ async function checkKeyboard(machine: BootedMedium): Promise<void> {
   const layout = /"XkbLayout" "(\w+)"/.exec(
     await machine.must("cat /etc/X11/xorg.conf.d/00-keyboard.conf"),
   )?.[1];
-  expect(layout).toBeDefined();
+  expect(layout).toBe("de");
   const inSession = `tr '\\0' '\\n' </proc/$(pgrep -u ${PERSON.name} -x sway)/environ`;
   expect(await machine.must(inSession)).toContain(`XKB_DEFAULT_LAYOUT=${layout}\n`);
   const keymap = await machine.must(". /etc/vconsole.conf; echo $KEYMAP");
