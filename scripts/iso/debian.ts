@@ -261,6 +261,8 @@ async function layStandins(root: string): Promise<void> {
   await enable(root, "savecache", "shutdown");
   // Arch's is in the package pacman-mirrorlist; pacman does not start without.
   await writeFile(join(root, "etc/pacman.d/mirrorlist"), "# The stand-in has no mirrors.\n");
+  // Arch's is in the package filesystem; Calamares unmounts what it finds there.
+  await symlink("../proc/self/mounts", join(root, "etc/mtab"));
   // A level that costs an emulated processor seconds, for the initramfs of an installed system.
   await writeFile(join(root, "etc/dracut.conf.d/15-standin.conf"), 'compress="zstd -1 -q -T0"\n');
   const menu = join(root, "usr/local/bin/session-menu");
