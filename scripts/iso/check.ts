@@ -151,12 +151,12 @@ function commandLines(where: string, text: string): string[] {
   return kernelLines(text).length === 0 ? [`${where}: no entry starts a kernel`] : faults;
 }
 
-/** What distinguishes the entries. */
+/** What distinguishes the entries. UEFI hands its screen on; after BIOS, vga= asks for one. */
 function entries(text: string): string[] {
   return kernelLines(text).map((line) =>
     line
       .split(/\s+/)
-      .filter((word) => !COMMAND_LINE.includes(word))
+      .filter((word) => !COMMAND_LINE.includes(word) && !word.startsWith("vga="))
       .join(" "),
   );
 }
