@@ -35,6 +35,9 @@ const INSTALL_TIMEOUT = 2_400_000;
 /** Calamares' log, as calamares_polkit has it written. */
 export const LOG = "/root/.cache/calamares/session.log";
 
+/** More than the window's frame is thick, in pixels. */
+const FRAME = 5;
+
 /** A row of the sidebar is at least so large; no other block of the accent's colour is. */
 const ROW = { width: 150, height: 30 };
 
@@ -186,12 +189,15 @@ async function currentRow(
   return undefined;
 }
 
-/** Whether the button that leads on is in the accent's colour. */
+/** Whether the button that leads on is in the accent's colour, which the window's frame has too. */
 async function canGoOn(medium: BootedMedium): Promise<boolean> {
   const { width, height, at } = await medium.screen();
+  const isAccent = (x: number, y: number) => at(x, y) === PALETTE.accent;
   let found = 0;
-  for (let y = Math.round(height * 0.8); y < height; y++) {
-    for (let x = Math.round(width * 0.6); x < width; x++) if (at(x, y) === PALETTE.accent) found++;
+  for (let y = Math.round(height * 0.8); y < height - FRAME; y++) {
+    for (let x = Math.round(width * 0.6); x < width - FRAME; x++) {
+      if (isAccent(x, y) && isAccent(x + FRAME, y) && isAccent(x, y + FRAME)) found++;
+    }
   }
-  return found > 800;
+  return found > 300;
 }
