@@ -29,6 +29,9 @@ export interface Choices {
 /** A page without KVM and on a busy host, in milliseconds. */
 const PAGE_TIMEOUT = 240_000;
 
+/** How long a look at the disks takes, or at what a choice means for them; the same. */
+const SCAN_TIME = 15_000;
+
 /** All of the copying, the initramfs and the boot loader. */
 const INSTALL_TIMEOUT = 2_400_000;
 
@@ -84,16 +87,15 @@ export async function install(
 
 /** Erases the disk; the keys go from the list of disks on. */
 async function choosePartitions(medium: BootedMedium, choices: Choices): Promise<void> {
-  await medium.waitFor(
-    async () => {
-      await presses(medium, ["alt-v", "tab", "spc"]);
-      await sleep(4000);
-      return await canGoOn(medium);
-    },
-    "the choice of erasing the disk",
-    PAGE_TIMEOUT,
-  );
-  if (choices.fileSystem === "btrfs") await presses(medium, ["tab", "tab", "b"]);
+  // A window that says what is scanned takes the keys at first.
+  await sleep(SCAN_TIME);
+  await presses(medium, ["alt-v", "tab", "spc"]);
+  await medium.waitFor(() => canGoOn(medium), "the choice of erasing the disk", PAGE_TIMEOUT);
+  await sleep(SCAN_TIME);
+  if (choices.fileSystem === "btrfs") {
+    await presses(medium, ["tab", "tab", "b"]);
+    await sleep(SCAN_TIME);
+  }
   if (choices.passphrase !== undefined) {
     // Cancel has the same letter: the first press only moves the focus.
     await presses(medium, ["alt-c", "spc", "tab"]);
@@ -123,7 +125,7 @@ async function untilInstalled(medium: BootedMedium, top: number): Promise<void> 
     const over = (await stepNow(medium, top)) === "finished";
     const { stdout } = await medium.run(
       `grep "Installation failed" ${LOG} || tail -n 5 ${LOG}`,
-      120_000,
+      600_000,
     );
     if (stdout.includes("Installation failed") || Date.now() > deadline) {
       throw new HostError(`the installation does not end well:\n${stdout}`);

@@ -100,7 +100,10 @@ async function installOn(disk: string, firmware: Firmware, choices: Choices): Pr
 }
 
 /** What must be true of every installed system. */
-async function check(machine: BootedMedium, { person, hostname }: Choices): Promise<void> {
+async function check(
+  machine: BootedMedium,
+  { person, hostname, passphrase, fileSystem }: Choices,
+): Promise<void> {
   const must = (line: string) => machine.must(line, 120_000);
   expect(await must("cat /proc/1/comm")).toBe("openrc-init\n");
   expect(await must("ps -eo comm= | grep ^systemd || :")).toBe("");
@@ -111,7 +114,10 @@ async function check(machine: BootedMedium, { person, hostname }: Choices): Prom
   }
   expect(words.filter((word) => word.startsWith("rd.live"))).toEqual([]);
   const root = (await must("findmnt -no SOURCE,FSTYPE,OPTIONS /")).trim();
-  expect(root).toMatch(/^\/dev\/(vda\d|mapper\/luks-\S+)\s+\w+\s+rw\b/);
+  expect(root.split(/\s+/)[0]).toMatch(
+    passphrase === undefined ? /^\/dev\/vda\d$/ : /^\/dev\/mapper\/luks-\S+$/,
+  );
+  expect(root.split(/\s+/).slice(1).join(" ")).toMatch(new RegExp(`^${fileSystem} rw\\b`));
   // Each file system of fstab is mounted or used.
   expect((await machine.run("findmnt --verify")).code).toBe(0);
   expect(await must("swapon --show=TYPE --noheadings")).toBe("file\n");
