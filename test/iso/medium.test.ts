@@ -31,6 +31,9 @@ const BUILD_TIMEOUT = 900_000;
 /** Both boots, without KVM and on a busy host. */
 const BOOTS_TIMEOUT = 2_400_000;
 
+/** What a key sets off, at most: a shell's first prompt took a minute once. */
+const STEP_TIMEOUT = 240_000;
+
 const PICTURES = resolve(import.meta.dir, "../../build/boot");
 
 let out: string;
@@ -259,7 +262,7 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
         (each: { focused: boolean }) => each.focused,
       ).num;
     const until = (look: () => Promise<boolean>, what: string) =>
-      medium().waitFor(look, what, 60_000);
+      medium().waitFor(look, what, STEP_TIMEOUT);
     const count = (wanted: number) =>
       until(async () => (await windows()).length === wanted, `${wanted} windows`);
     /** On which workspace each window is, by their numbers. */
