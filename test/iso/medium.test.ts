@@ -370,6 +370,16 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
     expect(await medium().must("ps -o user= -p $(pgrep -x Xorg)")).toBe("liveuser\n");
   });
 
+  await step("starts the installer, as root and on its screen", async () => {
+    await awaitProgram(medium(), "calamares", "root");
+    const titles = async () => (await asUser(medium(), "xwininfo -root -tree")).stdout;
+    await medium().waitFor(
+      async () => (await titles()).includes('"LainOS layer 02 Installer"'),
+      "the installer's window",
+      STEP_TIMEOUT,
+    );
+  });
+
   await step("shows panel, wallpaper and a terminal", async () => {
     await medium().press("meta_l", "ret");
     const look = async () => (await asUser(medium(), "xprop -root _NET_CLIENT_LIST")).stdout;
