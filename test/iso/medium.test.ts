@@ -381,9 +381,15 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
   });
 
   await step("shows panel, wallpaper and a terminal", async () => {
+    const windows = async () =>
+      (await asUser(medium(), "xprop -root _NET_CLIENT_LIST")).stdout.match(/0x/g)?.length ?? 0;
+    const before = await windows();
     await medium().press("meta_l", "ret");
-    const look = async () => (await asUser(medium(), "xprop -root _NET_CLIENT_LIST")).stdout;
-    await medium().waitFor(async () => /0x/.test(await look()), "a terminal's window");
+    await medium().waitFor(
+      async () => (await windows()) > before,
+      "a terminal's window",
+      STEP_TIMEOUT,
+    );
     await Bun.sleep(8000);
     await picture(medium(), "bios-openbox");
     const colours = await medium().colours();
