@@ -79,6 +79,7 @@ export const REPLACED: Readonly<Record<string, string>> = {
  */
 const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel?: string]>> = {
   devfs: ["machine/openrc-standins", "sysinit"],
+  dmesg: ["iso/standins", "sysinit"],
   udev: ["iso/standins", "sysinit"],
   sysfs: ["live/openrc-standins", "sysinit"],
   root: ["iso/standins", "boot"],
