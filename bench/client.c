@@ -141,18 +141,14 @@ static double processor_time(pid_t pid) {
         return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-static void count_sessions(sd_bus_message *reply, int expected) {
+static int count_sessions(sd_bus_message *reply) {
         int count = 0;
         check(sd_bus_message_enter_container(reply, 'a', "(susso)"), "ListSessions");
-        while (check(sd_bus_message_skip(reply, "(susso)"), "ListSessions") > 0) {
+        while (check(sd_bus_message_at_end(reply, 0), "ListSessions") == 0) {
+                check(sd_bus_message_skip(reply, "(susso)"), "ListSessions");
                 count++;
-                if (sd_bus_message_at_end(reply, 0) > 0)
-                        break;
         }
-        if (count != expected) {
-                fprintf(stderr, "client: %d sessions listed, %d made\n", count, expected);
-                exit(1);
-        }
+        return count;
 }
 
 /* A call that is repeated: what to send. */
@@ -214,13 +210,23 @@ static double call_in_flight(request_maker make, int calls, int most) {
         return now() - begin;
 }
 
-/* Whether there are as many sessions as were made. */
-static void expect_sessions(int expected) {
+/* How many sessions there are. */
+static int listed_sessions(void) {
         sd_bus_message *request = list_request(), *reply = NULL;
         check(sd_bus_call(bus, request, 0, NULL, &reply), "ListSessions");
-        count_sessions(reply, expected);
+        int count = count_sessions(reply);
         sd_bus_message_unref(reply);
         sd_bus_message_unref(request);
+        return count;
+}
+
+/* Whether there are as many sessions as were made. */
+static void expect_sessions(int expected) {
+        int count = listed_sessions();
+        if (count != expected) {
+                fprintf(stderr, "client: %d sessions listed, %d made\n", count, expected);
+                exit(1);
+        }
 }
 
 /* A session that the client made, and what it has to take back. */
@@ -269,20 +275,15 @@ static int on_removed(sd_bus_message *message, void *userdata, sd_bus_error *err
         return 0;
 }
 
-/* Hears of the end of sessions. */
-static void listen_for_removed(struct session *awaited) {
-        check(sd_bus_match_signal(bus, NULL, NAME, PATH, MANAGER, "SessionRemoved", on_removed,
-                                  awaited),
-              "AddMatch");
-}
-
 /* A login and its end: CreateSession and ReleaseSession until their replies, in
  * seconds. That the leader leaves and the session goes is waited for, not measured. */
 static double create_and_release(uint32_t uid) {
         static struct session awaited;
         static int listening;
         if (!listening++)
-                listen_for_removed(&awaited);
+                check(sd_bus_match_signal(bus, NULL, NAME, PATH, MANAGER, "SessionRemoved",
+                                          on_removed, &awaited),
+                      "AddMatch");
         struct session made = create_session(uid);
         awaited = made;
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -375,22 +376,10 @@ static double log_in_in_flight(uint32_t uid, size_t logins, size_t most) {
         return took;
 }
 
-/* Waits until no more than so many sessions are left. */
+/* Waits until just so many sessions are left. */
 static void await_sessions(int expected) {
         double begin = now();
-        for (;;) {
-                sd_bus_message *request = list_request(), *reply = NULL;
-                check(sd_bus_call(bus, request, 0, NULL, &reply), "ListSessions");
-                int count = 0;
-                check(sd_bus_message_enter_container(reply, 'a', "(susso)"), "ListSessions");
-                while (sd_bus_message_at_end(reply, 0) == 0) {
-                        check(sd_bus_message_skip(reply, "(susso)"), "ListSessions");
-                        count++;
-                }
-                sd_bus_message_unref(reply);
-                sd_bus_message_unref(request);
-                if (count == expected)
-                        return;
+        while (listed_sessions() != expected) {
                 if (now() - begin > END_LIMIT / 1e6)
                         fail("the sessions did not end", ETIMEDOUT);
                 usleep(10000);

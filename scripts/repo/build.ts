@@ -11,7 +11,7 @@ import { makepkg, PackageError, packageIn, removeOlder, sourceDate } from "../ma
 import { buildPackage, type Level } from "../package.ts";
 import { buildInChroot, hasChrootTools } from "./chroot.ts";
 import { lintPackage, lintRecipe } from "./lint.ts";
-import { type Broken, inOrder, parseDependency, type Recipe, readRecipes } from "./recipe.ts";
+import { type Broken, inOrder, parseDependency, type Recipe, readRecipes, WORK } from "./recipe.ts";
 import { ensureSources, Unreachable } from "./sources.ts";
 import { silent, type Table } from "./table.ts";
 
@@ -109,7 +109,7 @@ export async function buildByName(
   const outcomes = await buildPackages({
     recipes: wanted,
     known: recipes,
-    work: join(ROOT, "build"),
+    work: WORK,
     level: "fast",
     signal,
   });
