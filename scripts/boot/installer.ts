@@ -41,6 +41,9 @@ export const LOG = "/root/.cache/calamares/session.log";
 /** More than the window's frame is thick, in pixels. */
 const FRAME = 5;
 
+/** Fewer pixels than a box has in the accent's colour while it is ticked. */
+const TICK = 60;
+
 /** A row of the sidebar is at least so large; no other block of the accent's colour is. */
 const ROW = { width: 150, height: 30 };
 
@@ -97,8 +100,12 @@ async function choosePartitions(medium: BootedMedium, choices: Choices): Promise
     await sleep(SCAN_TIME);
   }
   if (choices.passphrase !== undefined) {
-    // Cancel has the same letter: the first press only moves the focus.
-    await presses(medium, ["alt-c", "spc", "tab"]);
+    const accent = async () => (await medium.colours()).get(PALETTE.accent) ?? 0;
+    const before = await accent();
+    // Cancel has the same letter and comes first; of two, a press only moves the focus.
+    await presses(medium, ["alt-c", "alt-c", "spc"]);
+    await medium.waitFor(async () => (await accent()) > before + TICK, "the box for encryption");
+    await presses(medium, ["tab"]);
     await medium.type(choices.passphrase);
     await presses(medium, ["tab"]);
     await medium.type(choices.passphrase);
