@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { PALETTE } from "../artwork/palette.ts";
 import { HostError } from "../host.ts";
 import type { BootedMedium } from "./index.ts";
-import type { Person } from "./session.ts";
+import { asUser, type Person } from "./session.ts";
 
 /** The steps of the sidebar, by their places. */
 export const STEPS = [
@@ -37,6 +37,8 @@ const INSTALL_TIMEOUT = 2_400_000;
 
 /** Calamares' log, as calamares_polkit has it written. */
 export const LOG = "/root/.cache/calamares/session.log";
+
+const TITLE = "LainOS layer 02 Installer";
 
 /** More than the window's frame is thick, in pixels. */
 const FRAME = 5;
@@ -179,10 +181,16 @@ async function stepNow(medium: BootedMedium, top: number): Promise<InstallerStep
   return row && STEPS[Math.round((row.top - top) / row.height)];
 }
 
-/** The marked row of the sidebar: a block in the accent's colour, in the left half of the screen. */
+/**
+ * The marked row of the sidebar: a block in the accent's colour, in the left half of the screen.
+ * Its top is that in the window, which moves up where a page makes it taller.
+ */
 async function currentRow(
   medium: BootedMedium,
 ): Promise<{ top: number; height: number } | undefined> {
+  const { stdout } = await asUser(medium, `xwininfo -name "${TITLE}"`);
+  const windowTop = Number(/Absolute upper-left Y:\s+(\d+)/.exec(stdout)?.[1]);
+  if (Number.isNaN(windowTop)) return undefined;
   const { width, height, at } = await medium.screen();
   const isRow = (x: number, y: number) =>
     at(x, y) === PALETTE.accent && at(x + ROW.width, y) === PALETTE.accent;
@@ -191,7 +199,9 @@ async function currentRow(
       if (!isRow(x, y)) continue;
       let end = y;
       while (end < height && isRow(x, end)) end++;
-      if (end - y >= ROW.height) return { top: y, height: end - y };
+      if (end - y >= ROW.height) {
+        return { top: y - windowTop, height: end - y };
+      }
       y = end;
     }
   }
