@@ -38,7 +38,8 @@ const INSTALL_TIMEOUT = 2_400_000;
 /** Calamares' log, as calamares_polkit has it written. */
 export const LOG = "/root/.cache/calamares/session.log";
 
-const TITLE = "LainOS layer 02 Installer";
+/** The window's, by our branding. */
+export const TITLE = "LainOS layer 02 Installer";
 
 /** More than the window's frame is thick, in pixels. */
 const FRAME = 5;
@@ -188,7 +189,7 @@ async function stepNow(medium: BootedMedium, top: number): Promise<InstallerStep
 async function currentRow(
   medium: BootedMedium,
 ): Promise<{ top: number; height: number } | undefined> {
-  const { stdout } = await asUser(medium, `xwininfo -name "${TITLE}"`);
+  const { stdout } = await asUser(medium, `xwininfo -name "${TITLE}"`, PAGE_TIMEOUT);
   const windowTop = Number(/Absolute upper-left Y:\s+(\d+)/.exec(stdout)?.[1]);
   if (Number.isNaN(windowTop)) return undefined;
   const { width, height, at } = await medium.screen();
@@ -199,9 +200,7 @@ async function currentRow(
       if (!isRow(x, y)) continue;
       let end = y;
       while (end < height && isRow(x, end)) end++;
-      if (end - y >= ROW.height) {
-        return { top: y - windowTop, height: end - y };
-      }
+      if (end - y >= ROW.height) return { top: y - windowTop, height: end - y };
       y = end;
     }
   }

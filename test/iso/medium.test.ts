@@ -7,6 +7,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { PALETTE } from "../../scripts/artwork/palette.ts";
 import { BootedMedium, type Firmware, saveSerial, stageTable } from "../../scripts/boot/index.ts";
+import { TITLE } from "../../scripts/boot/installer.ts";
 import {
   asUser,
   awaitGreeter,
@@ -374,7 +375,7 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
     await awaitProgram(medium(), "calamares", "root");
     const titles = async () => (await asUser(medium(), "xwininfo -root -tree")).stdout;
     await medium().waitFor(
-      async () => (await titles()).includes('"LainOS layer 02 Installer"'),
+      async () => (await titles()).includes(`"${TITLE}"`),
       "the installer's window",
       STEP_TIMEOUT,
     );
