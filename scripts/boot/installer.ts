@@ -33,7 +33,10 @@ const PAGE_TIMEOUT = 240_000;
 const SCAN_TIME = 15_000;
 
 /** All of the copying, the initramfs and the boot loader. */
-const INSTALL_TIMEOUT = 2_400_000;
+const INSTALL_TIMEOUT = 3_600_000;
+
+/** Reading the log while the machine is busy with the disk. */
+export const LOG_TIMEOUT = 600_000;
 
 /** Calamares' log, as calamares_polkit has it written. */
 export const LOG = "/root/.cache/calamares/session.log";
@@ -50,15 +53,22 @@ const TICK = 60;
 /** A row of the sidebar is at least so large; no other block of the accent's colour is. */
 const ROW = { width: 150, height: 30 };
 
+/** Who is told how far it is. */
+export interface Follower {
+  /** A page is left. */
+  page(step: InstallerStep): Promise<void>;
+  /** A job begins, as Calamares' log names it. */
+  job(name: string): void;
+}
+
 /**
  * Goes through all pages and waits for the last one.
- * @param show is called with each page as it is left.
  * @throws HostError where a page does not come, and with the log's end where Calamares gives up.
  */
 export async function install(
   medium: BootedMedium,
   choices: Choices,
-  show: (step: InstallerStep) => Promise<void>,
+  follower: Follower,
 ): Promise<void> {
   const top = await medium.waitFor(
     async () => (await currentRow(medium))?.top,
@@ -68,7 +78,7 @@ export async function install(
   const goOn = async (step: InstallerStep) => {
     // Alt and a letter are the letter to a list, while the button is off.
     await medium.waitFor(() => canGoOn(medium), `the way on to ${step}`, PAGE_TIMEOUT);
-    await show(STEPS[STEPS.indexOf(step) - 1] ?? step);
+    await follower.page(STEPS[STEPS.indexOf(step) - 1] ?? step);
     await pressUntil(medium, top, step, "alt-n");
     // What is drawn first may not listen yet.
     await sleep(3000);
@@ -83,12 +93,12 @@ export async function install(
   await tellUser(medium, choices);
   await goOn("summary");
   // The button, and the question that it leads to.
-  await show("summary");
+  await follower.page("summary");
   await presses(medium, ["alt-i"]);
   await sleep(10_000);
   await pressUntil(medium, top, "install", "alt-i");
-  await untilInstalled(medium, top);
-  await show("finished");
+  await untilInstalled(medium, top, follower);
+  await follower.page("finished");
 }
 
 /** Erases the disk; the keys go from the list of disks on. */
@@ -128,20 +138,29 @@ async function tellUser(medium: BootedMedium, choices: Choices): Promise<void> {
   await medium.waitFor(() => canGoOn(medium), "a user's page that is complete", PAGE_TIMEOUT);
 }
 
-async function untilInstalled(medium: BootedMedium, top: number): Promise<void> {
+async function untilInstalled(
+  medium: BootedMedium,
+  top: number,
+  follower: Follower,
+): Promise<void> {
   const deadline = Date.now() + INSTALL_TIMEOUT;
+  let last: string | undefined;
   for (;;) {
     // The last page comes after a failure too.
     const over = (await stepNow(medium, top)) === "finished";
     const { stdout } = await medium.run(
-      `grep "Installation failed" ${LOG} || tail -n 5 ${LOG}`,
-      600_000,
+      `grep "Installation failed" ${LOG}; grep -o "Starting job .*" ${LOG} | tail -n 1`,
+      LOG_TIMEOUT,
     );
+    const job = /Starting job (.*)/.exec(stdout)?.[1];
+    if (job !== undefined && job !== last) follower.job(job);
+    last = job;
     if (stdout.includes("Installation failed") || Date.now() > deadline) {
-      throw new HostError(`the installation does not end well:\n${stdout}`);
+      const end = await medium.run(`tail -n 20 ${LOG}`, LOG_TIMEOUT);
+      throw new HostError(`the installation does not end well:\n${end.stdout}`);
     }
     if (over) return;
-    await sleep(10_000);
+    await sleep(20_000);
   }
 }
 

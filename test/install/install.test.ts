@@ -7,7 +7,7 @@ import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { PALETTE } from "../../scripts/artwork/palette.ts";
 import { BootedMedium, type Firmware, saveSerial, stageTable } from "../../scripts/boot/index.ts";
-import { type Choices, install, LOG } from "../../scripts/boot/installer.ts";
+import { type Choices, install, LOG, LOG_TIMEOUT } from "../../scripts/boot/installer.ts";
 import { asUser, awaitGreeter, liveSession, logInAtGreeter } from "../../scripts/boot/session.ts";
 import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
@@ -18,7 +18,7 @@ import { sourceDate } from "../../scripts/makepkg.ts";
 const BUILD_TIMEOUT = 900_000;
 
 /** Copying and an initramfs without KVM, on a busy host. */
-const INSTALL_TIMEOUT = 4_800_000;
+const INSTALL_TIMEOUT = 6_000_000;
 
 const FOLDER = resolve(import.meta.dir, "../../build/install");
 
@@ -88,12 +88,28 @@ async function installOn(disk: string, firmware: Firmware, choices: Choices): Pr
     await machine.awaitBoot();
     await logInAtGreeter(machine, "openbox");
     machine.reached("Openbox");
-    await install(machine, choices, async (step) => {
-      machine.reached(step);
-      await picture(step);
-    });
-    const log = await machine.must(`cat ${LOG}`, 120_000);
-    await writeFile(join(FOLDER, `${firmware}-calamares.log`), log);
+    const saveLog = async () => {
+      const { stdout } = await machine.run(`cat ${LOG}`, LOG_TIMEOUT);
+      await writeFile(join(FOLDER, `${firmware}-calamares.log`), stdout);
+    };
+    try {
+      await install(machine, choices, {
+        page: async (step) => {
+          machine.reached(step);
+          await picture(step);
+        },
+        job: (name) => {
+          machine.reached(name);
+          // At once: a run that is ended from outside has told what it was at.
+          console.log(stageTable(machine.stages.slice(-1)));
+        },
+      });
+    } catch (error) {
+      // What failed first is what is told.
+      await saveLog().catch(() => {});
+      throw error;
+    }
+    await saveLog();
     await machine.run("openrc-shutdown --poweroff now");
     await machine.ended();
   });
