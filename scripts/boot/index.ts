@@ -89,8 +89,12 @@ export class BootedMedium {
     }
   }
 
-  /** Waits for the boot menu and chooses an entry by the arrow keys. */
-  async choose(entry: Entry, beforeChoice?: () => Promise<void>): Promise<void> {
+  /**
+   * Waits for the boot menu and chooses an entry by the arrow keys.
+   * @param beforeChoice is called while the menu is shown.
+   * @param append is added to the entry's command line as a person does it in Syslinux' menu (BIOS).
+   */
+  async choose(entry: Entry, beforeChoice?: () => Promise<void>, append?: string): Promise<void> {
     await this.serial.awaitText(/serial console/, "the boot menu", BOOT_TIMEOUT);
     this.reached("boot menu");
     // What is drawn comes a moment after what is said on the serial line.
@@ -99,6 +103,11 @@ export class BootedMedium {
     for (let index = 0; index < ENTRIES.indexOf(entry); index++) {
       await this.press("down");
       await sleep(300);
+    }
+    if (append !== undefined) {
+      await this.press("tab");
+      await sleep(1000);
+      await this.type(` ${append}`);
     }
     await this.press("ret");
   }
@@ -152,6 +161,11 @@ export class BootedMedium {
     return waitFor(look, what, timeout, this.signal);
   }
 
+  /** Takes the medium out of its drive, which the system may have locked. */
+  async takeOut(): Promise<void> {
+    await this.qmp.execute("eject", { id: "drive", force: true });
+  }
+
   press(...keys: string[]): Promise<void> {
     return press(this.qmp, ...keys);
   }
@@ -173,6 +187,11 @@ export class BootedMedium {
   /** The colours on the screen as #rrggbb, and how many pixels have each. */
   async colours(): Promise<Map<string, number>> {
     return countColours(await this.screen());
+  }
+
+  /** How many pixels have a colour. */
+  async pixels(colour: string): Promise<number> {
+    return (await this.colours()).get(colour) ?? 0;
   }
 
   /** Waits for the power to be off, or the machine to begin anew (`-no-reboot`): QEMU ends. */

@@ -113,7 +113,7 @@ async function choosePartitions(medium: BootedMedium, choices: Choices): Promise
     await sleep(SCAN_TIME);
   }
   if (choices.passphrase !== undefined) {
-    const accent = async () => (await medium.colours()).get(PALETTE.accent) ?? 0;
+    const accent = () => medium.pixels(PALETTE.accent);
     const before = await accent();
     // Cancel has the same letter and comes first; of two, a press only moves the focus.
     await presses(medium, ["alt-c", "alt-c", "spc"]);

@@ -74,7 +74,8 @@ unicode="YES"
 `,
   "etc/hostname": "lainos\n",
   "etc/hosts": "127.0.0.1 localhost lainos\n",
-  "etc/fstab": "",
+  // The root has options, as most systems' have, that a mount elsewhere must not take for its own.
+  "etc/fstab": "LABEL=lainos / btrfs subvol=/@,noauto 0 0\n",
   "etc/default/locale": "LANG=C.UTF-8\n",
   // The clock is the host's: chronyd may run but not set it.
   "etc/conf.d/chrony": 'chrony_args="-x"\n',

@@ -41,7 +41,8 @@ const PLAIN: Choices = {
   hostname: "navi",
 };
 
-const ENCRYPTED: Choices = { ...PLAIN, fileSystem: "btrfs", passphrase: "no matter where you go" };
+/** The passphrase has letters that both layouts have in one place: GRUB knows the American one alone. */
+const ENCRYPTED: Choices = { ...PLAIN, fileSystem: "btrfs", passphrase: "no matter where we are" };
 
 let image: string;
 const images = join(FOLDER, "iso");
@@ -129,11 +130,9 @@ async function check(
     expect(words).toContain(word);
   }
   expect(words.filter((word) => word.startsWith("rd.live"))).toEqual([]);
-  const root = (await must("findmnt -no SOURCE,FSTYPE,OPTIONS /")).trim();
-  expect(root.split(/\s+/)[0]).toMatch(
-    passphrase === undefined ? /^\/dev\/vda\d$/ : /^\/dev\/mapper\/luks-\S+$/,
-  );
-  expect(root.split(/\s+/).slice(1).join(" ")).toMatch(new RegExp(`^${fileSystem} rw\\b`));
+  const kind = (await must('lsblk -ndo TYPE "$(findmnt -nvo SOURCE /)"')).trim();
+  expect(kind).toBe(passphrase === undefined ? "part" : "crypt");
+  expect(await must("findmnt -no FSTYPE,OPTIONS /")).toMatch(new RegExp(`^${fileSystem} +rw\\b`));
   // Each file system of fstab is mounted or used.
   expect((await machine.run("findmnt --verify")).code).toBe(0);
   expect(await must("swapon --show=TYPE --noheadings")).toBe("file\n");
@@ -207,10 +206,11 @@ async function startInstalled(
     }
     // Doas asks for the password, and takes it.
     expect((await asUser(machine, "doas -n true")).code).not.toBe(0);
-    const quietPixels = async () => (await machine.colours()).get(PALETTE.quiet) ?? 0;
+    const quietPixels = () => machine.pixels(PALETTE.quiet);
     const before = await quietPixels();
     await machine.press("meta_l", "ret");
-    await machine.waitFor(async () => (await quietPixels()) > before + 100, "the shell's prompt");
+    // A short name and host, which have 50.
+    await machine.waitFor(async () => (await quietPixels()) > before + 30, "the shell's prompt");
     await machine.type("doas touch /run/by-doas\n");
     await machine.waitFor(
       async () => (await machine.run("pgrep -x doas")).code === 0,

@@ -6,7 +6,13 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { PALETTE } from "../../scripts/artwork/palette.ts";
-import { BootedMedium, type Firmware, saveSerial, stageTable } from "../../scripts/boot/index.ts";
+import {
+  BootedMedium,
+  type Entry,
+  type Firmware,
+  saveSerial,
+  stageTable,
+} from "../../scripts/boot/index.ts";
 import { TITLE } from "../../scripts/boot/installer.ts";
 import {
   asUser,
@@ -31,6 +37,9 @@ const BUILD_TIMEOUT = 900_000;
 
 /** Both boots, without KVM and on a busy host. */
 const BOOTS_TIMEOUT = 2_400_000;
+
+/** One boot, and what is asked of it. */
+const BOOT_TIMEOUT = 1_200_000;
 
 /** What a key sets off, at most: a shell's first prompt took a minute once. */
 const STEP_TIMEOUT = 240_000;
@@ -66,31 +75,32 @@ afterAll(() => rm(out, { recursive: true, force: true }));
 async function onMedium(
   firmware: Firmware,
   steps: (medium: () => BootedMedium, step: Step) => Promise<void>,
+  { name = firmware as string, entry = "serial" as Entry, memory = 2048 } = {},
 ): Promise<void> {
-  const medium = await BootedMedium.start({ image, firmware });
-  const step: Step = async (name, run) => {
+  const medium = await BootedMedium.start({ image, firmware, memory });
+  const step: Step = async (what, run) => {
     try {
       await run();
     } catch (error) {
       // Without one where QEMU has ended, which the error itself tells.
-      await picture(medium, `${firmware}-failed`).catch(() => {});
-      throw new Error(`${firmware}: ${name}: ${error instanceof Error ? error.message : error}`, {
+      await picture(medium, `${name}-failed`).catch(() => {});
+      throw new Error(`${name}: ${what}: ${error instanceof Error ? error.message : error}`, {
         cause: error,
       });
     }
-    medium.reached(name);
+    medium.reached(what);
   };
   try {
     await step("the greeter comes up", async () => {
-      await medium.choose("serial", () => picture(medium, `${firmware}-menu`));
-      await medium.awaitBoot();
+      const messages = entry === "serial" ? undefined : "console=tty0 console=ttyS0,115200";
+      await medium.choose(entry, () => picture(medium, `${name}-menu`), messages);
+      await medium.awaitBoot("lain", entry === "ram");
       await awaitGreeter(medium);
     });
-    machineIds.push((await medium.must("cat /etc/machine-id")).trim());
     await steps(() => medium, step);
   } finally {
     console.log(stageTable(medium.stages));
-    await saveSerial(medium, join(PICTURES, `${firmware}-serial.log`));
+    await saveSerial(medium, join(PICTURES, `${name}-serial.log`));
     await medium.stop();
   }
 }
@@ -117,6 +127,8 @@ async function boots(medium: () => BootedMedium, step: Step, firmware: Firmware)
     const who = systemd.length > 0 ? await medium().must("ps -eo pid,ppid,etimes,args") : "";
     expect({ systemd, who }).toEqual({ systemd: [], who: "" });
   });
+
+  machineIds.push((await medium().must("cat /etc/machine-id")).trim());
 
   await step("the kernel was told what the menu says", async () => {
     const words = (await medium().must("cat /proc/cmdline")).trim().split(" ");
@@ -284,7 +296,7 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
       await count(1);
       await medium().press("meta_l", "ret");
       await count(2);
-      const quiet = async () => (await medium().colours()).get(PALETTE.quiet) ?? 0;
+      const quiet = () => medium().pixels(PALETTE.quiet);
       const before = await quiet();
       await until(async () => (await quiet()) > before + 100, "the prompts of the shells");
       await picture(medium(), "bios-sway");
@@ -295,9 +307,9 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
     await step("Mod4+d opens the launcher", async () => {
       await medium().press("meta_l", "d");
       await awaitProgram(medium(), "wofi");
-      const before = (await medium().colours()).get(PALETTE.background) ?? 0;
+      const before = await medium().pixels(PALETTE.background);
       await until(
-        async () => before - ((await medium().colours()).get(PALETTE.background) ?? 0) > 10_000,
+        async () => before - (await medium().pixels(PALETTE.background)) > 10_000,
         "the launcher on the screen",
       );
       await Bun.sleep(3000);
@@ -433,4 +445,48 @@ test(
     await onMedium("uefi", byUefi);
   },
   BOOTS_TIMEOUT,
+);
+
+test(
+  "copied to memory, it does without the medium",
+  () =>
+    onMedium(
+      "bios",
+      async (medium, step) => {
+        await step("a login gives Sway after the medium was taken out", async () => {
+          await medium().takeOut();
+          // So that what comes now is read from where it is kept.
+          await medium().must("sync; echo 3 >/proc/sys/vm/drop_caches");
+          const read = await medium().run("dd if=/dev/sr0 of=/dev/null bs=2048 count=1");
+          expect(read.stderr).toContain("No medium found");
+          await logInAtGreeter(medium(), "sway");
+          await medium().must("find /usr/bin -type f -exec cat {} + >/dev/null", STEP_TIMEOUT);
+        });
+      },
+      { name: "ram", entry: "ram", memory: 3072 },
+    ),
+  BOOT_TIMEOUT,
+);
+
+test(
+  "with safe graphics, it comes up on what the firmware has set",
+  () =>
+    onMedium(
+      "bios",
+      async (medium, step) => {
+        await step("the screen is the firmware's, in 1024x768", async () => {
+          // On Debian's kernel by vesafb; Arch's has simpledrm, which is a card too.
+          expect(await medium().must("cat /sys/class/graphics/fb0/name")).toBe("VESA VGA\n");
+          expect(await medium().must("cat /sys/class/graphics/fb0/virtual_size")).toStartWith(
+            "1024,",
+          );
+          expect(await medium().must("ls /sys/class/drm")).not.toContain("card");
+          const { width, height } = await medium().screen();
+          expect({ width, height }).toEqual({ width: 1024, height: 768 });
+          await picture(medium(), "safe-greeter");
+        });
+      },
+      { name: "safe", entry: "safe" },
+    ),
+  BOOT_TIMEOUT,
 );
