@@ -5,10 +5,16 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { PALETTE } from "../../scripts/artwork/palette.ts";
 import { BootedMedium, type Firmware, saveSerial, stageTable } from "../../scripts/boot/index.ts";
 import { type Choices, install, LOG, LOG_TIMEOUT } from "../../scripts/boot/installer.ts";
-import { asUser, awaitGreeter, liveSession, logInAtGreeter } from "../../scripts/boot/session.ts";
+import {
+  asUser,
+  awaitGreeter,
+  liveSession,
+  logInAtGreeter,
+  nodes,
+  swayTree,
+} from "../../scripts/boot/session.ts";
 import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { quiet } from "../../scripts/live/progress.ts";
@@ -206,22 +212,21 @@ async function startInstalled(
     }
     // Doas asks for the password, and takes it.
     expect((await asUser(machine, "doas -n true")).code).not.toBe(0);
-    const quietPixels = () => machine.pixels(PALETTE.quiet);
-    const before = await quietPixels();
     await machine.press("meta_l", "ret");
-    // A short name and host, which have 50.
-    await machine.waitFor(async () => (await quietPixels()) > before + 30, "the shell's prompt");
-    await machine.type("doas touch /run/by-doas\n");
+    // What is typed before the shell's prompt waits for it.
+    const inTerminal = async () =>
+      nodes(await swayTree(machine)).some(({ type, focused }) => type === "con" && focused);
+    await machine.waitFor(inTerminal, "a terminal that has the keyboard");
+    // In letters that both layouts have in one place.
+    await machine.type("doas touch done\n");
     await machine.waitFor(
       async () => (await machine.run("pgrep -x doas")).code === 0,
       "the question of doas",
     );
     await Bun.sleep(2000);
     await machine.type(`${choices.person.password}\n`);
-    await machine.waitFor(
-      async () => (await machine.run("test -e /run/by-doas")).code === 0,
-      "what doas does",
-    );
+    const owner = async () => (await asUser(machine, "stat -c %U ~/done")).stdout;
+    await machine.waitFor(async () => (await owner()) === "root\n", "what doas does");
     await picture("sway");
   });
 }
