@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { BootedMedium, type Firmware, saveSerial, stageTable } from "../../scripts/boot/index.ts";
+import { BootedMedium, type Firmware, stageTable } from "../../scripts/boot/index.ts";
 import { type Choices, install, LOG, LOG_TIMEOUT } from "../../scripts/boot/installer.ts";
 import {
   asUser,
@@ -19,6 +19,7 @@ import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { quiet } from "../../scripts/live/progress.ts";
 import { sourceDate } from "../../scripts/makepkg.ts";
+import { onMachine } from "../on-machine.ts";
 
 /** The first time also fetches the root's packages. */
 const BUILD_TIMEOUT = 900_000;
@@ -68,29 +69,9 @@ beforeAll(async () => {
 
 afterAll(() => rm(images, { recursive: true, force: true }));
 
-/** Runs a machine's life, with a picture of where it failed, and ends it. */
-async function onMachine(
-  name: string,
-  machine: BootedMedium,
-  live: (picture: (name: string) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const picture = (what: string) => machine.screendump(join(FOLDER, `${name}-${what}.png`));
-  try {
-    await live(picture);
-  } catch (error) {
-    // Without one where QEMU has ended, which the error itself tells.
-    await picture("failed").catch(() => {});
-    throw error;
-  } finally {
-    console.log(stageTable(machine.stages));
-    await saveSerial(machine, join(FOLDER, `${name}-serial.log`));
-    await machine.stop();
-  }
-}
-
 async function installOn(disk: string, firmware: Firmware, choices: Choices): Promise<void> {
   const machine = await BootedMedium.start({ image, disk, firmware, memory: 3072 });
-  await onMachine(`${firmware}-medium`, machine, async (picture) => {
+  await onMachine(machine, FOLDER, `${firmware}-medium`, async (picture) => {
     await machine.choose("serial");
     await machine.awaitBoot();
     await logInAtGreeter(machine, "openbox");
@@ -195,7 +176,7 @@ async function startInstalled(
   unlock: (machine: BootedMedium) => Promise<void>,
 ): Promise<void> {
   const machine = await BootedMedium.start({ disk, firmware });
-  await onMachine(`${firmware}-installed`, machine, async (picture) => {
+  await onMachine(machine, FOLDER, `${firmware}-installed`, async (picture) => {
     await unlock(machine);
     await machine.awaitBoot(choices.person.password, true);
     await awaitGreeter(machine);

@@ -6,13 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { PALETTE } from "../../scripts/artwork/palette.ts";
-import {
-  BootedMedium,
-  type Entry,
-  type Firmware,
-  saveSerial,
-  stageTable,
-} from "../../scripts/boot/index.ts";
+import { BootedMedium, type Entry, type Firmware } from "../../scripts/boot/index.ts";
 import { TITLE } from "../../scripts/boot/installer.ts";
 import {
   asUser,
@@ -31,6 +25,7 @@ import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { quiet } from "../../scripts/live/progress.ts";
 import { sourceDate } from "../../scripts/makepkg.ts";
+import { onMachine } from "../on-machine.ts";
 
 /** The first time also fetches the root's packages. */
 const BUILD_TIMEOUT = 900_000;
@@ -74,7 +69,7 @@ afterAll(() => rm(out, { recursive: true, force: true }));
  */
 async function onMedium(
   firmware: Firmware,
-  steps: (medium: () => BootedMedium, step: Step) => Promise<void>,
+  steps: (medium: BootedMedium, step: Step) => Promise<void>,
   { name = firmware as string, entry = "serial" as Entry, memory = 2048 } = {},
 ): Promise<void> {
   const medium = await BootedMedium.start({ image, firmware, memory });
@@ -82,33 +77,27 @@ async function onMedium(
     try {
       await run();
     } catch (error) {
-      // Without one where QEMU has ended, which the error itself tells.
-      await picture(medium, `${name}-failed`).catch(() => {});
       throw new Error(`${name}: ${what}: ${error instanceof Error ? error.message : error}`, {
         cause: error,
       });
     }
     medium.reached(what);
   };
-  try {
+  await onMachine(medium, PICTURES, name, async (picture) => {
     await step("the greeter comes up", async () => {
       const messages = entry === "serial" ? undefined : "console=tty0 console=ttyS0,115200";
-      await medium.choose(entry, () => picture(medium, `${name}-menu`), messages);
+      await medium.choose(entry, () => picture("menu"), messages);
       await medium.awaitBoot("lain", entry === "ram");
       await awaitGreeter(medium);
     });
-    await steps(() => medium, step);
-  } finally {
-    console.log(stageTable(medium.stages));
-    await saveSerial(medium, join(PICTURES, `${name}-serial.log`));
-    await medium.stop();
-  }
+    await steps(medium, step);
+  });
 }
 
 type Step = (name: string, run: () => Promise<void>) => Promise<void>;
 
-async function picture(medium: BootedMedium | undefined, name: string): Promise<void> {
-  await medium?.screendump(join(PICTURES, `${name}.png`));
+async function picture(medium: BootedMedium, name: string): Promise<void> {
+  await medium.screendump(join(PICTURES, `${name}.png`));
 }
 
 /** A call of login1's Manager, which needs no answer of anybody. */
@@ -118,20 +107,20 @@ function call(method: string): string {
 }
 
 /** What both firmwares must bring up. */
-async function boots(medium: () => BootedMedium, step: Step, firmware: Firmware): Promise<void> {
+async function boots(medium: BootedMedium, step: Step, firmware: Firmware): Promise<void> {
   await step("OpenRC is the first process, and none is systemd's", async () => {
-    expect(await medium().must("cat /proc/1/comm")).toBe("openrc-init\n");
-    const names = (await medium().must("ps -eo comm=")).trim().split("\n");
+    expect(await medium.must("cat /proc/1/comm")).toBe("openrc-init\n");
+    const names = (await medium.must("ps -eo comm=")).trim().split("\n");
     expect(names).toContain("lainos-dbus-bri");
     const systemd = names.filter((name) => name.startsWith("systemd"));
-    const who = systemd.length > 0 ? await medium().must("ps -eo pid,ppid,etimes,args") : "";
+    const who = systemd.length > 0 ? await medium.must("ps -eo pid,ppid,etimes,args") : "";
     expect({ systemd, who }).toEqual({ systemd: [], who: "" });
   });
 
-  machineIds.push((await medium().must("cat /etc/machine-id")).trim());
+  machineIds.push((await medium.must("cat /etc/machine-id")).trim());
 
   await step("the kernel was told what the menu says", async () => {
-    const words = (await medium().must("cat /proc/cmdline")).trim().split(" ");
+    const words = (await medium.must("cat /proc/cmdline")).trim().split(" ");
     const expected = COMMAND_LINE.map((word) =>
       word
         .replace("%ARCHISO_LABEL%", "LAINOS")
@@ -139,12 +128,12 @@ async function boots(medium: () => BootedMedium, step: Step, firmware: Firmware)
         .replace("%ARCH%", "x86_64"),
     );
     for (const word of expected) expect(words).toContain(word);
-    const efi = (await medium().run("test -d /sys/firmware/efi")).code === 0;
+    const efi = (await medium.run("test -d /sys/firmware/efi")).code === 0;
     expect(efi).toBe(firmware === "uefi");
   });
 
   await step("every service of every runlevel is started", async () => {
-    const shown = await medium().must("rc-status --nocolor sysinit boot default");
+    const shown = await medium.must("rc-status --nocolor sysinit boot default");
     const services = [...shown.matchAll(/^ (\S+)\s+\[\s+(\w+)/gm)].map(([, name, state]) => ({
       name,
       state,
@@ -163,17 +152,17 @@ async function boots(medium: () => BootedMedium, step: Step, firmware: Firmware)
   });
 
   await step("the greeter is a session on seat0's first terminal", async () => {
-    const list = await medium().must("loginctl --no-legend --no-pager list-sessions");
+    const list = await medium.must("loginctl --no-legend --no-pager list-sessions");
     const id = /^\s*(\S+)\s+\d+\s+\S+\s+seat0\s+tty1/m.exec(list)?.[1];
-    const shown = await medium().must(`loginctl show-session ${id}`);
+    const shown = await medium.must(`loginctl show-session ${id}`);
     for (const line of ["Class=greeter", "Seat=seat0", "VTNr=1", "State=active"]) {
       expect(shown.split("\n")).toContain(line);
     }
-    await picture(medium(), `${firmware}-greeter`);
+    await picture(medium, `${firmware}-greeter`);
   });
 }
 
-async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
+async function byBios(medium: BootedMedium, step: Step): Promise<void> {
   await boots(medium, step, "bios");
 
   await step("its programs find their configurations right", async () => {
@@ -183,10 +172,10 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
       "syslog-ng --syntax-only --cfgfile /etc/syslog-ng/syslog-ng.conf",
       "chronyd -p -f /etc/chrony.conf",
     ]) {
-      await medium().must(line);
+      await medium.must(line);
     }
     const sway = await asUser(
-      medium(),
+      medium,
       "export XDG_RUNTIME_DIR=$(mktemp -d) WLR_BACKENDS=headless; exec sway --validate",
     );
     // Others are about the card, which is the greeter's now.
@@ -195,7 +184,7 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
   });
 
   await step("the kernel and the network are hardened", async () => {
-    const { code, stdout } = await medium().run("/usr/libexec/lainos/lainos-net-init --check");
+    const { code, stdout } = await medium.run("/usr/libexec/lainos/lainos-net-init --check");
     expect({ code, stdout }).toMatchObject({ code: 0 });
     for (const [key, value] of [
       ["kernel.kptr_restrict", "2"],
@@ -204,83 +193,83 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
       ["net.ipv4.tcp_syncookies", "1"],
       ["net.ipv6.conf.all.disable_ipv6", "1"],
     ]) {
-      expect(await medium().must(`sysctl -n ${key}`)).toBe(`${value}\n`);
+      expect(await medium.must(`sysctl -n ${key}`)).toBe(`${value}\n`);
     }
-    const rules = await medium().must("nft list ruleset");
+    const rules = await medium.must("nft list ruleset");
     expect(rules).toContain("hook input priority filter; policy drop;");
     expect(rules).toContain("hook forward priority filter; policy drop;");
   });
 
   await step("a wired network has an address by DHCP", async () => {
-    const shown = async () => await medium().must("ip -4 -o address show scope global");
-    await medium().waitFor(async () => (await shown()).includes(" 10.0.2."), "an address");
+    const shown = async () => await medium.must("ip -4 -o address show scope global");
+    await medium.waitFor(async () => (await shown()).includes(" 10.0.2."), "an address");
   });
 
   await step("what is logged is in everything.log", async () => {
-    await medium().must("logger --tag medium-test 'a line of the test'");
+    await medium.must("logger --tag medium-test 'a line of the test'");
     const look = async () =>
-      (await medium().run("grep 'medium-test: a line of the test' /var/log/everything.log"))
-        .code === 0;
-    await medium().waitFor(look, "the line in /var/log/everything.log");
-    expect(await medium().must("stat -c '%a %G' /var/log/everything.log")).toBe("640 adm\n");
+      (await medium.run("grep 'medium-test: a line of the test' /var/log/everything.log")).code ===
+      0;
+    await medium.waitFor(look, "the line in /var/log/everything.log");
+    expect(await medium.must("stat -c '%a %G' /var/log/everything.log")).toBe("640 adm\n");
   });
 
   await step("secrets are root's, and the live user has a home, doas and no password", async () => {
-    expect(await medium().must("stat -c '%a %U' /etc/shadow /etc/doas.conf")).toBe(
+    expect(await medium.must("stat -c '%a %U' /etc/shadow /etc/doas.conf")).toBe(
       "400 root\n400 root\n",
     );
-    expect(await medium().must("stat -c '%a %U' /home/liveuser")).toBe("750 liveuser\n");
-    expect((await asUser(medium(), "doas -n id -u")).stdout).toBe("0\n");
-    expect((await asUser(medium(), "id -nG")).stdout.split(/\s/)).toContain("wheel");
+    expect(await medium.must("stat -c '%a %U' /home/liveuser")).toBe("750 liveuser\n");
+    expect((await asUser(medium, "doas -n id -u")).stdout).toBe("0\n");
+    expect((await asUser(medium, "id -nG")).stdout.split(/\s/)).toContain("wheel");
   });
 
-  await step("a login at the greeter gives Sway", () => logInAtGreeter(medium(), "sway"));
+  await step("a login at the greeter gives Sway", () => logInAtGreeter(medium, "sway"));
   {
     await step("is the seat's session, as loginctl shows it", async () => {
-      const id = await liveSession(medium());
-      const shown = (await medium().must(`loginctl show-session ${id}`)).split("\n");
+      const id = await liveSession(medium);
+      const shown = (await medium.must(`loginctl show-session ${id}`)).split("\n");
       for (const line of [
         ...["Name=liveuser", "Seat=seat0", "VTNr=1", "Type=wayland", "Class=user"],
         ...["State=active", "Active=yes", "Desktop=sway", "Remote=no", "Service=greetd"],
       ]) {
         expect(shown).toContain(line);
       }
-      expect(await medium().must("loginctl show-seat seat0 -p ActiveSession --value")).toBe(
+      expect(await medium.must("loginctl show-seat seat0 -p ActiveSession --value")).toBe(
         `${id}\n`,
       );
     });
 
     await step("shows bar and wallpaper in the medium's colours", async () => {
       // A moment lies between Sway's answer and its first picture.
-      await medium().waitFor(async () => (await medium().colours()).size > 20, "Sway's picture");
-      await picture(medium(), "bios-sway-empty");
-      const colours = await medium().colours();
+      await medium.waitFor(async () => (await medium.colours()).size > 20, "Sway's picture");
+      await picture(medium, "bios-sway-empty");
+      const colours = await medium.colours();
       // Not the background alone.
       expect(colours.size).toBeGreaterThan(20);
       expect(colours.get(PALETTE.panel) ?? 0).toBeGreaterThan(1000);
       expect(colours.get(PALETTE.accent) ?? 0).toBeGreaterThan(100);
-      expect(await medium().must("tr '\\0' ' ' </proc/$(pgrep -x swaybg)/cmdline")).toContain(
+      expect(await medium.must("tr '\\0' ' ' </proc/$(pgrep -x swaybg)/cmdline")).toContain(
         "/usr/share/lainos/wallpapers/",
       );
     });
 
     const windows = async () =>
-      nodes(await swayTree(medium())).filter(
+      nodes(await swayTree(medium)).filter(
         ({ type, nodes: inside, name }) =>
           ["con", "floating_con"].includes(type) && inside.length === 0 && name !== null,
       );
-    const focused = async () => nodes(await swayTree(medium())).find((node) => node.focused);
+    const focused = async () => nodes(await swayTree(medium)).find((node) => node.focused);
     const workspace = async (): Promise<number> =>
-      JSON.parse(await swaymsg(medium(), "-t get_workspaces")).find(
+      JSON.parse(await swaymsg(medium, "-t get_workspaces")).find(
         (each: { focused: boolean }) => each.focused,
       ).num;
     const until = (look: () => Promise<boolean>, what: string) =>
-      medium().waitFor(look, what, STEP_TIMEOUT);
+      medium.waitFor(look, what, STEP_TIMEOUT);
     const count = (wanted: number) =>
       until(async () => (await windows()).length === wanted, `${wanted} windows`);
     /** On which workspace each window is, by their numbers. */
     const places = async (): Promise<number[]> =>
-      nodes(await swayTree(medium()))
+      nodes(await swayTree(medium))
         .filter(({ type }) => type === "workspace")
         .flatMap((space: SwayNode) =>
           nodes(space)
@@ -292,31 +281,31 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
         );
 
     await step("Mod4+Return opens a terminal, and Mod4+Shift+q closes it", async () => {
-      await medium().press("meta_l", "ret");
+      await medium.press("meta_l", "ret");
       await count(1);
-      await medium().press("meta_l", "ret");
+      await medium.press("meta_l", "ret");
       await count(2);
-      const quiet = () => medium().pixels(PALETTE.quiet);
+      const quiet = () => medium.pixels(PALETTE.quiet);
       const before = await quiet();
       await until(async () => (await quiet()) > before + 100, "the prompts of the shells");
-      await picture(medium(), "bios-sway");
-      await medium().press("meta_l", "shift", "q");
+      await picture(medium, "bios-sway");
+      await medium.press("meta_l", "shift", "q");
       await count(1);
     });
 
     await step("Mod4+d opens the launcher", async () => {
-      await medium().press("meta_l", "d");
-      await awaitProgram(medium(), "wofi");
-      const before = await medium().pixels(PALETTE.background);
+      await medium.press("meta_l", "d");
+      await awaitProgram(medium, "wofi");
+      const before = await medium.pixels(PALETTE.background);
       await until(
-        async () => before - (await medium().pixels(PALETTE.background)) > 10_000,
+        async () => before - (await medium.pixels(PALETTE.background)) > 10_000,
         "the launcher on the screen",
       );
       await Bun.sleep(3000);
-      await picture(medium(), "bios-sway-wofi");
+      await picture(medium, "bios-sway-wofi");
       await until(async () => {
-        await medium().press("esc");
-        return (await medium().run("pgrep -x wofi")).code !== 0;
+        await medium.press("esc");
+        return (await medium.run("pgrep -x wofi")).code !== 0;
       }, "the end of the launcher");
     });
 
@@ -324,25 +313,25 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
       "Mod4+1 to 9 go to the workspaces, and Mod4+Shift+1 to 9 send a window there",
       async () => {
         for (let number = 2; number <= 9; number++) {
-          await medium().press("meta_l", "shift", String(number));
+          await medium.press("meta_l", "shift", String(number));
           await until(async () => (await places())[0] === number, `the window on ${number}`);
-          await medium().press("meta_l", String(number));
+          await medium.press("meta_l", String(number));
           await until(async () => (await workspace()) === number, `workspace ${number}`);
         }
-        await medium().press("meta_l", "shift", "1");
+        await medium.press("meta_l", "shift", "1");
         await until(async () => (await places())[0] === 1, "the window on 1");
-        await medium().press("meta_l", "1");
+        await medium.press("meta_l", "1");
         await until(async () => (await workspace()) === 1, "workspace 1");
       },
     );
 
     await step("Mod4+h j k l move the focus, and with Shift the window", async () => {
-      await medium().press("meta_l", "ret");
+      await medium.press("meta_l", "ret");
       await count(2);
       const id = async () => ((await focused()) as unknown as { id: number }).id;
       const order = async () => ((await windows()) as unknown as { id: number }[]).map((w) => w.id);
       const layout = async (kind: string) => {
-        await swaymsg(medium(), `layout ${kind}`);
+        await swaymsg(medium, `layout ${kind}`);
       };
       for (const [kind, back, forth] of [
         ["splith", "h", "l"],
@@ -350,43 +339,43 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
       ] as const) {
         await layout(kind);
         const [first, second] = await order();
-        await swaymsg(medium(), `'[con_id=${second}]' focus`);
-        await medium().press("meta_l", back);
+        await swaymsg(medium, `'[con_id=${second}]' focus`);
+        await medium.press("meta_l", back);
         await until(async () => (await id()) === first, `${back}: the first window`);
-        await medium().press("meta_l", forth);
+        await medium.press("meta_l", forth);
         await until(async () => (await id()) === second, `${forth}: the second window`);
-        await medium().press("meta_l", "shift", back);
+        await medium.press("meta_l", "shift", back);
         await until(async () => (await order())[0] === second, `Shift+${back}: the window before`);
-        await medium().press("meta_l", "shift", forth);
+        await medium.press("meta_l", "shift", forth);
         await until(async () => (await order())[0] === first, `Shift+${forth}: the window after`);
       }
     });
 
     await step("Ctrl+Alt+l logs out, and the greeter is back", async () => {
-      await medium().press("ctrl", "alt", "l");
-      await awaitLogout(medium());
-      expect((await medium().run("pgrep -u liveuser")).stdout).toBe("");
+      await medium.press("ctrl", "alt", "l");
+      await awaitLogout(medium);
+      expect((await medium.run("pgrep -u liveuser")).stdout).toBe("");
     });
   }
 
-  await step("a login at the greeter gives Openbox", () => logInAtGreeter(medium(), "openbox"));
+  await step("a login at the greeter gives Openbox", () => logInAtGreeter(medium, "openbox"));
 
   await step("is the seat's session, with X on its terminal", async () => {
-    const id = await liveSession(medium());
-    const shown = (await medium().must(`loginctl show-session ${id}`)).split("\n");
+    const id = await liveSession(medium);
+    const shown = (await medium.must(`loginctl show-session ${id}`)).split("\n");
     for (const line of [
       ...["Name=liveuser", "Seat=seat0", "VTNr=1", "Type=x11", "Class=user"],
       ...["State=active", "Desktop=openbox", "Display=:0"],
     ]) {
       expect(shown).toContain(line);
     }
-    expect(await medium().must("ps -o user= -p $(pgrep -x Xorg)")).toBe("liveuser\n");
+    expect(await medium.must("ps -o user= -p $(pgrep -x Xorg)")).toBe("liveuser\n");
   });
 
   await step("starts the installer, as root and on its screen", async () => {
-    await awaitProgram(medium(), "calamares", "root");
-    const titles = async () => (await asUser(medium(), "xwininfo -root -tree")).stdout;
-    await medium().waitFor(
+    await awaitProgram(medium, "calamares", "root");
+    const titles = async () => (await asUser(medium, "xwininfo -root -tree")).stdout;
+    await medium.waitFor(
       async () => (await titles()).includes(`"${TITLE}"`),
       "the installer's window",
       STEP_TIMEOUT,
@@ -395,34 +384,34 @@ async function byBios(medium: () => BootedMedium, step: Step): Promise<void> {
 
   await step("shows panel, wallpaper and a terminal", async () => {
     const windows = async () =>
-      (await asUser(medium(), "xprop -root _NET_CLIENT_LIST")).stdout.match(/0x/g)?.length ?? 0;
+      (await asUser(medium, "xprop -root _NET_CLIENT_LIST")).stdout.match(/0x/g)?.length ?? 0;
     const before = await windows();
-    await medium().press("meta_l", "ret");
-    await medium().waitFor(
+    await medium.press("meta_l", "ret");
+    await medium.waitFor(
       async () => (await windows()) > before,
       "a terminal's window",
       STEP_TIMEOUT,
     );
     await Bun.sleep(8000);
-    await picture(medium(), "bios-openbox");
-    const colours = await medium().colours();
+    await picture(medium, "bios-openbox");
+    const colours = await medium.colours();
     expect(colours.size).toBeGreaterThan(20);
     expect(colours.get(PALETTE.panel) ?? 0).toBeGreaterThan(1000);
   });
 
   await step("Ctrl+Alt+l logs out", async () => {
-    await medium().press("ctrl", "alt", "l");
-    await awaitLogout(medium());
+    await medium.press("ctrl", "alt", "l");
+    await awaitLogout(medium);
   });
 
   await step("Reboot begins anew", async () => {
-    await medium().must(call("Reboot"));
-    await medium().ended();
-    expect(medium().ending).toBe("guest-reset");
+    await medium.must(call("Reboot"));
+    await medium.ended();
+    expect(medium.ending).toBe("guest-reset");
   });
 }
 
-async function byUefi(medium: () => BootedMedium, step: Step): Promise<void> {
+async function byUefi(medium: BootedMedium, step: Step): Promise<void> {
   await boots(medium, step, "uefi");
 
   await step("has another machine id than the boot before", async () => {
@@ -432,9 +421,9 @@ async function byUefi(medium: () => BootedMedium, step: Step): Promise<void> {
   });
 
   await step("PowerOff switches it off", async () => {
-    await medium().must(call("PowerOff"));
-    await medium().ended();
-    expect(medium().ending).toBe("guest-shutdown");
+    await medium.must(call("PowerOff"));
+    await medium.ended();
+    expect(medium.ending).toBe("guest-shutdown");
   });
 }
 
@@ -454,13 +443,13 @@ test(
       "bios",
       async (medium, step) => {
         await step("a login gives Sway after the medium was taken out", async () => {
-          await medium().takeOut();
+          await medium.takeOut();
           // So that what comes now is read from where it is kept.
-          await medium().must("sync; echo 3 >/proc/sys/vm/drop_caches");
-          const read = await medium().run("dd if=/dev/sr0 of=/dev/null bs=2048 count=1");
+          await medium.must("sync; echo 3 >/proc/sys/vm/drop_caches");
+          const read = await medium.run("dd if=/dev/sr0 of=/dev/null bs=2048 count=1");
           expect(read.stderr).toContain("No medium found");
-          await logInAtGreeter(medium(), "sway");
-          await medium().must("find /usr/bin -type f -exec cat {} + >/dev/null", STEP_TIMEOUT);
+          await logInAtGreeter(medium, "sway");
+          await medium.must("find /usr/bin -type f -exec cat {} + >/dev/null", STEP_TIMEOUT);
         });
       },
       { name: "ram", entry: "ram", memory: 3072 },
@@ -476,14 +465,14 @@ test(
       async (medium, step) => {
         await step("the screen is the firmware's, in 1024x768", async () => {
           // On Debian's kernel by vesafb; Arch's has simpledrm, which is a card too.
-          expect(await medium().must("cat /sys/class/graphics/fb0/name")).toBe("VESA VGA\n");
-          expect(await medium().must("cat /sys/class/graphics/fb0/virtual_size")).toStartWith(
+          expect(await medium.must("cat /sys/class/graphics/fb0/name")).toBe("VESA VGA\n");
+          expect(await medium.must("cat /sys/class/graphics/fb0/virtual_size")).toStartWith(
             "1024,",
           );
-          expect(await medium().must("ls /sys/class/drm")).not.toContain("card");
-          const { width, height } = await medium().screen();
+          expect(await medium.must("ls /sys/class/drm")).not.toContain("card");
+          const { width, height } = await medium.screen();
           expect({ width, height }).toEqual({ width: 1024, height: 768 });
-          await picture(medium(), "safe-greeter");
+          await picture(medium, "safe-greeter");
         });
       },
       { name: "safe", entry: "safe" },
