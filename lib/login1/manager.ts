@@ -193,12 +193,14 @@ export class Manager {
 
   /** The session that a process belongs to: the one that it leads, or whose scope it is in. */
   sessionOfPid(pid: number): Session | undefined {
-    const led = [...this.sessions.values()].find((session) => session.leader.pid === pid);
+    const led = this.#sessionLedBy(pid);
     if (led) return led;
     if (this.#cgroups.available) return this.sessions.get(this.#cgroups.sessionIdOf(pid) ?? "");
-    return nearestAncestor(pid, (ancestor) =>
-      [...this.sessions.values()].find((session) => session.leader.pid === ancestor),
-    );
+    return nearestAncestor(pid, (ancestor) => this.#sessionLedBy(ancestor));
+  }
+
+  #sessionLedBy(pid: number): Session | undefined {
+    return this.sessions.values().find((session) => session.leader.pid === pid);
   }
 
   /** The user in whose slice a process is. */
@@ -248,7 +250,9 @@ export class Manager {
     const leader = processStatus(leaderPid);
     if (!leader)
       throw invalidArgument("leader", `There is no process ${leaderPid} to lead the session`);
-    const account = userById(request.uid);
+    const known = this.users.get(request.uid);
+    // A user database may be on the network: who is logged in already is not asked for again, as with logind.
+    const account = known ?? userById(request.uid);
     if (!account) throw invalidArgument("uid", `There is no user with the UID ${request.uid}`);
     const place = placeSession(request, (id) => this.seats.get(id));
     if (this.sessionOfPid(leaderPid)) {
@@ -265,17 +269,8 @@ export class Manager {
       const text = `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`;
       throw new CreateError(busErrors.limitsExceeded(text), { why: "tooMany" });
     }
-    const known = this.users.get(account.uid);
-    const user =
-      known ??
-      new User(
-        account.uid,
-        account.gid,
-        account.name,
-        createRuntimeDir(account.uid, account.gid, config),
-        now(),
-      );
-    if (known) createRuntimeDir(known.uid, known.gid, config);
+    const runtimePath = createRuntimeDir(account.uid, account.gid, config);
+    const user = known ?? new User(account.uid, account.gid, account.name, runtimePath, now());
     const audit = auditSession(leaderPid);
     const session = new Session({
       id: this.#newId(audit),
