@@ -111,11 +111,9 @@ test(`${MANY} inhibitors: the same`, async () => {
   expect(late.calls / early.calls).toBeLessThan(1.5);
   expect(late.written / early.written).toBeLessThan(1.5);
   expect(anonymous(world.bridgePid) - before.memory).toBeLessThan(MOST_MEMORY);
-  // Waited for, since a file may be open that moment which is none of theirs.
-  await world.until(
-    "one descriptor is held for each",
-    () => heldBy(world.bridgePid).descriptors - before.held.descriptors === MANY,
-  );
+  // Then or before, a file or two may have been open for a moment that are none of theirs.
+  const held = heldBy(world.bridgePid).descriptors - before.held.descriptors;
+  expect(Math.abs(held - MANY)).toBeLessThanOrEqual(2);
 
   await world.endBridge("SIGKILL");
   await world.startBridge();
