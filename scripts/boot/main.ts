@@ -79,7 +79,7 @@ async function show(
       await logInAtGreeter(medium, session);
       await medium.press("meta_l", "ret");
       // The terminal draws its prompt.
-      await sleep(10_000);
+      await sleep(20_000);
       await reached(session);
       await medium.press("ctrl", "alt", "l");
       await awaitLogout(medium);
