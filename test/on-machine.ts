@@ -2,6 +2,9 @@
 import { join } from "node:path";
 import { type BootedMedium, saveSerial, stageTable } from "../scripts/boot/index.ts";
 
+/** Takes a picture, whose file is named after the machine and this. */
+export type TakePicture = (what: string) => Promise<void>;
+
 /**
  * Runs a machine's life and ends it. The folder gets its serial log, the pictures that are taken, and
  * one of where it failed.
@@ -10,9 +13,9 @@ export async function onMachine(
   machine: BootedMedium,
   folder: string,
   name: string,
-  live: (picture: (what: string) => Promise<void>) => Promise<void>,
+  live: (picture: TakePicture) => Promise<void>,
 ): Promise<void> {
-  const picture = (what: string) => machine.screendump(join(folder, `${name}-${what}.png`));
+  const picture: TakePicture = (what) => machine.screendump(join(folder, `${name}-${what}.png`));
   try {
     await live(picture);
   } catch (error) {

@@ -114,10 +114,9 @@ export class BootedMedium {
 
   /**
    * Follows a boot by an entry for the serial console to its getty, and logs in as root there.
-   * @param password root's; by default the medium's
-   * @param quiet the kernel was told to say nothing
+   * @param options root's password, by default the medium's; and whether the kernel was told to say nothing
    */
-  async awaitBoot(password = "lain", quiet = false): Promise<void> {
+  async awaitBoot({ password = "lain", quiet = false } = {}): Promise<void> {
     const stages = [
       ...(quiet ? [] : [[/Linux version/, "kernel"] as const]),
       [/OpenRC .*is starting up|OpenRC \S+ is/, "OpenRC"],

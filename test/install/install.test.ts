@@ -178,7 +178,7 @@ async function startInstalled(
   const machine = await BootedMedium.start({ disk, firmware });
   await onMachine(machine, FOLDER, `${firmware}-installed`, async (picture) => {
     await unlock(machine);
-    await machine.awaitBoot(choices.person.password, true);
+    await machine.awaitBoot({ password: choices.person.password, quiet: true });
     await awaitGreeter(machine);
     machine.reached("greeter");
     await picture("greeter");

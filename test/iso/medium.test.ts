@@ -25,7 +25,7 @@ import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { quiet } from "../../scripts/live/progress.ts";
 import { sourceDate } from "../../scripts/makepkg.ts";
-import { onMachine } from "../on-machine.ts";
+import { onMachine, type TakePicture } from "../on-machine.ts";
 
 /** The first time also fetches the root's packages. */
 const BUILD_TIMEOUT = 900_000;
@@ -69,7 +69,7 @@ afterAll(() => rm(out, { recursive: true, force: true }));
  */
 async function onMedium(
   firmware: Firmware,
-  steps: (medium: BootedMedium, step: Step) => Promise<void>,
+  steps: (medium: BootedMedium, step: Step, picture: TakePicture) => Promise<void>,
   { name = firmware as string, entry = "serial" as Entry, memory = 2048 } = {},
 ): Promise<void> {
   const medium = await BootedMedium.start({ image, firmware, memory });
@@ -87,18 +87,14 @@ async function onMedium(
     await step("the greeter comes up", async () => {
       const messages = entry === "serial" ? undefined : "console=tty0 console=ttyS0,115200";
       await medium.choose(entry, () => picture("menu"), messages);
-      await medium.awaitBoot("lain", entry === "ram");
+      await medium.awaitBoot({ quiet: entry === "ram" });
       await awaitGreeter(medium);
     });
-    await steps(medium, step);
+    await steps(medium, step, picture);
   });
 }
 
 type Step = (name: string, run: () => Promise<void>) => Promise<void>;
-
-async function picture(medium: BootedMedium, name: string): Promise<void> {
-  await medium.screendump(join(PICTURES, `${name}.png`));
-}
 
 /** A call of login1's Manager, which needs no answer of anybody. */
 function call(method: string): string {
@@ -107,7 +103,12 @@ function call(method: string): string {
 }
 
 /** What both firmwares must bring up. */
-async function boots(medium: BootedMedium, step: Step, firmware: Firmware): Promise<void> {
+async function boots(
+  medium: BootedMedium,
+  step: Step,
+  picture: TakePicture,
+  firmware: Firmware,
+): Promise<void> {
   await step("OpenRC is the first process, and none is systemd's", async () => {
     expect(await medium.must("cat /proc/1/comm")).toBe("openrc-init\n");
     const names = (await medium.must("ps -eo comm=")).trim().split("\n");
@@ -158,12 +159,12 @@ async function boots(medium: BootedMedium, step: Step, firmware: Firmware): Prom
     for (const line of ["Class=greeter", "Seat=seat0", "VTNr=1", "State=active"]) {
       expect(shown.split("\n")).toContain(line);
     }
-    await picture(medium, `${firmware}-greeter`);
+    await picture("greeter");
   });
 }
 
-async function byBios(medium: BootedMedium, step: Step): Promise<void> {
-  await boots(medium, step, "bios");
+async function byBios(medium: BootedMedium, step: Step, picture: TakePicture): Promise<void> {
+  await boots(medium, step, picture, "bios");
 
   await step("its programs find their configurations right", async () => {
     for (const line of [
@@ -242,7 +243,7 @@ async function byBios(medium: BootedMedium, step: Step): Promise<void> {
     await step("shows bar and wallpaper in the medium's colours", async () => {
       // A moment lies between Sway's answer and its first picture.
       await medium.waitFor(async () => (await medium.colours()).size > 20, "Sway's picture");
-      await picture(medium, "bios-sway-empty");
+      await picture("sway-empty");
       const colours = await medium.colours();
       // Not the background alone.
       expect(colours.size).toBeGreaterThan(20);
@@ -288,7 +289,7 @@ async function byBios(medium: BootedMedium, step: Step): Promise<void> {
       const quiet = () => medium.pixels(PALETTE.quiet);
       const before = await quiet();
       await until(async () => (await quiet()) > before + 100, "the prompts of the shells");
-      await picture(medium, "bios-sway");
+      await picture("sway");
       await medium.press("meta_l", "shift", "q");
       await count(1);
     });
@@ -302,7 +303,7 @@ async function byBios(medium: BootedMedium, step: Step): Promise<void> {
         "the launcher on the screen",
       );
       await Bun.sleep(3000);
-      await picture(medium, "bios-sway-wofi");
+      await picture("sway-wofi");
       await until(async () => {
         await medium.press("esc");
         return (await medium.run("pgrep -x wofi")).code !== 0;
@@ -393,7 +394,7 @@ async function byBios(medium: BootedMedium, step: Step): Promise<void> {
       STEP_TIMEOUT,
     );
     await Bun.sleep(8000);
-    await picture(medium, "bios-openbox");
+    await picture("openbox");
     const colours = await medium.colours();
     expect(colours.size).toBeGreaterThan(20);
     expect(colours.get(PALETTE.panel) ?? 0).toBeGreaterThan(1000);
@@ -411,8 +412,8 @@ async function byBios(medium: BootedMedium, step: Step): Promise<void> {
   });
 }
 
-async function byUefi(medium: BootedMedium, step: Step): Promise<void> {
-  await boots(medium, step, "uefi");
+async function byUefi(medium: BootedMedium, step: Step, picture: TakePicture): Promise<void> {
+  await boots(medium, step, picture, "uefi");
 
   await step("has another machine id than the boot before", async () => {
     expect(machineIds).toHaveLength(2);
@@ -462,7 +463,7 @@ test(
   () =>
     onMedium(
       "bios",
-      async (medium, step) => {
+      async (medium, step, picture) => {
         await step("the screen is the firmware's, in 1024x768", async () => {
           // On Debian's kernel by vesafb; Arch's has simpledrm, which is a card too.
           expect(await medium.must("cat /sys/class/graphics/fb0/name")).toBe("VESA VGA\n");
@@ -472,7 +473,7 @@ test(
           expect(await medium.must("ls /sys/class/drm")).not.toContain("card");
           const { width, height } = await medium.screen();
           expect({ width, height }).toEqual({ width: 1024, height: 768 });
-          await picture(medium, "safe-greeter");
+          await picture("greeter");
         });
       },
       { name: "safe", entry: "safe" },
