@@ -65,7 +65,9 @@ static int on_owner(sd_bus_message *message, void *userdata, sd_bus_error *error
         const char *name, *before, *after;
         (void)error;
         check(sd_bus_message_read(message, "sss", &name, &before, &after), "NameOwnerChanged");
-        *(int *)userdata = *after != '\0';
+        /* Unique names come and go by the same signal. */
+        if (strcmp(name, NAME) == 0)
+                *(int *)userdata = *after != '\0';
         return 0;
 }
 

@@ -3,6 +3,7 @@
 /** Escapes any text into one element of an object path: "1" is "_31", "" is "_". */
 export function escapeLabel(text: string): string {
   if (text === "") return "_";
+  if (/^[A-Za-z][A-Za-z0-9]*$/.test(text)) return text;
   return [...Buffer.from(text, "utf8")]
     .map((byte, index) => {
       const character = String.fromCharCode(byte);

@@ -9,7 +9,6 @@ import {
   rmdirSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
 import { hasCode, messageOf } from "./errors.ts";
 import { IN_MODIFY, watchPath } from "./inotify.ts";
 import { mounts } from "./mount.ts";
@@ -51,30 +50,26 @@ function delegatedFiles(): string[] {
   return delegated;
 }
 
-/** How far a delegated tree may grow: whoever owns it must not fill the kernel's memory, nor make a path too long. */
-export interface CgroupLimits {
-  depth: number;
-  descendants: number;
-}
-
 /** One cgroup, by its path below the cgroup2 mount. */
 export class Cgroup {
   readonly #root: string;
-  /** In bytes, since the owner of a delegated tree may give names that are no UTF-8. */
-  readonly #folder: Buffer;
+  readonly #folder: string | Buffer;
 
-  /** @param folder the same path in bytes, where it cannot be written as text */
+  /** @param folder in bytes where it is no text: the owner of a delegated tree may give names that are no UTF-8 */
   constructor(
     root: string,
     readonly path: string,
-    folder: Buffer = Buffer.from(join(root, path)),
+    folder: string | Buffer = `${root}${path}`,
   ) {
     this.#root = root;
     this.#folder = folder;
   }
 
-  #file(name: string | Buffer): Buffer {
-    return Buffer.concat([this.#folder, Buffer.from("/"), Buffer.from(name)]);
+  #file(name: string | Buffer): string | Buffer {
+    if (typeof this.#folder === "string" && typeof name === "string") {
+      return `${this.#folder}/${name}`;
+    }
+    return Buffer.concat([Buffer.from(this.#folder), Buffer.from("/"), Buffer.from(name)]);
   }
 
   #write(name: string, value: string): void {
@@ -88,7 +83,7 @@ export class Cgroup {
 
   /** The cgroup of that name right below it, which need not exist. */
   child(name: string | Buffer): Cgroup {
-    return new Cgroup(this.#root, join(this.path, name.toString()), this.#file(name));
+    return new Cgroup(this.#root, `${this.path}/${name}`, this.#file(name));
   }
 
   exists(): boolean {
@@ -98,6 +93,23 @@ export class Cgroup {
   /** Makes it, and those above it, where they are missing. */
   create(): void {
     mkdirSync(this.#folder, { recursive: true });
+  }
+
+  /** Makes it, unless it is there. @returns false if the one above is not there, and then nothing is made */
+  createAlone(): boolean {
+    try {
+      mkdirSync(this.#folder);
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return false;
+      if (!hasCode(error, "EEXIST")) throw error;
+    }
+    return true;
+  }
+
+  /** Limits how far it may grow: whoever owns it must not fill the kernel's memory, nor make a path too long. */
+  limit({ depth, descendants }: { depth?: number; descendants?: number }): void {
+    if (depth !== undefined) this.#write("cgroup.max.depth", `${depth}`);
+    if (descendants !== undefined) this.#write("cgroup.max.descendants", `${descendants}`);
   }
 
   /**
@@ -140,16 +152,7 @@ export class Cgroup {
    *
    * @param controllers those that it has: no others have files to be given
    */
-  delegate(
-    uid: number,
-    gid: number,
-    controllers: readonly string[] = [],
-    limits?: CgroupLimits,
-  ): void {
-    if (limits) {
-      this.#write("cgroup.max.depth", `${limits.depth}`);
-      this.#write("cgroup.max.descendants", `${limits.descendants}`);
-    }
+  delegate(uid: number, gid: number, controllers: readonly string[] = []): void {
     for (const name of delegatedFiles()) {
       const part = name.slice(0, name.indexOf("."));
       if (part !== "cgroup" && !controllers.includes(part)) continue;

@@ -1,5 +1,4 @@
 /** Many descriptors at once that are left as they are: which of them hang up or turn readable, and which are the same open file. */
-import { fstatSync, statfsSync } from "node:fs";
 import { check, SystemError } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { lastErrno, libc, Memory } from "./libc.ts";
@@ -11,6 +10,8 @@ const EPOLL_CTL_DEL = 2;
 const EPOLLIN = 1;
 /** struct epoll_event is packed on x86-64: 32 bits of events, 64 of data. */
 const EVENT_SIZE = 12;
+/** For one call at a time. */
+const event = new Memory(EVENT_SIZE);
 
 const SYS_KCMP = 312;
 const KCMP_FILE = 0;
@@ -71,7 +72,6 @@ export class DescriptorWatch {
   }
 
   #control(operation: number, fd: Fd): number {
-    const event = new Memory(EVENT_SIZE);
     event.view.setUint32(0, this.#events, true);
     event.view.setUint32(4, fd, true);
     return libc.epoll_ctl(this.#epoll, operation, fd, event.bytes);
@@ -80,7 +80,6 @@ export class DescriptorWatch {
   #drain(): void {
     // It serves once.
     this.#endWait = undefined;
-    const event = new Memory(EVENT_SIZE);
     // One at a time: who is told may close others, and have their numbers watched anew.
     while (libc.epoll_wait(this.#epoll, event.bytes, 1, 0) === 1) {
       const fd = event.view.getUint32(4, true);
@@ -97,15 +96,4 @@ export class DescriptorWatch {
  */
 export function isSameOpenFile(one: Fd, other: Fd): boolean {
   return Number(libc.syscall(SYS_KCMP, process.pid, process.pid, KCMP_FILE, one, other)) === 0;
-}
-
-/**
- * The number of the inode behind a pidfd, which since Linux 6.9 is of one process alone.
- *
- * @returns undefined where the kernel gives all pidfds one number
- */
-export function pidfdInode(fd: Fd): bigint | undefined {
-  const PIDFS_MAGIC = 0x50494446n;
-  const { ino } = fstatSync(fd, { bigint: true });
-  return statfsSync(`/proc/self/fd/${fd}`, { bigint: true }).type === PIDFS_MAGIC ? ino : undefined;
 }

@@ -9,7 +9,6 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { hasCode } from "./errors.ts";
 
 /**
@@ -26,7 +25,8 @@ export function writeFileAtomically(
   mode = 0o644,
   owner?: { uid: number; gid: number },
 ): void {
-  const temporary = join(dirname(path), `.#${basename(path)}${process.pid.toString(36)}`);
+  const name = path.lastIndexOf("/") + 1;
+  const temporary = `${path.slice(0, name)}.#${path.slice(name)}${process.pid.toString(36)}`;
   try {
     const fd = openNew(temporary);
     try {

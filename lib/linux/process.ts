@@ -19,6 +19,17 @@ export function openPidfd(pid: number): Fd {
   return check(libc.syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0, 0), "pidfd_open", `pid ${pid}`);
 }
 
+/** The same, but undefined if there is no such process, or the number is a thread's. */
+export function findPidfd(pid: number): Fd | undefined {
+  try {
+    return openPidfd(pid);
+  } catch (error) {
+    // A thread was EINVAL, and is ENOENT since Linux 6.16.
+    if (hasCode(error, "ESRCH", "EINVAL", "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
 /**
  * The pid behind a pidfd; see /proc/PID/fdinfo in proc(5).
  *
@@ -39,17 +50,21 @@ let havePidfs: boolean | undefined;
 /**
  * What names a process until the next boot: the inode of its pidfd, on Linux 6.9 and later.
  *
- * @returns 0 where the kernel gives all pidfds one inode
- * @throws {SystemError} ESRCH if there is no such process
+ * @returns undefined where the kernel gives all pidfds one inode
  */
-export function pidfdId(pid: number): bigint {
-  const fd = openPidfd(pid);
+export function pidfdInode(pidfd: Fd): bigint | undefined {
+  havePidfs ??= statfsSync(`/proc/self/fd/${pidfd}`).type === PIDFS;
+  return havePidfs ? fstatSync(pidfd, { bigint: true }).ino : undefined;
+}
+
+/** The same of a process by its number; undefined also if there is none. */
+export function pidfdInodeOf(pid: number): bigint | undefined {
+  const pidfd = findPidfd(pid);
+  if (pidfd === undefined) return undefined;
   try {
-    havePidfs ??= statfsSync(`/proc/self/fd/${fd}`).type === PIDFS;
-    if (!havePidfs) return 0n;
-    return fstatSync(fd, { bigint: true }).ino;
+    return pidfdInode(pidfd);
   } finally {
-    close(fd);
+    close(pidfd);
   }
 }
 
@@ -69,7 +84,11 @@ export function kill(pid: number, signal: number): void {
  * @throws {SystemError} ESRCH if it has ended already
  */
 export function watchProcess(pid: number, gone: () => void): () => void {
-  const pidfd = openPidfd(pid);
+  return watchPidfd(openPidfd(pid), gone);
+}
+
+/** The same of a process that we have a pidfd of. It is closed here, at the end of the watch or if that fails. */
+export function watchPidfd(pidfd: Fd, gone: () => void): () => void {
   endings ??= new DescriptorWatch("readable", (fd) => whenGone.get(fd)?.());
   try {
     endings.add(pidfd);

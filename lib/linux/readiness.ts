@@ -54,22 +54,22 @@ const MOST_ASKED = 3;
 /** struct epoll_event is packed on x86-64: 32 bits of events, 64 of data. */
 const EVENT_SIZE = 12;
 const events = new Memory(BATCH * EVENT_SIZE);
+const asked = new Memory(EVENT_SIZE);
 
 let epoll: Fd | undefined;
 
 /** Has the epoll instance look at `fd` too, or no more. */
 function control(operation: number, fd: Fd): number {
   epoll ??= check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "readiness");
-  const event = new Memory(EVENT_SIZE);
-  event.view.setUint32(0, EPOLLIN | EPOLLOUT | EPOLLET, true);
-  event.view.setUint32(4, fd, true);
-  return libc.epoll_ctl(epoll, operation, fd, event.bytes);
+  asked.view.setUint32(0, EPOLLIN | EPOLLOUT | EPOLLET, true);
+  asked.view.setUint32(4, fd, true);
+  return libc.epoll_ctl(epoll, operation, fd, asked.bytes);
 }
 
 /** Asks who is ready until nobody is, but lets the event loop have its turn if that goes on. */
 function drainReady(): void {
-  for (let asked = 0; epoll !== undefined; asked++) {
-    if (asked === MOST_ASKED) return void setImmediate(drainReady);
+  for (let times = 0; epoll !== undefined; times++) {
+    if (times === MOST_ASKED) return void setImmediate(drainReady);
     const count = libc.epoll_wait(epoll, events.bytes, BATCH, 0);
     if (count <= 0) return;
     for (let index = 0; index < count; index++) {

@@ -2,7 +2,7 @@
  * Sessions as cgroups: /user.slice/user-UID.slice/session-ID.scope, the layout
  * of systemd, by which libsystemd tells whose a process is (sd_pid_get_session(3)).
  */
-import { Cgroup, type CgroupLimits, cgroupOf, cgroupRoot, processStatus } from "../linux/index.ts";
+import { Cgroup, cgroupOf, cgroupRoot, processStatus } from "../linux/index.ts";
 import type { Session } from "./session.ts";
 import type { User } from "./user.ts";
 
@@ -17,10 +17,13 @@ const USER_SLICE = /^\/user\.slice\/user-(\d+)\.slice(?:\/|$)/;
 const START = "leader";
 
 /** Twelve names of 255 bytes, and what is before them, fit into a path (PATH_MAX is 4096). */
-const SCOPE_LIMITS: CgroupLimits = { depth: 12, descendants: 1024 };
+const SCOPE_DEPTH = 12;
+const SCOPE_DESCENDANTS = 1024;
 
 export class SessionCgroups {
   readonly #root = cgroupRoot();
+  /** The controllers that a user's slice passes on, by uid, once this run has seen to it. */
+  readonly #passed = new Map<number, string[]>();
 
   /** Whether the system has the cgroup2 tree. Without it only leaders and their children are known. */
   get available(): boolean {
@@ -38,23 +41,37 @@ export class SessionCgroups {
    * Whatever the user's slice may be limited by, the user may limit by in the
    * scope: see docs/cgroups.md.
    *
-   * @returns the controllers that the kernel refuses to pass on, with its reasons
+   * @returns the controllers that the kernel refuses to pass on, with its reasons, at a user's first
    * @throws {Error} if the scope cannot be made, or the process is gone
    */
   enter(session: Session, pid: number): string[] {
-    const slice = this.sliceOf(session.user);
+    const { user } = session;
+    const slice = this.sliceOf(user);
     const scope = this.scopeOf(session);
     if (!slice || !scope) return [];
-    if (!slice.exists()) slice.create();
-    const { passed, refused } = slice.passOnControllers();
-    const { uid, gid } = session.user;
-    scope.create();
-    scope.delegate(uid, gid, passed, SCOPE_LIMITS);
+    let refused: string[] = [];
+    let passed = this.#passed.get(user.uid);
+    // Somebody may have removed the slice meanwhile.
+    if (!passed || !scope.createAlone()) {
+      slice.create();
+      slice.limit({ depth: 1 + SCOPE_DEPTH });
+      ({ passed, refused } = slice.passOnControllers());
+      this.#passed.set(user.uid, passed);
+      scope.create();
+    }
+    scope.limit({ descendants: SCOPE_DESCENDANTS });
+    scope.delegate(user.uid, user.gid, passed);
     const start = scope.child(START);
     start.create();
-    start.delegate(uid, gid);
+    start.delegate(user.uid, user.gid);
     start.add(pid);
     return refused;
+  }
+
+  /** Removes a user's slice, unless processes are inside. */
+  removeSlice(user: User): void {
+    this.#passed.delete(user.uid);
+    this.sliceOf(user)?.remove();
   }
 
   /**

@@ -12,13 +12,14 @@ import {
   close,
   createPlaceholder,
   type Fd,
+  findPidfd,
   hasCode,
   kill,
   makeFifo,
   messageOf,
   now,
-  pidfdId,
-  processStatus,
+  pidfdInode,
+  startTimeOf,
   userById,
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
@@ -147,8 +148,7 @@ export class Manager {
     for (const user of this.users.values()) this.#news.changes.user(user);
     for (const session of [...this.sessions.values()]) {
       this.#news.changes.session(session);
-      this.#watchFifoAgain(session);
-      this.#watchSession(session);
+      this.#watchAgain(session);
     }
     for (const seat of this.#goneSeats.values()) this.#releaseSessionsOn(seat);
     for (const user of [...this.users.values()]) this.#userLives.removeIfUnused(user);
@@ -200,7 +200,8 @@ export class Manager {
   }
 
   #sessionLedBy(pid: number): Session | undefined {
-    return this.sessions.values().find((session) => session.leader.pid === pid);
+    for (const session of this.sessions.values()) if (session.leader.pid === pid) return session;
+    return undefined;
   }
 
   /** The user in whose slice a process is. */
@@ -246,10 +247,22 @@ export class Manager {
     leaderPid: number,
     byDescriptor: boolean,
   ): { session: Session; fd: Fd } {
-    if (leaderPid <= 1) throw invalidArgument("leader", `PID ${leaderPid} cannot lead a session`);
-    const leader = processStatus(leaderPid);
-    if (!leader)
-      throw invalidArgument("leader", `There is no process ${leaderPid} to lead the session`);
+    const pidfd = openLeader(leaderPid);
+    let session: Session;
+    try {
+      session = this.#describe(request, leaderPid, pidfd, byDescriptor);
+    } catch (error) {
+      close(pidfd);
+      throw error;
+    }
+    return { session, fd: this.#begin(session, pidfd) };
+  }
+
+  /** The session that is asked for, of which nobody knows yet, if there may be one. */
+  #describe(request: CreateRequest, leaderPid: number, pidfd: Fd, byDescriptor: boolean): Session {
+    // After the pidfd was opened, so that both are of one process or the pidfd's is gone.
+    const startTime = startTimeOf(leaderPid);
+    if (startTime === undefined) throw noLeader(leaderPid);
     const known = this.users.get(request.uid);
     // A user database may be on the network: who is logged in already is not asked for again, as with logind.
     const account = known ?? userById(request.uid);
@@ -272,10 +285,10 @@ export class Manager {
     const runtimePath = createRuntimeDir(account.uid, account.gid, config);
     const user = known ?? new User(account.uid, account.gid, account.name, runtimePath, now());
     const audit = auditSession(leaderPid);
-    const session = new Session({
+    return new Session({
       id: this.#newId(audit),
       user,
-      leader: { pid: leaderPid, startTime: leader.startTime, pidfdId: pidfdId(leaderPid) },
+      leader: { pid: leaderPid, startTime, pidfdId: pidfdInode(pidfd) ?? 0n },
       service: request.service,
       ...place,
       desktop: request.desktop,
@@ -287,16 +300,17 @@ export class Manager {
       since: now(),
       hasFifo: byDescriptor,
     });
-    const fd = this.#begin(session, !known);
-    return { session, fd };
   }
 
-  #begin(session: Session, isNewUser: boolean): Fd {
+  /** @param pidfd the leader's, which is closed with the session. @returns what `createSession` does */
+  #begin(session: Session, pidfd: Fd): Fd {
     const { user, seat } = session;
+    const isNewUser = !this.users.has(user.uid);
     let fd: Fd | undefined;
     this.users.set(user.uid, user);
     this.#addSession(session);
     try {
+      this.#watchLeader(session, pidfd);
       this.#moveIntoScope(session);
       if (session.hasFifo) {
         makeNewFifo(session.fifo);
@@ -308,20 +322,23 @@ export class Manager {
       if (seat) this.#settleSeat(seat, session);
       this.#news.changes.user(user, "Sessions", "State", "Display");
       this.#news.save();
-      this.#watchSession(session);
+      this.#watchScope(session);
+      this.#news.follow();
     } catch (error) {
       if (fd !== undefined) close(fd);
       this.#forget(session);
       if (isNewUser) this.#userLives.removeIfUnused(user);
       throw error;
     }
-    if (isNewUser) this.#events.userNew(user);
-    this.#events.sessionNew(session);
-    this.#news.tell();
     this.#afterwards(() =>
-      this.#log.info(
-        `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
-      ),
+      this.#news.after(`the start of session ${session.id}`, () => {
+        if (isNewUser) this.#events.userNew(user);
+        this.#events.sessionNew(session);
+        this.#news.tell();
+        this.#log.info(
+          `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
+        );
+      }),
     );
     return fd;
   }
@@ -595,31 +612,42 @@ export class Manager {
 
   // Watching
 
-  #watchSession(session: Session): void {
-    const watches = this.#watchesOf(session);
-    const scope = this.#cgroups.scopeOf(session);
-    if (scope?.exists()) {
-      watches.watchScope(scope, () =>
-        this.#news.after(`the end of all in ${session.scope}`, () => {
-          this.#end(session, "nothing runs in it any more", false);
-          this.#finishIfEmpty(session);
-        }),
-      );
-    }
-    const leaderGone = () => {
-      if (isRunning(session.leader)) return;
-      const unannounced = !session.stopping;
-      this.#end(session, "its leader is gone", this.#shallKill(session));
-      if (unannounced) this.#hangUp(session);
-    };
-    watches.watchLeader(session.leader, () =>
-      this.#news.after(`the end of session ${session.id}'s leader`, leaderGone),
-    );
-    // Also what ended while nobody was looking.
-    leaderGone();
+  /** Goes on watching a session of the last run, which may have ended while nobody was looking. */
+  #watchAgain(session: Session): void {
+    this.#watchFifoAgain(session);
+    this.#watchScope(session);
+    const pidfd = findPidfd(session.leader.pid);
+    if (pidfd !== undefined) this.#watchLeader(session, pidfd);
+    // It may be a later process of its number.
+    if (!isRunning(session.leader)) this.#leaderGone(session);
     if (!session.stopping || this.#finishIfEmpty(session)) return;
     if (session.terminatedAt !== undefined) this.#killLater(session, session.terminatedAt);
     else this.#awaitLeader(session);
+  }
+
+  #watchScope(session: Session): void {
+    const scope = this.#cgroups.scopeOf(session);
+    if (!scope) return;
+    this.#watchesOf(session).watchScope(scope, () =>
+      this.#news.after(`the end of all in ${session.scope}`, () => {
+        this.#end(session, "nothing runs in it any more", false);
+        this.#finishIfEmpty(session);
+      }),
+    );
+  }
+
+  #watchLeader(session: Session, pidfd: Fd): void {
+    this.#watchesOf(session).watchLeader(pidfd, () =>
+      this.#news.after(`the end of session ${session.id}'s leader`, () =>
+        this.#leaderGone(session),
+      ),
+    );
+  }
+
+  #leaderGone(session: Session): void {
+    const unannounced = !session.stopping;
+    this.#end(session, "its leader is gone", this.#shallKill(session));
+    if (unannounced) this.#hangUp(session);
   }
 
   /** Goes on watching the fifo of a session from the last run, whose writer may be gone. */
@@ -757,6 +785,21 @@ export class Manager {
     return `c${this.#counter}`;
   }
 }
+
+/**
+ * A pidfd of the process that is to lead a session, the caller's to close.
+ *
+ * @throws {CreateError} InvalidArgs
+ */
+function openLeader(pid: number): Fd {
+  if (pid <= 1) throw invalidArgument("leader", `PID ${pid} cannot lead a session`);
+  const pidfd = findPidfd(pid);
+  if (pidfd === undefined) throw noLeader(pid);
+  return pidfd;
+}
+
+const noLeader = (pid: number) =>
+  invalidArgument("leader", `There is no process ${pid} to lead the session`);
 
 function makeNewFifo(path: string): void {
   try {

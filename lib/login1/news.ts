@@ -19,8 +19,8 @@ export class News {
   readonly changes = new Changes();
   readonly followers: SessionFollower[] = [];
   readonly #moves: [Session | undefined, Session | undefined][] = [];
-  /** Which session each user's files call the display. */
-  readonly #savedDisplays = new WeakMap<User, Session | undefined>();
+  /** Which session each user's files call the display, or will, as what is to be written stays in `changes` till then. */
+  readonly #displays = new WeakMap<User, Session | undefined>();
   readonly #log: Logger;
   readonly #events: ManagerEvents;
   readonly #books: Books;
@@ -38,28 +38,36 @@ export class News {
 
   /** Writes the files of all that changed. Signals go out after it, never before. */
   save(): void {
-    const stale = new Set(this.changes.sessions.keys());
-    const users = [...this.changes.users.keys()].filter(
-      (user) => this.#books.users.get(user.uid) === user,
-    );
-    const displays = new Map(users.map((user) => [user, user.display]));
-    // Which session is the display is in its own file, and in that of the one before.
-    for (const [user, display] of displays) {
-      const before = this.#savedDisplays.get(user);
+    const { sessions, users } = this.changes;
+    for (const user of users.keys()) {
+      if (!this.#isKnownUser(user)) continue;
+      const before = this.#displays.get(user);
+      const { display } = user;
       if (display === before) continue;
-      for (const session of [before, display]) if (session) stale.add(session);
+      this.#displays.set(user, display);
+      // Which session is the display is in its own file, and in that of the one before.
+      for (const session of [before, display]) {
+        if (session && this.#isKnownSession(session)) this.changes.session(session);
+      }
     }
-    for (const session of stale) {
-      if (this.#books.sessions.get(session.id) !== session) continue;
-      saveSession(session, session === displays.get(session.user));
+    for (const session of sessions.keys()) {
+      if (!this.#isKnownSession(session)) continue;
+      saveSession(session, this.#displays.get(session.user) === session);
     }
-    for (const [user, display] of displays) {
-      saveUser(user);
-      this.#savedDisplays.set(user, display);
+    for (const user of users.keys()) {
+      if (this.#isKnownUser(user)) saveUser(user, this.#displays.get(user));
     }
     for (const seat of this.changes.seats.keys()) {
       if (this.#books.seats.get(seat.id) === seat) saveSeat(seat);
     }
+  }
+
+  #isKnownSession(session: Session): boolean {
+    return this.#books.sessions.get(session.id) === session;
+  }
+
+  #isKnownUser(user: User): boolean {
+    return this.#books.users.get(user.uid) === user;
   }
 
   /** Writes, and then tells. */
@@ -68,15 +76,20 @@ export class News {
     this.tell();
   }
 
-  /** Tells what has changed and is written down. */
-  tell(): void {
+  /** Has the followers do what goes with a change of foreground: who comes up has the seat's devices then. */
+  follow(): void {
     for (const [before, after] of this.#moves.splice(0)) {
       for (const follower of this.followers) follower.foreground(before, after);
     }
+  }
+
+  /** Tells what has changed and is written down. */
+  tell(): void {
+    this.follow();
     const { sessions, users, seats, manager } = this.changes.take();
     for (const [session, names] of sessions) this.#events.sessionChanged(session, names);
     for (const [user, names] of users) {
-      if (this.#books.users.get(user.uid) === user) this.#events.userChanged(user, names);
+      if (this.#isKnownUser(user)) this.#events.userChanged(user, names);
     }
     for (const [seat, names] of seats) {
       if (this.#books.seats.get(seat.id) === seat) this.#events.seatChanged(seat, names);

@@ -1,6 +1,5 @@
 /** XDG_RUNTIME_DIR: a tmpfs of the user's own, as user-runtime-dir@.service of systemd mounts it. */
 import { chmodSync, chownSync, mkdirSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
 import { $ } from "bun";
 import { folderStatus, hasCode, isMountPoint } from "../linux/index.ts";
 import { type Config, runtimeDirectoryInodes } from "./config.ts";
@@ -9,7 +8,7 @@ import { RUNTIME_ROOT } from "./paths.ts";
 
 /** The runtime directory of a user, whether it exists or not. */
 export function runtimePath(uid: number): string {
-  return join(RUNTIME_ROOT, String(uid));
+  return `${RUNTIME_ROOT}/${uid}`;
 }
 
 /**

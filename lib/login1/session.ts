@@ -1,6 +1,5 @@
 /** One session: what is known of it, and what follows from that. */
 import { statSync } from "node:fs";
-import { join } from "node:path";
 import { escapeLabel } from "../dbus/index.ts";
 import { hasCode, now, type Timestamp } from "../linux/index.ts";
 import { SESSION_FOLDER, SESSIONS } from "./paths.ts";
@@ -134,12 +133,12 @@ export class Session {
   }
 
   get stateFile(): string {
-    return join(SESSIONS, this.id);
+    return `${SESSIONS}/${this.id}`;
   }
 
   /** The fifo whose last writer's close ends the session. */
   get fifo(): string {
-    return join(SESSIONS, `${this.id}.ref`);
+    return `${SESSIONS}/${this.id}.ref`;
   }
 
   /** The name of its scope, which libsystemd takes the session's id from. */

@@ -22,7 +22,9 @@ function quote(value: string): string {
 /** The text of a state file. Keys whose value is undefined or "" are left out; true is 1, false 0. */
 export function formatState(values: Record<string, Value>): string {
   let text = HEADER;
-  for (const [key, value] of Object.entries(values)) {
+  // Not by Object.entries, which makes an array for each, at every login.
+  for (const key in values) {
+    const value = values[key];
     if (value === undefined || value === "") continue;
     const plain = typeof value === "boolean" ? (value ? "1" : "0") : String(value);
     text += `${key}=${quote(plain)}\n`;

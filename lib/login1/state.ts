@@ -62,29 +62,43 @@ export function saveSession(session: Session, isDisplay: boolean): void {
   });
 }
 
-export function saveUser(user: User): void {
-  const sessions = [...user.sessions];
-  const open = sessions.filter((session) => !session.stopping);
-  const active = open.filter((session) => session.active);
-  const ids = (list: Session[]) => list.map((session) => session.id).join(" ");
-  const seats = (list: Session[]) =>
-    [...new Set(list.flatMap((session) => session.seat?.id ?? []))].join(" ");
+/** Sessions as a user's file lists them. */
+class Listed {
+  readonly ids: string[] = [];
+  readonly seats = new Set<string>();
+
+  add({ id, seat }: Session): void {
+    this.ids.push(id);
+    if (seat) this.seats.add(seat.id);
+  }
+}
+
+/** @param display the session that stands for the user (`User.display`, as in `saveSession`) */
+export function saveUser(user: User, display: Session | undefined): void {
+  const [all, open, active] = [new Listed(), new Listed(), new Listed()];
+  for (const session of user.sessions) {
+    all.add(session);
+    if (session.stopping) continue;
+    open.add(session);
+    if (session.active) active.add(session);
+  }
+  const { state } = user;
   saveState(user.stateFile, {
     NAME: user.name,
-    STATE: user.state,
-    STOPPING: user.state === "closing",
+    STATE: state,
+    STOPPING: state === "closing",
     GID: user.gid,
     RUNTIME: user.runtimePath,
-    DISPLAY: user.display?.id,
+    DISPLAY: display?.id,
     REALTIME: user.since.realtime,
     MONOTONIC: user.since.monotonic,
     LAST_SESSION_TIMESTAMP: user.lastSessionEnd,
-    SESSIONS: ids(sessions),
-    SEATS: seats(sessions),
-    ACTIVE_SESSIONS: ids(active),
-    ONLINE_SESSIONS: ids(open),
-    ACTIVE_SEATS: seats(active),
-    ONLINE_SEATS: seats(open),
+    SESSIONS: all.ids.join(" "),
+    SEATS: [...all.seats].join(" "),
+    ACTIVE_SESSIONS: active.ids.join(" "),
+    ONLINE_SESSIONS: open.ids.join(" "),
+    ACTIVE_SEATS: [...active.seats].join(" "),
+    ONLINE_SEATS: [...open.seats].join(" "),
   });
 }
 

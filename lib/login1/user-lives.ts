@@ -58,7 +58,7 @@ export class UserLives {
     this.users.delete(user.uid);
     this.news.changes.users.delete(user);
     removeUser(user);
-    this.cgroups.sliceOf(user)?.remove();
+    this.cgroups.removeSlice(user);
     const report = (what: string) => (error: Error) => this.log.error(`${what}: ${error.message}`);
     // What takes time goes on by itself. The news does not wait for it: it must
     // not come after that of the same user's next login.

@@ -1,5 +1,4 @@
 /** One logged-in user. */
-import { join } from "node:path";
 import type { Timestamp } from "../linux/index.ts";
 import { lingers } from "./linger.ts";
 import { USER_FOLDER, USERS } from "./paths.ts";
@@ -14,6 +13,7 @@ export const userLabels = {
 };
 
 export class User {
+  /** The oldest first. */
   readonly sessions = new Set<Session>();
   /** When the last session ended, in microseconds since boot; undefined before that. */
   lastSessionEnd: bigint | undefined;
@@ -31,7 +31,7 @@ export class User {
   }
 
   get stateFile(): string {
-    return join(USERS, String(this.uid));
+    return `${USERS}/${this.uid}`;
   }
 
   /** The slice that holds the user's sessions. */
@@ -66,11 +66,9 @@ export class User {
     for (const session of this.sessions) {
       if (!session.class.startsWith("user") && session.class !== "greeter") continue;
       const own = rank(session);
-      const older = best !== undefined && session.since.monotonic < best.since.monotonic;
-      if (own > most || (own === most && older)) {
-        best = session;
-        most = own;
-      }
+      if (own <= most) continue;
+      best = session;
+      most = own;
     }
     return best;
   }

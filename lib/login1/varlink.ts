@@ -2,9 +2,9 @@
  * io.systemd.Login, by which pam_systemd registers a login from systemd 258 on.
  * What it does is what CreateSessionWithPIDFD and ReleaseSession do on the bus.
  */
-import { fstatSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { BusError } from "../dbus/index.ts";
-import { close, hasCode, openPidfd } from "../linux/index.ts";
+import { close, pidfdInodeOf } from "../linux/index.ts";
 import {
   type Interface,
   Parameters,
@@ -126,7 +126,7 @@ function readLeader(parameters: Parameters): number | undefined {
   const boot = fields.string("bootId");
   if (boot !== undefined && boot.replaceAll("-", "") !== bootId()) throw parameters.invalid("PID");
   const inode = fields.integer("pidfdId", 0, LAST_INTEGER);
-  if (inode !== undefined && inode !== 0 && inode !== pidfdInode(pid)) {
+  if (inode !== undefined && inode !== 0 && BigInt(inode) !== pidfdInodeOf(pid)) {
     throw parameters.invalid("PID");
   }
   return pid;
@@ -134,21 +134,6 @@ function readLeader(parameters: Parameters): number | undefined {
 
 const bootId = () =>
   readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().replaceAll("-", "");
-
-/** The number by which the kernel (from 6.9 on) tells a process from all others of this boot; see pidfd_open(2). */
-function pidfdInode(pid: number): number | undefined {
-  try {
-    const pidfd = openPidfd(pid);
-    try {
-      return fstatSync(pidfd).ino;
-    } finally {
-      close(pidfd);
-    }
-  } catch (error) {
-    if (hasCode(error, "ESRCH", "EINVAL")) return undefined;
-    throw error;
-  }
-}
 
 async function releaseSession(manager: Manager, given: Reply, peer: Peer): Promise<Reply> {
   const parameters = new Parameters(given, ["Id"]);

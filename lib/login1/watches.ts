@@ -11,7 +11,7 @@ import {
   onReadiness,
   open,
   startTimeOf,
-  watchProcess,
+  watchPidfd,
 } from "../linux/index.ts";
 import type { Leader } from "./session.ts";
 
@@ -26,24 +26,21 @@ export class SessionWatches {
   #endFifo: (() => void) | undefined;
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
 
-  /**
-   * Calls `gone` when the leader ends. If it has ended already, nothing is watched, or a later process
-   * of its number: look at `isRunning` afterwards.
-   */
-  watchLeader(leader: Leader, gone: () => void): void {
-    try {
-      this.#ends.push(watchProcess(leader.pid, gone));
-    } catch (error) {
-      if (!hasCode(error, "ESRCH")) throw error;
-    }
+  /** Calls `gone` when the leader ends. @param pidfd the leader's, which is closed here */
+  watchLeader(pidfd: Fd, gone: () => void): void {
+    this.#ends.push(watchPidfd(pidfd, gone));
   }
 
-  /** Calls `emptied` whenever the last process has left the scope. */
+  /** Calls `emptied` whenever the last process has left the scope, if there is such a scope. */
   watchScope(scope: Cgroup, emptied: () => void): void {
-    const end = scope.watch(() => {
-      if (!scope.populated()) emptied();
-    });
-    this.#ends.push(end);
+    try {
+      const end = scope.watch(() => {
+        if (!scope.populated()) emptied();
+      });
+      this.#ends.push(end);
+    } catch (error) {
+      if (!hasCode(error, "ENOENT")) throw error;
+    }
   }
 
   /**

@@ -1,13 +1,5 @@
 /** Who may speak for a service, and which process it may name as its main one. */
-import {
-  type Credentials,
-  close,
-  type Fd,
-  hasCode,
-  openPidfd,
-  pidfdInode,
-  pidOfPidfd,
-} from "../linux/index.ts";
+import { type Credentials, type Fd, pidfdInodeOf, pidOfPidfd } from "../linux/index.ts";
 import type { Origin, Origins, ProcessId } from "./origin.ts";
 import type { Access, Statement } from "./statement.ts";
 
@@ -47,7 +39,7 @@ export function namedMain(
   if (pid === undefined) return "the descriptor is no pidfd of a process that is there";
   if (pid === 1 || pid === process.pid) return `pid ${pid} is the service manager's`;
   if (!said.mainByPidfd && said.mainPidfdId !== undefined) {
-    const id = inodeOf(pid);
+    const id = pidfdInodeOf(pid);
     if (id !== undefined && id !== said.mainPidfdId) return `pid ${pid} is another process now`;
   }
   const main = origins.find({ pid, uid: 0, gid: 0 });
@@ -65,20 +57,5 @@ function pidBehind(fd: Fd | undefined): number | undefined {
   } catch {
     // It is a descriptor of another kind, which is the sender's mistake.
     return undefined;
-  }
-}
-
-function inodeOf(pid: number): bigint | undefined {
-  let fd: Fd;
-  try {
-    fd = openPidfd(pid);
-  } catch (error) {
-    if (hasCode(error, "ESRCH")) return undefined;
-    throw error;
-  }
-  try {
-    return pidfdInode(fd);
-  } finally {
-    close(fd);
   }
 }

@@ -42,7 +42,8 @@ test.skipIf(controllers.length === 0)(
     expect(refused).toEqual([]);
     const scope = slice.child("scope");
     scope.create();
-    scope.delegate(NOBODY, NOBODY, passed, { depth: 2, descendants: 10 });
+    scope.limit({ depth: 2, descendants: 10 });
+    scope.delegate(NOBODY, NOBODY, passed);
     const start = scope.child("start");
     start.create();
     start.delegate(NOBODY, NOBODY);

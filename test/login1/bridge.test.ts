@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
-import { close, openPidfd, pidfdId } from "../../lib/linux/index.ts";
+import { close, openPidfd, pidfdInode } from "../../lib/linux/index.ts";
 import { unescapeC } from "../../lib/login1/c-escape.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
 import { callManager, createSession, createSessionByPidfd, getProperty, World } from "./world.ts";
@@ -380,9 +380,9 @@ describe("finding", () => {
     const { id, path, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid });
     const pidfd = openPidfd(leader.pid);
     const inode = fstatSync(pidfd, { bigint: true }).ino;
-    close(pidfd);
     // Before Linux 6.9 all pidfds have one inode, which names nothing.
-    const named = pidfdId(leader.pid) === 0n ? 0n : inode;
+    const named = pidfdInode(pidfd) === undefined ? 0n : inode;
+    close(pidfd);
     expect(await property(path, "Session", "LeaderPIDFDId")).toBe(named);
     expect(stateOf("sessions", id).LEADER_PIDFDID).toBe(named === 0n ? undefined : String(named));
     await world.endBridge("SIGKILL");

@@ -110,7 +110,7 @@ export class World {
     if (!root) throw new Error("these tests need a cgroup2 mount");
     const folder = mkdtempSync(join(tmpdir(), "p7-world-"));
     const name = folder.slice(folder.lastIndexOf("/") + 1);
-    const cgroup = new Cgroup(root, name);
+    const cgroup = new Cgroup(root, `/${name}`);
     cgroup.create();
     const cgroupFolder = join(root, name);
     const holder = Bun.spawn(
