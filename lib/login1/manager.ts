@@ -327,6 +327,7 @@ export class Manager {
     } catch (error) {
       if (fd !== undefined) close(fd);
       this.#forget(session);
+      this.#cgroups.leave(session);
       if (isNewUser) this.#userLives.removeIfUnused(user);
       throw error;
     }
@@ -762,7 +763,7 @@ export class Manager {
     this.#counter = Math.max(this.#counter, number);
   }
 
-  /** Takes a session out of the books, with its files and its scope. */
+  /** Takes a session out of the books, with its files. */
   #forget(session: Session): void {
     for (const follower of this.followers) follower.ended(session);
     this.#watches.get(session)?.end();
@@ -773,7 +774,6 @@ export class Manager {
     if (session.seat?.active === session) this.#setActive(session.seat, undefined);
     this.#news.changes.sessions.delete(session);
     removeSession(session);
-    this.#cgroups.leave(session);
   }
 
   /** The audit session's number, which no two logins share; else c1, c2, ... */
