@@ -24,16 +24,15 @@ interface Entry {
 }
 
 /**
- * Lets one user, and no other that is named, read and write a device node,
+ * Lets these users, and no others that are named, read and write a device node,
  * besides those whom its mode lets. Named groups stay.
  *
  * @param number what the node has to be, as `major:minor`; another may have taken its place
- * @param uid undefined for nobody
  * @returns whether the list was changed
  * @throws {SystemError} ENOENT; ENODEV if the node is not that device; ENOTSUP where the file
  *   system has no access control lists
  */
-export function setUserAccess(path: string, number: string, uid: number | undefined): boolean {
+export function setUserAccess(path: string, number: string, uids: ReadonlySet<number>): boolean {
   // Opening a device can do something to it; a descriptor of its path cannot.
   const fd = open(path, O_PATH | O_NOFOLLOW);
   try {
@@ -41,7 +40,7 @@ export function setUserAccess(path: string, number: string, uid: number | undefi
     if (majorMinor(rdev) !== number) throw new SystemError("open", errno.ENODEV, path);
     const node = cString(`/proc/self/fd/${fd}`);
     const before = readList(node, path) ?? ofMode(mode);
-    const after = withUser(before, uid);
+    const after = withUsers(before, uids);
     if (Buffer.compare(encode(before), encode(after)) === 0) return false;
     const bytes = encode(after);
     check(libc.setxattr(node, NAME, addressOf(bytes), bytes.length, 0), "setxattr", path);
@@ -75,10 +74,10 @@ function ofMode(mode: number): Entry[] {
   ];
 }
 
-/** The list with one named user; the mask lets all through that a named entry or the group has. */
-function withUser(entries: Entry[], uid: number | undefined): Entry[] {
+/** The list with just these named users; the mask lets all through that a named entry or the group has. */
+function withUsers(entries: Entry[], uids: ReadonlySet<number>): Entry[] {
   const kept = entries.filter(({ tag }) => tag !== TAG.user && tag !== TAG.mask);
-  if (uid !== undefined) kept.push({ tag: TAG.user, permissions: READ_AND_WRITE, id: uid });
+  for (const id of uids) kept.push({ tag: TAG.user, permissions: READ_AND_WRITE, id });
   const named = kept.filter(({ tag }) => tag === TAG.user || tag === TAG.namedGroup);
   if (named.length > 0) {
     const group = kept.filter(({ tag }) => tag === TAG.group);

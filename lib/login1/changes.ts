@@ -19,18 +19,22 @@ export interface ManagerEvents {
   managerChanged(properties: Iterable<string>): void;
 }
 
-/** A part of login1 that follows the sessions. None may throw: see News.after. */
+/** A part of login1 that follows the sessions, as far as it needs to. None may throw: see News.after. */
 export interface SessionFollower {
   /** A seat's foreground went from one session to another; the files say so already. */
-  foreground(before: Session | undefined, after: Session | undefined): void;
+  foreground?(before: Session | undefined, after: Session | undefined): void;
   /**
    * A seat without VTs is to switch away from its foreground session.
    *
    * @returns whether that may be now; if not, `Manager.completeSwitch` is called later
    */
-  leaving(session: Session): boolean;
+  leaving?(session: Session): boolean;
+  /** The session has begun: what one has that is open it has from now on. */
+  opened?(session: Session): void;
+  /** It is open no more, though what is left of it may go on for a while. */
+  closing?(session: Session): void;
   /** The session is about to be taken out of the books. */
-  ended(session: Session): void;
+  ended?(session: Session): void;
 }
 
 export class Changes {

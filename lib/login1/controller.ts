@@ -261,12 +261,6 @@ export class Control implements SessionFollower {
     }
   }
 
-  leaving(_session: Session): boolean {
-    return true;
-  }
-
-  foreground(): void {}
-
   ended(session: Session): void {
     if (session.controller !== undefined) this.#drop(session);
   }

@@ -38,6 +38,8 @@ export interface CreateRequest {
   remote: boolean;
   remoteUser: string;
   remoteHost: string;
+  /** What it may open wherever it is: `render` for devices that udev has tagged `xaccess-render`. */
+  extraDeviceAccess: string[];
 }
 
 /** The same, checked and completed. */
@@ -55,6 +57,9 @@ const TEXTS = ["service", "desktop", "display", "remoteUser", "remoteHost"] as c
 const LOCAL_DISPLAY = /^(?:unix)?:\d/;
 /** A tty's name below /dev, with no way out of it. */
 const TTY_NAME = /^[A-Za-z0-9]+(?:\/[A-Za-z0-9]+)*$/;
+/** What a tag of udev is made of. */
+const TAG_NAME = /^[A-Za-z0-9_-]{1,200}$/;
+const MOST_EXTRA_DEVICES = 64;
 
 /**
  * Finds the seat, VT, type and class of a session to be made.
@@ -74,6 +79,7 @@ export function placeSession(
     throw invalidArgument("tty", `Invalid TTY name '${request.tty}'`);
   }
   for (const name of TEXTS) refuseControlCharacters(name, request[name]);
+  checkExtraDevices(request.extraDeviceAccess);
   let seat = request.seat === "" ? undefined : seatOf(request.seat);
   if (request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
   let { vtnr } = request;
@@ -106,6 +112,13 @@ export function placeSession(
   const settled = finalType === "unspecified" ? likelyType : finalType;
   const fallbackClass = settled === "unspecified" ? "background" : "user";
   return { type: settled, class: kind ?? fallbackClass, seat, vtnr, tty };
+}
+
+function checkExtraDevices(names: string[]): void {
+  const refuse = (text: string) => invalidArgument("extraDeviceAccess", text);
+  if (names.length > MOST_EXTRA_DEVICES) throw refuse("Too many kinds of devices are asked for");
+  const wrong = names.find((name) => !TAG_NAME.test(name));
+  if (wrong !== undefined) throw refuse(`There are no devices '${wrong}'`);
 }
 
 function refuseControlCharacters(name: keyof CreateRequest, value: string): void {

@@ -1,7 +1,9 @@
 /**
  * Lets the user of each seat's foreground session open the devices that udev has
  * tagged `uaccess`, by access control lists on their nodes, and nobody else: what
- * sound, graphics, cameras and game controllers are used by without a group.
+ * sound, graphics, cameras and game controllers are used by without a group. A
+ * session that asked for `render` (ExtraDeviceAccess) has those that are tagged
+ * `xaccess-render` besides, wherever it is, as long as it is open.
  */
 import type { Logger } from "../cli/index.ts";
 import { hasCode, messageOf, setUserAccess } from "../linux/index.ts";
@@ -10,16 +12,24 @@ import type { Seat } from "./seat.ts";
 import type { Session } from "./session.ts";
 import { type SharedNode, sharedNodes } from "./udev.ts";
 
+/** The seats and sessions that there are. */
+interface Books {
+  readonly seats: ReadonlyMap<string, Seat>;
+  readonly sessions: ReadonlyMap<string, Session>;
+}
+
+const ROOT = 0;
+
 export class DeviceAccess implements SessionFollower {
   /** What cannot be given, by node, so that each is said once. */
   readonly #failed = new Map<string, string>();
 
   constructor(
     private readonly log: Logger,
-    private readonly seats: ReadonlyMap<string, Seat>,
+    private readonly books: Books,
   ) {}
 
-  /** Sees to all nodes of all seats, as they are now. */
+  /** Sees to all nodes, as they are now. */
   refresh(): void {
     for (const node of sharedNodes()) this.#settle(node);
   }
@@ -30,19 +40,25 @@ export class DeviceAccess implements SessionFollower {
     for (const node of sharedNodes()) if (node.seat === seat?.id) this.#settle(node);
   }
 
-  leaving(): boolean {
-    return true;
+  opened(session: Session): void {
+    this.#settleExtra(session);
   }
 
-  ended(): void {
-    // What a session in the foreground leaves, `foreground` sees to.
+  closing(session: Session): void {
+    this.#settleExtra(session);
   }
 
-  #settle({ path, number, seat }: SharedNode): void {
-    // Root may as it is, and a seat that udev names before it has a master has nobody.
-    const uid = this.seats.get(seat)?.active?.user.uid || undefined;
+  #settleExtra({ extraDeviceAccess: asked }: Session): void {
+    if (asked.length === 0) return;
+    for (const node of sharedNodes()) {
+      if (node.extra.some((name) => asked.includes(name))) this.#settle(node);
+    }
+  }
+
+  #settle(node: SharedNode): void {
+    const { path, number } = node;
     try {
-      setUserAccess(path, number, uid);
+      setUserAccess(path, number, this.#users(node));
       this.#failed.delete(path);
     } catch (error) {
       // Unplugged meanwhile; udev tells of what took its place.
@@ -50,7 +66,20 @@ export class DeviceAccess implements SessionFollower {
       const reason = messageOf(error);
       if (this.#failed.get(path) === reason) return;
       this.#failed.set(path, reason);
-      this.log.warning(`who sits at ${seat} may not open ${path} by it: ${reason}`);
+      this.log.warning(`${path} cannot be given to those whose sessions may open it: ${reason}`);
     }
+  }
+
+  #users({ seat, extra }: SharedNode): Set<number> {
+    const uids = new Set<number>();
+    // A seat that udev names before it has a master has nobody.
+    const active = seat === undefined ? undefined : this.books.seats.get(seat)?.active;
+    if (active) uids.add(active.user.uid);
+    for (const { stopping, extraDeviceAccess: asked, user } of this.books.sessions.values()) {
+      if (!stopping && extra.some((name) => asked.includes(name))) uids.add(user.uid);
+    }
+    // As it may anyway.
+    uids.delete(ROOT);
+    return uids;
   }
 }

@@ -296,6 +296,7 @@ export class Manager {
       remote: request.remote,
       remoteHost: request.remoteHost,
       remoteUser: request.remoteUser,
+      extraDeviceAccess: request.extraDeviceAccess,
       audit: audit ?? 0,
       since: now(),
       hasFifo: byDescriptor,
@@ -324,6 +325,7 @@ export class Manager {
       this.#news.save();
       this.#watchScope(session);
       this.#news.follow();
+      for (const follower of this.followers) follower.opened?.(session);
     } catch (error) {
       if (fd !== undefined) close(fd);
       this.#forget(session);
@@ -501,7 +503,9 @@ export class Manager {
       seat.pendingSwitch = session;
       const { active } = seat;
       // Each is asked, and those that have devices to pause are waited for.
-      const ready = this.followers.map((follower) => !active || follower.leaving(active));
+      const ready = this.followers.map(
+        (follower) => !active || (follower.leaving?.(active) ?? true),
+      );
       if (!ready.includes(false)) this.completeSwitch(seat);
       return;
     }
@@ -529,6 +533,7 @@ export class Manager {
       this.#news.changes.user(session.user, "State", "Display");
       this.#watches.get(session)?.endFifo();
       if (session.seat) this.#settleSeat(session.seat);
+      for (const follower of this.followers) follower.closing?.(session);
     }
     if (force) this.#terminate(session);
     if (!this.#finishIfEmpty(session)) this.#news.flush();
@@ -765,7 +770,7 @@ export class Manager {
 
   /** Takes a session out of the books, with its files. */
   #forget(session: Session): void {
-    for (const follower of this.followers) follower.ended(session);
+    for (const follower of this.followers) follower.ended?.(session);
     this.#watches.get(session)?.end();
     this.#watches.delete(session);
     this.sessions.delete(session.id);

@@ -79,7 +79,7 @@ export class News {
   /** Has the followers do what goes with a change of foreground: who comes up has the seat's devices then. */
   follow(): void {
     for (const [before, after] of this.#moves.splice(0)) {
-      for (const follower of this.followers) follower.foreground(before, after);
+      for (const follower of this.followers) follower.foreground?.(before, after);
     }
   }
 

@@ -140,7 +140,7 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
   );
   const control = new Control(log, manager, devices);
   // Control first: what it gives up takes the devices along.
-  const access = new DeviceAccess(log, manager.seats);
+  const access = new DeviceAccess(log, manager);
   manager.followers.push(control, devices, access);
   const inhibitors = new Inhibitors(log, settings, (names) => {
     events.managerChanged(names);

@@ -52,6 +52,8 @@ export interface SessionFacts {
   remote: boolean;
   remoteHost: string;
   remoteUser: string;
+  /** What it may open wherever it is, as in CreateRequest. */
+  extraDeviceAccess: readonly string[];
   audit: number;
   since: Timestamp;
   /** Whether the session ends when nobody holds the write end of its fifo any more. */
@@ -88,6 +90,7 @@ export class Session {
   readonly remote: boolean;
   readonly remoteHost: string;
   readonly remoteUser: string;
+  readonly extraDeviceAccess: readonly string[];
   readonly audit: number;
   readonly since: Timestamp;
   readonly hasFifo: boolean;
@@ -127,6 +130,7 @@ export class Session {
     this.remote = facts.remote;
     this.remoteHost = facts.remoteHost;
     this.remoteUser = facts.remoteUser;
+    this.extraDeviceAccess = facts.extraDeviceAccess;
     this.audit = facts.audit;
     this.since = facts.since;
     this.hasFifo = facts.hasFifo;

@@ -58,6 +58,7 @@ export function saveSession(session: Session, isDisplay: boolean): void {
     MONOTONIC: session.since.monotonic,
     CONTROLLER: session.controller,
     DEVICES: [...session.devices].join(" "),
+    EXTRA_DEVICE_ACCESS: session.extraDeviceAccess.join(" "),
     ...savedIdle(session.idleHint),
   });
 }
@@ -192,6 +193,7 @@ export function loadSessions(
       remote: text("REMOTE") === "1",
       remoteHost: text("REMOTE_HOST"),
       remoteUser: text("REMOTE_USER"),
+      extraDeviceAccess: text("EXTRA_DEVICE_ACCESS").split(" ").filter(Boolean),
       audit: Number(text("AUDIT") || "0"),
       since: timestamps(values),
       hasFifo: text("FIFO") !== "",

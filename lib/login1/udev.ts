@@ -24,6 +24,8 @@ const TAGS = "/run/udev/tags";
 const MASTER_TAG = "master-of-seat";
 /** Whoever sits there may open it; see the multi-seat document. */
 const ACCESS_TAG = "uaccess";
+/** `xaccess-render`: so may a session that asked for `render`, wherever it is; see pam_systemd(8) of systemd 260. */
+const EXTRA_ACCESS = "xaccess-";
 /** Links to nodes of drivers that are loaded when somebody opens them. */
 const STATIC_NODES = `/run/udev/static_node-tags/${ACCESS_TAG}`;
 /** Keys and switches that are about the machine's power; see logind.conf(5). */
@@ -100,25 +102,39 @@ export function seatsOfDevices(): Set<string> {
   return new Set([...recordsTagged(MASTER_TAG).values()].map(seatOf));
 }
 
-/** A node below /dev that whoever sits at a seat may open. */
+/** A node below /dev that users may open because of their sessions. */
 export interface SharedNode {
   /** Its number, as `major:minor`. */
   number: string;
   path: string;
-  seat: string;
+  /** Whoever sits there may; undefined if that alone does not do. */
+  seat: string | undefined;
+  /** So may sessions that asked for one of these: `render`. */
+  extra: string[];
 }
 
 /**
- * The nodes of all devices with the tag `uaccess`, and the static ones of drivers
- * that are not loaded yet, which are seat0's.
+ * The nodes of all devices with the tag `uaccess` or one that begins with `xaccess-`, and the static
+ * ones of drivers that are not loaded yet, which are seat0's.
  */
 export function sharedNodes(): SharedNode[] {
   const nodes: SharedNode[] = [];
-  for (const [key, record] of recordsTagged(ACCESS_TAG)) {
+  const shared = recordsTagged(ACCESS_TAG);
+  const extra = namesIn(TAGS)
+    .filter((tag) => tag.startsWith(EXTRA_ACCESS))
+    .map((tag) => ({ name: tag.slice(EXTRA_ACCESS.length), records: recordsTagged(tag) }));
+  const all = new Map([...extra.flatMap(({ records }) => [...records]), ...shared]);
+  for (const [key, record] of all) {
     const number = key.slice(1);
     const device = key.startsWith("b") ? deviceAt(`/sys/dev/block/${number}`) : undefined;
     const path = (device ?? (key.startsWith("c") ? characterDevice(number) : undefined))?.node;
-    if (path !== undefined) nodes.push({ number, path, seat: seatOf(record) });
+    if (path === undefined) continue;
+    nodes.push({
+      number,
+      path,
+      seat: shared.has(key) ? seatOf(record) : undefined,
+      extra: extra.filter(({ records }) => records.has(key)).map(({ name }) => name),
+    });
   }
   for (const name of namesIn(STATIC_NODES)) {
     const path = readLinkIfThere(join(STATIC_NODES, name));
@@ -127,7 +143,8 @@ export function sharedNodes(): SharedNode[] {
       : undefined;
     if (!path || !status?.isCharacterDevice()) continue;
     const number = majorMinor(status.rdev);
-    if (!nodes.some((node) => node.path === path)) nodes.push({ number, path, seat: "seat0" });
+    if (nodes.some((node) => node.path === path)) continue;
+    nodes.push({ number, path, seat: "seat0", extra: [] });
   }
   return nodes;
 }

@@ -46,7 +46,7 @@ method CreateSession(
   Remote: ?bool,
   RemoteUser: ?string,
   RemoteHost: ?string,
-  # Must be null or empty
+  # Devices that it may open wherever it is: "render" for those that udev has tagged xaccess-render
   ExtraDeviceAccess: ?[]string
 ) -> (
   Id: string,

@@ -47,9 +47,8 @@ const PARAMETERS = {
   remote: "Remote",
   remoteUser: "RemoteUser",
   remoteHost: "RemoteHost",
+  extraDeviceAccess: "ExtraDeviceAccess",
 } as const satisfies Record<keyof CreateRequest | "leader", string>;
-
-const EXTRA_DEVICES = "ExtraDeviceAccess";
 
 const login = (name: string) => new VarlinkError(`${LOGIN_INTERFACE}.${name}`);
 
@@ -67,7 +66,7 @@ export function loginInterface(manager: Manager): Interface {
 
 function createSession(manager: Manager, given: Reply, peer: Peer): Reply {
   if (peer.uid !== ROOT) throw varlinkErrors.permissionDenied();
-  const parameters = new Parameters(given, [...Object.values(PARAMETERS), EXTRA_DEVICES]);
+  const parameters = new Parameters(given, Object.values(PARAMETERS));
   const request = readRequest(parameters);
   const leader = readLeader(parameters) ?? peer.pid;
   if (leader === undefined) throw login("NoSessionPIDFD");
@@ -95,8 +94,6 @@ function readRequest(parameters: Parameters): CreateRequest {
   };
   const uid = parameters.required("UID", parameters.integer("UID", 0, 0xffffffff));
   if (NO_UIDS.includes(uid)) throw parameters.invalid("UID");
-  // It goes by udev tags xaccess-ID, which nothing here obeys.
-  if ((parameters.strings(EXTRA_DEVICES) ?? []).length > 0) throw parameters.invalid(EXTRA_DEVICES);
   const [remoteUser, remoteHost] = [text("remoteUser"), text("remoteHost")];
   return {
     uid,
@@ -111,6 +108,7 @@ function readRequest(parameters: Parameters): CreateRequest {
     remote: parameters.boolean("Remote") ?? (remoteUser !== "" || remoteHost !== ""),
     remoteUser,
     remoteHost,
+    extraDeviceAccess: parameters.strings(PARAMETERS.extraDeviceAccess) ?? [],
   };
 }
 

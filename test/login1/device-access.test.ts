@@ -6,7 +6,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { type CreateOptions, callManager, createSession, World } from "./world.ts";
+import { Client } from "../varlink/client.ts";
+import { type CreateOptions, callManager, createSession, getProperty, World } from "./world.ts";
 
 const ALICE = 65534;
 const BOB = 1;
@@ -35,13 +36,16 @@ afterEach(async () => {
   rmSync(`${world.root}/run/udev`, { recursive: true, force: true });
 });
 
-/** Writes a record as udev does: the tag first, then the record by rename. */
-function tag(key: string, lines: string[] = []): void {
+/** Writes a record as udev does: the tags first, then the record by rename. */
+function tag(key: string, lines: string[] = [], tags = ["uaccess"]): void {
   const udev = `${world.root}/run/udev`;
   mkdirSync(`${udev}/data`, { recursive: true });
-  mkdirSync(`${udev}/tags/uaccess`, { recursive: true });
-  writeFileSync(`${udev}/tags/uaccess/${key}`, "");
-  const record = ["I:1", ...lines, "G:uaccess", "Q:uaccess", "V:1"].join("\n");
+  for (const name of tags) {
+    mkdirSync(`${udev}/tags/${name}`, { recursive: true });
+    writeFileSync(`${udev}/tags/${name}/${key}`, "");
+  }
+  const tagLines = ["G", "Q"].flatMap((kind) => tags.map((name) => `${kind}:${name}`));
+  const record = ["I:1", ...lines, ...tagLines, "V:1"].join("\n");
   writeFileSync(`${udev}/data/${key}.tmp`, `${record}\n`);
   renameSync(`${udev}/data/${key}.tmp`, `${udev}/data/${key}`);
 }
@@ -56,6 +60,21 @@ async function mayOpen(user: number, node: string): Promise<boolean> {
   if (outcome.code !== 0) expect(outcome.stderr).toContain("Permission denied");
   return outcome.code === 0;
 }
+
+/** A login as pam_systemd registers one from version 260 on, in a session that ends with its leader. */
+async function loginFar(user: number, extra: string[], seat?: string) {
+  const leader = await world.leader();
+  const client = await Client.connect(`${world.root}/run/systemd/io.systemd.Login`);
+  const answer = await client.call("io.systemd.Login.CreateSession", {
+    ...{ UID: user, PID: { pid: leader.pid }, Service: "test", Type: "wayland", Class: "user" },
+    ...{ Remote: seat === undefined, Seat: seat, ExtraDeviceAccess: extra },
+  });
+  client.close();
+  expect(answer).toMatchObject({ parameters: { UID: user } });
+  const id = String(answer?.parameters?.Id);
+  return { id, path: `/org/freedesktop/login1/session/${id}`, leader };
+}
+
 const modeOf = async (node: string) => (await world.run(["stat", "-c", "%a", node])).stdout.trim();
 
 describe("a device that whoever sits there may open", () => {
@@ -102,6 +121,39 @@ describe("a device that whoever sits there may open", () => {
     expect(await mayOpen(BOB, "/dev/zero")).toBe(false);
     expect(await mayOpen(ALICE, "/dev/full")).toBe(false);
     for (const { fd } of [here, remote]) close(fd);
+  });
+
+  test("is also that of a session from afar that asked for its kind, beside who sits there, while it is open", async () => {
+    tag(ZERO, [], ["uaccess", "xaccess-render", "seat"]);
+    tag(FULL, [], ["xaccess-accel"]);
+    const here = await login();
+    const far = await loginFar(BOB, ["render"]);
+    expect(await getProperty(bus, far.path, "Session", "ExtraDeviceAccess")).toEqual(["render"]);
+    expect(await mayOpen(ALICE, "/dev/zero")).toBe(true);
+    expect(await mayOpen(BOB, "/dev/zero")).toBe(true);
+    for (const user of [ALICE, BOB]) expect(await mayOpen(user, "/dev/full")).toBe(false);
+
+    const other = await loginFar(BOB, ["accel", "render"]);
+    expect(await mayOpen(BOB, "/dev/full")).toBe(true);
+    await callManager(bus, "TerminateSession", "s", [far.id]);
+    expect(await mayOpen(BOB, "/dev/zero")).toBe(true);
+    close(here.fd);
+    await world.until("it is not alice's", async () => !(await mayOpen(ALICE, "/dev/zero")));
+    expect(await mayOpen(BOB, "/dev/zero")).toBe(true);
+
+    // It is kept in the state file, and a device may come later.
+    await world.endBridge("SIGKILL");
+    rmSync(`${world.root}/run/udev`, { recursive: true });
+    await world.startBridge();
+    expect(await getProperty(bus, other.path, "Session", "ExtraDeviceAccess")).toEqual([
+      "accel",
+      "render",
+    ]);
+    tag(ZERO, [], ["xaccess-render"]);
+    await world.until("it is bob's", () => mayOpen(BOB, "/dev/zero"));
+    other.leader.kill("SIGKILL");
+    await world.until("it is closed to all", async () => !(await mayOpen(BOB, "/dev/zero")));
+    expect(await modeOf("/dev/zero")).toBe("600");
   });
 
   test("is put right by a bridge that was away while the foreground changed", async () => {

@@ -85,6 +85,7 @@ function sessionOn(seat: Seat, id: string): Session {
     display: "",
     remote: false,
     remoteHost: "",
+    extraDeviceAccess: [],
     remoteUser: "",
     audit: 0,
     since: NOW,

@@ -136,7 +136,7 @@ describe("CreateSession", () => {
         RemoteHost: "there",
         Remote: true,
         Display: null,
-        ExtraDeviceAccess: [],
+        ExtraDeviceAccess: ["render", "accel"],
       }),
     );
     const id = idOf(answer);
@@ -162,6 +162,7 @@ describe("CreateSession", () => {
       REMOTE: "1",
       REMOTE_HOST: "there",
       REMOTE_USER: "them",
+      EXTRA_DEVICE_ACCESS: "render accel",
       LEADER: String(leader.pid),
     });
     expect(readFileSync(`/proc/${leader.pid}/cgroup`, "utf8")).toContain(`${scopeOf(id)}/leader\n`);
@@ -247,7 +248,7 @@ describe("CreateSession", () => {
     ["TTY", { TTY: "../shadow" }],
     ["VTNr", { TTY: "tty3", VTNr: 4 }],
     ["Remote", { Remote: "no" }],
-    ["ExtraDeviceAccess", { ExtraDeviceAccess: ["gpu"] }],
+    ["ExtraDeviceAccess", { ExtraDeviceAccess: ["../gpu"] }],
     ["ExtraDeviceAccess", { ExtraDeviceAccess: [1] }],
     ["Existing", { Existing: true }],
   ])("a wrong %s is named: %j", async (parameter, wrong) => {

@@ -18,9 +18,11 @@ import {
   login1,
   login1Later,
   loginOn,
+  MANAGER,
   must,
   nodes,
   onMachine,
+  SWITCHES,
   sessionOn,
   sh,
   show,
@@ -320,6 +322,67 @@ describe("sleep", () => {
       await machine.wake();
       await machine.awaitEvent("WAKEUP", before);
     });
+  });
+
+  test("of a closed lid waits for who holds it and for the dock, and a bridge that starts knows it is closed", async () => {
+    const FIFO = "/run/switches";
+    const LOG = "/var/log/lainos/lainos-dbus-bridge.log";
+    const move = (what: "lid" | "dock", on: 0 | 1) => sh(machine, `echo ${what} ${on} >${FIFO}`);
+    const manager = async (name: string) =>
+      (await sh(machine, `busctl get-property ${MANAGER} ${name}`)).trim();
+    const logged = (text: string) =>
+      machine.waitFor(async () => (await sh(machine, `cat ${LOG}`)).includes(text), text);
+    await machine.waitFor(() => sessionOn(machine, 1), "the desktop's session");
+    const before = machine.events.length;
+    const slept = () => machine.events.slice(before).some(({ event }) => event === "SUSPEND");
+    // The machine's only display is none of a laptop's own, by which it would count as docked.
+    const connector = "/sys/class/drm/card0-Virtual-1/status";
+    await sh(machine, `echo off >${connector}`);
+    await background(machine, `exec ${SWITCHES} ${FIFO}`, "/run/switches.log");
+    await logged("the power keys and switches of Lid and Dock (/dev/input/");
+    expect([await manager("LidClosed"), await manager("Docked")]).toEqual(["b false", "b false"]);
+
+    const hold = "systemd-inhibit --what=handle-lid-switch --who=desktop --why=lid sleep infinity";
+    await background(machine, `exec ${hold}`, "/run/inhibit.log");
+    const list = async () => await sh(machine, "systemd-inhibit --list --no-pager");
+    await machine.waitFor(
+      async () => (await list()).includes("handle-lid-switch"),
+      "the inhibitor",
+    );
+    await move("lid", 1);
+    await logged("the lid is closed: left to desktop");
+    expect(await manager("LidClosed")).toBe("b true");
+
+    await move("dock", 1);
+    await logged("the machine was docked");
+    expect(await manager("Docked")).toBe("b true");
+    await sh(machine, "pkill -x systemd-inhibit");
+    await machine.waitFor(async () => !(await list()).includes("handle-lid-switch"), "its end");
+    await move("lid", 0);
+    await logged("the lid was opened");
+    await move("lid", 1);
+    await logged("the lid is closed, docked: ignore");
+    // It would have slept before it answered.
+    expect(await manager("LidClosed")).toBe("b true");
+    expect(slept()).toBe(false);
+
+    await move("dock", 0);
+    await machine.awaitEvent("SUSPEND", before);
+    await machine.wake();
+    await machine.awaitEvent("WAKEUP", before);
+    await logged("the lid is closed: suspend");
+
+    await sh(machine, "rc-service lainos-dbus-bridge restart");
+    await machine.waitFor(
+      async () =>
+        (await machine.exec(["sh", "-c", `busctl get-property ${MANAGER} LidClosed`])).stdout ===
+        "b true\n",
+      "the lid, as the kernel has it",
+    );
+    await move("lid", 0);
+    const open = async () => (await manager("LidClosed")) === "b false";
+    await machine.waitFor(open, "the open lid");
+    await sh(machine, `pkill -x switches; echo detect >${connector}`);
   });
 
   test("hibernates: the power goes off, and the next boot goes on with the same sessions", async () => {

@@ -26,6 +26,9 @@ export const TEST_TIMEOUT = 600_000;
 /** Where device-holder.c's executable is inside. */
 export const HOLDER = "/usr/local/bin/device-holder";
 
+/** Where switches.c's is. */
+export const SWITCHES = "/usr/local/bin/switches";
+
 /** Notes each call of a hook, so that a test sees which ran and in which order. */
 const HOOK = '#!/bin/sh\necho "$1 $2" >>/run/sleep-hooks\n';
 
@@ -37,7 +40,7 @@ exec Xorg :5 "vt$XDG_VTNR" -keeptty -noreset -logfile ${XORG_LOG} >/tmp/xorg.out
 `;
 
 /**
- * Boots a machine with the device holder, a start of Xorg and a hook for sleep in it. Its name is
+ * Boots a machine with the device holder, the switches, a start of Xorg and a hook for sleep in it. Its name is
  * this run's own, so that two checkouts can be tested at a time.
  */
 export async function bootMachine(): Promise<Machine> {
@@ -47,12 +50,14 @@ export async function bootMachine(): Promise<Machine> {
   );
   const folder = await mkdtemp(join(tmpdir(), "p7-machine-"));
   try {
-    const source = join(import.meta.dir, "device-holder.c");
-    const holder = await readFile(await compile(source, "-lsystemd", folder));
+    const source = (name: string) => join(import.meta.dir, name);
+    const holder = await readFile(await compile(source("device-holder.c"), "-lsystemd", folder));
+    const switches = await readFile(await compile(source("switches.c"), "", folder));
     const machine = await startMachine({
       name: `test-${process.pid}`,
       prepare: async (root) => {
         await writeFile(join(root, HOLDER), holder, { mode: 0o755 });
+        await writeFile(join(root, SWITCHES), switches, { mode: 0o755 });
         await writeFile(join(root, "usr/local/bin/start-x"), START_X, { mode: 0o755 });
         const hooks = join(root, "etc/lainos/sleep.d");
         await mkdir(hooks, { recursive: true });
@@ -157,7 +162,8 @@ export async function inSession(machine: Machine, line: string): Promise<void> {
   await must(machine, ["sh", "-c", message], LIVE_USER);
 }
 
-const MANAGER = "org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager";
+export const MANAGER =
+  "org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager";
 
 /** A line of sh that calls a method of login1's manager. */
 export function calling(method: string, ...words: string[]): string {

@@ -302,6 +302,8 @@ function toRequest(uid: number, described: [...Described, ...unknown[]]): Create
     remote,
     remoteUser,
     remoteHost,
+    // The bus has no argument for it.
+    extraDeviceAccess: [],
   };
 }
 

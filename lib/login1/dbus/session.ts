@@ -88,7 +88,7 @@ export function sessionInterface(login1: Login1): Interface<Session> {
       RemoteHost: property("s", "const", (session) => session.remoteHost),
       RemoteUser: property("s", "const", (session) => session.remoteUser),
       // Only varlink's CreateSession can ask for devices beyond the seat's.
-      ExtraDeviceAccess: property("as", "const", (_session) => []),
+      ExtraDeviceAccess: property("as", "const", (session) => [...session.extraDeviceAccess]),
       Service: property("s", "const", (session) => session.service),
       Desktop: property("s", "const", (session) => session.desktop),
       Scope: property("s", "const", (session) => session.scope),
