@@ -1,13 +1,15 @@
 /**
- * The pam_systemd.so of a systemd that registers by varlink first (258 and later), as Arch has it.
- * Debian 12 has an older one, so it comes from a later release; it runs on this one's libc.
+ * The clients of a systemd about as new as Arch's, of a later release than this one: its pam_systemd,
+ * which registers by varlink first (258 and later), its loginctl and systemd-inhibit. They run on
+ * this release's libc.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { close } from "../../lib/linux/index.ts";
 import { unpackedPackages } from "../debian-packages.ts";
-import { World } from "./world.ts";
+import { createSession, World } from "./world.ts";
 
 setDefaultTimeout(120_000);
 
@@ -24,13 +26,18 @@ busctl get-property org.freedesktop.login1 "/org/freedesktop/login1/session/$XDG
   org.freedesktop.login1.Session ExtraDeviceAccess
 `;
 
+/** What the inhibitor is held for. */
+const LIST = "systemd-inhibit --list --no-pager --no-legend";
+
 let world: World;
 let folder: string;
 let packages: string;
 let said: string;
 
 beforeAll(async () => {
-  packages = await unpackedPackages("forky", ["libpam-systemd", "libsystemd-shared", "pamtester"]);
+  packages = await unpackedPackages("forky", [
+    ...["libpam-systemd", "libsystemd-shared", "systemd", "pamtester"],
+  ]);
   folder = mkdtempSync(join(tmpdir(), "p7-pam-"));
   said = join(folder, "said");
   writeFileSync(join(folder, "probe"), PROBE);
@@ -50,24 +57,28 @@ afterAll(async () => {
   if (folder) rmSync(folder, { recursive: true });
 });
 
-/** A login and its end. */
-function logIn(extra: string) {
-  return world.run([
-    ...["env", `LD_LIBRARY_PATH=${packages}/${LIBRARIES}/systemd`],
-    ...[`${packages}/usr/bin/pamtester`, "-E", `XDG_SESSION_EXTRA_DEVICE_ACCESS=${extra}`],
-    ...["p7-login", USER, "open_session", "close_session"],
-  ]);
+function runLater(program: string, ...words: string[]) {
+  const environment = `LD_LIBRARY_PATH=${packages}/${LIBRARIES}/systemd`;
+  return world.run(["env", environment, `${packages}/usr/bin/${program}`, ...words]);
 }
 
-test("it is registered by varlink with the devices that it asks for, and released", async () => {
+/** A login and its end. */
+function logIn(extra: string) {
+  const asked = `XDG_SESSION_EXTRA_DEVICE_ACCESS=${extra}`;
+  const steps = ["open_session", "close_session"];
+  return runLater("pamtester", "-E", asked, "p7-login", USER, ...steps);
+}
+
+test("pam_systemd registers by varlink with the devices that it asks for, and releases", async () => {
   expect(await logIn("render:accel")).toMatchObject({ code: 0 });
+  const lines = readFileSync(said, "utf8").split("\n");
+  const id = lines.map((line) => /^open_session (c\d+) /.exec(line)?.[1]).find(Boolean);
   const inside = (step: string, state: string) => [
-    `${step} c1 /run/user/${UID} wayland`,
-    `/user.slice/user-${UID}.slice/session-c1.scope/leader`,
+    `${step} ${id} /run/user/${UID} wayland`,
+    `/user.slice/user-${UID}.slice/session-${id}.scope/leader`,
     ...["Service=p7-login", "Class=user", `State=${state}`],
     'as 2 "render" "accel"',
   ];
-  const lines = readFileSync(said, "utf8").split("\n");
   expect(lines.filter((line) => line !== "" && !line.startsWith("*** "))).toEqual([
     ...inside("open_session", "active"),
     ...inside("close_session", "closing"),
@@ -77,11 +88,41 @@ test("it is registered by varlink with the devices that it asks for, and release
   );
 });
 
-test("what is refused there is refused for good: the login fails", async () => {
+test("what pam_systemd is refused there is refused for good: the login fails", async () => {
   rmSync(said, { force: true });
   const { code, stderr } = await logIn("../gpu");
   expect(code).not.toBe(0);
   expect(stderr).toContain("pamtester: ");
   expect(existsSync(said)).toBe(false);
   expect((await world.run(["loginctl", "--no-legend", "list-sessions"])).stdout).toBe("");
+});
+
+test("loginctl and systemd-inhibit show what there is, and end it", async () => {
+  const bus = await world.connect();
+  const leader = await world.leader();
+  const { id, fd } = await createSession(bus, { uid: UID, leader: leader.pid, seat: "seat0" });
+  const listed = await runLater("loginctl", "--json=short", "list-sessions");
+  expect(JSON.parse(listed.stdout)).toMatchObject([
+    { session: id, uid: UID, user: USER, seat: "seat0", leader: leader.pid, class: "user" },
+  ]);
+  const status = await runLater("loginctl", "--no-pager", "session-status", id);
+  expect(status).toMatchObject({ code: 0, stderr: "" });
+  expect(status.stdout).toContain(`Unit: session-${id}.scope`);
+  expect(status.stdout).toContain(`${leader.pid} sleep infinity`);
+  const shown = await runLater(
+    "systemd-inhibit",
+    "--mode=block-weak",
+    "--who=later",
+    "sh",
+    "-c",
+    LIST,
+  );
+  expect(shown.stdout).toMatch(/later +0 root .*block-weak/);
+  expect(await runLater("loginctl", "terminate-session", id)).toMatchObject({
+    code: 0,
+    stderr: "",
+  });
+  expect(await leader.exited).not.toBe(0);
+  close(fd);
+  bus.close();
 });
