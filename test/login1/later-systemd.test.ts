@@ -84,7 +84,7 @@ test("pam_systemd registers by varlink with the devices that it asks for, and re
     ...inside("close_session", "closing"),
   ]);
   await world.until("the session is gone", () =>
-    world.log.includes("session c1 of nobody is gone"),
+    world.log.includes(`session ${id} of ${USER} is gone`),
   );
 });
 
