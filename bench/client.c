@@ -440,6 +440,8 @@ int main(int argc, char **argv) {
                 took += create_and_release(uid);
         printf("\"loginsInTurn\":%f,", (double)logins / took);
         printf("\"loginsCost\":%f,", (processor_time(server) - before) / (double)logins * 1e6);
+        /* Each has a leader that runs all the while. */
+        logins /= 4;
         printf("\"loginsMany\":%f,", (double)logins / log_in_in_flight(uid, logins, MANY_IN_FLIGHT));
         await_sessions(sessions);
 

@@ -73,7 +73,7 @@ async function main(): Promise<void> {
     calls,
     warmUp: Math.ceil(calls / 2),
     sessions: 20,
-    logins: 500,
+    logins: 2000,
     idle: number("idle"),
     starts: number("rounds") * 4,
   };

@@ -17,7 +17,7 @@ export interface Counts {
   warmUp: number;
   /** How many sessions "all sessions" are. */
   sessions: number;
-  /** How many sessions are made and released in each measurement of logins; half as many come before. */
+  /** How many sessions are made and released one after the other, after half as many; and a quarter of them in flight. */
   logins: number;
   /** How long a server is left alone before its memory is looked at, in seconds. */
   idle: number;

@@ -24,7 +24,7 @@ export function findPidfd(pid: number): Fd | undefined {
   try {
     return openPidfd(pid);
   } catch (error) {
-    // A thread was EINVAL, and is ENOENT since Linux 6.16.
+    // A thread is EINVAL, and ENOENT to later kernels (6.18).
     if (hasCode(error, "ESRCH", "EINVAL", "ENOENT")) return undefined;
     throw error;
   }
