@@ -1,13 +1,16 @@
 /**
  * The clients of a systemd about as new as Arch's, of a later release than this one: its pam_systemd,
- * which registers by varlink first (258 and later), its loginctl and systemd-inhibit. They run on
- * this release's libc.
+ * which registers by varlink first (258 and later), its loginctl and systemd-inhibit; and what its
+ * logind says that it has. They run on this release's libc.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { close } from "../../lib/linux/index.ts";
+import { faults } from "../../scripts/members/compare.ts";
+import { type Member, readContract } from "../../scripts/members/contract.ts";
+import { membersIn } from "../../scripts/members/introspection.ts";
 import { unpackedPackages } from "../debian-packages.ts";
 import { createSession, World } from "./world.ts";
 
@@ -59,14 +62,14 @@ afterAll(async () => {
 
 function runLater(program: string, ...words: string[]) {
   const environment = `LD_LIBRARY_PATH=${packages}/${LIBRARIES}/systemd`;
-  return world.run(["env", environment, `${packages}/usr/bin/${program}`, ...words]);
+  return world.run(["env", environment, `${packages}/usr/${program}`, ...words]);
 }
 
 /** A login and its end. */
 function logIn(extra: string) {
   const asked = `XDG_SESSION_EXTRA_DEVICE_ACCESS=${extra}`;
   const steps = ["open_session", "close_session"];
-  return runLater("pamtester", "-E", asked, "p7-login", USER, ...steps);
+  return runLater("bin/pamtester", "-E", asked, "p7-login", USER, ...steps);
 }
 
 test("pam_systemd registers by varlink with the devices that it asks for, and releases", async () => {
@@ -97,28 +100,51 @@ test("what pam_systemd is refused there is refused for good: the login fails", a
   expect((await world.run(["loginctl", "--no-legend", "list-sessions"])).stdout).toBe("");
 });
 
+test("its logind has the members that are held for its contract, each just so", async () => {
+  const contract = await readContract();
+  const expected = contract.filter(({ systemd, hidden }) => systemd !== "no" && !hidden);
+  const theirs: Member[] = [];
+  for (const object of ["", "/session", "/user", "/seat"]) {
+    const asked = `--bus-introspect=/org/freedesktop/login1${object}`;
+    const { stdout, stderr } = await runLater("lib/systemd/systemd-logind", asked);
+    expect(stderr).toBe("");
+    theirs.push(...membersIn(stdout));
+  }
+  expect(theirs.length).toBeGreaterThan(200);
+  // There a session may release itself by the bus; here by varlink alone, as pam_systemd does.
+  const itself = ({ name }: Member) => name === "ReleaseSession";
+  expect(theirs.find(itself)?.privileged).toBe(false);
+  expect(
+    faults(
+      expected,
+      theirs.map((one) => (itself(one) ? { ...one, privileged: true } : one)),
+    ),
+  ).toEqual([]);
+});
+
 test("loginctl and systemd-inhibit show what there is, and end it", async () => {
   const bus = await world.connect();
   const leader = await world.leader();
   const { id, fd } = await createSession(bus, { uid: UID, leader: leader.pid, seat: "seat0" });
-  const listed = await runLater("loginctl", "--json=short", "list-sessions");
+  const listed = await runLater("bin/loginctl", "--json=short", "list-sessions");
   expect(JSON.parse(listed.stdout)).toMatchObject([
     { session: id, uid: UID, user: USER, seat: "seat0", leader: leader.pid, class: "user" },
   ]);
-  const status = await runLater("loginctl", "--no-pager", "session-status", id);
+  const status = await runLater("bin/loginctl", "--no-pager", "session-status", id);
   expect(status).toMatchObject({ code: 0, stderr: "" });
   expect(status.stdout).toContain(`Unit: session-${id}.scope`);
   expect(status.stdout).toContain(`${leader.pid} sleep infinity`);
   const shown = await runLater(
-    "systemd-inhibit",
+    "bin/systemd-inhibit",
     "--mode=block-weak",
     "--who=later",
     "sh",
     "-c",
     LIST,
   );
+  expect(shown.stderr).toBe("");
   expect(shown.stdout).toMatch(/later +0 root .*block-weak/);
-  expect(await runLater("loginctl", "terminate-session", id)).toMatchObject({
+  expect(await runLater("bin/loginctl", "terminate-session", id)).toMatchObject({
     code: 0,
     stderr: "",
   });
