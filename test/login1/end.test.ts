@@ -96,11 +96,14 @@ async function session(uid: number, ignored = "HUP") {
     leader.kill("SIGKILL");
     await leader.exited;
   };
-  const gone = () =>
-    world.until(
+  const gone = async () => {
+    await world.until(
       `session ${id} is gone`,
       () => !existsSync(join(world.root, "run/systemd/sessions", id)),
     );
+    // Its user's file follows in the same turn of the bridge, which answers after that.
+    await loggedIn();
+  };
   return { id, fd, leader, left, logOut, gone };
 }
 

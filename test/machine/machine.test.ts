@@ -338,7 +338,7 @@ describe("sleep", () => {
     // The machine's only display is none of a laptop's own, by which it would count as docked.
     const connector = "/sys/class/drm/card0-Virtual-1/status";
     await sh(machine, `echo off >${connector}`);
-    await background(machine, `exec ${SWITCHES} ${FIFO}`, "/run/switches.log");
+    await background(machine, `modprobe uinput; exec ${SWITCHES} ${FIFO}`, "/run/switches.log");
     await logged("the power keys and switches of Lid and Dock (/dev/input/");
     expect([await manager("LidClosed"), await manager("Docked")]).toEqual(["b false", "b false"]);
 
