@@ -350,7 +350,7 @@ describe("sleep", () => {
       "the inhibitor",
     );
     await move("lid", 1);
-    await logged("the lid is closed: left to desktop");
+    await logged("the lid is closed, on external power: left to desktop");
     expect(await manager("LidClosed")).toBe("b true");
 
     await move("dock", 1);
@@ -361,7 +361,7 @@ describe("sleep", () => {
     await move("lid", 0);
     await logged("the lid was opened");
     await move("lid", 1);
-    await logged("the lid is closed, docked: ignore");
+    await logged("the lid is closed, docked, on external power: ignore");
     // It would have slept before it answered.
     expect(await manager("LidClosed")).toBe("b true");
     expect(slept()).toBe(false);
@@ -370,7 +370,7 @@ describe("sleep", () => {
     await machine.awaitEvent("SUSPEND", before);
     await machine.wake();
     await machine.awaitEvent("WAKEUP", before);
-    await logged("the lid is closed: suspend");
+    await logged("the lid is closed, on external power: suspend");
 
     await sh(machine, "rc-service lainos-dbus-bridge restart");
     await machine.waitFor(
