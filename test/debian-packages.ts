@@ -51,3 +51,20 @@ APT::Sandbox::User "root";
   }
   return path;
 }
+
+/**
+ * The folder of a systemd about as new as Arch's: clients, libsystemd, pam_systemd and what it is tried
+ * by. They run on this release's libc, with `laterLibraries`.
+ *
+ * @throws {Error} if apt cannot fetch it
+ */
+export const laterSystemd = () =>
+  unpackedPackages("forky", [
+    ...["systemd", "libsystemd0", "libsystemd-shared", "libpam-systemd", "pamtester"],
+  ]);
+
+/** The environment that the programs of a folder of `laterSystemd` need. */
+export function laterLibraries(folder: string): string {
+  const libraries = `${folder}/usr/lib/x86_64-linux-gnu`;
+  return `LD_LIBRARY_PATH=${libraries}:${libraries}/systemd`;
+}

@@ -11,14 +11,13 @@ import { close } from "../../lib/linux/index.ts";
 import { faults } from "../../scripts/members/compare.ts";
 import { type Member, readContract } from "../../scripts/members/contract.ts";
 import { membersIn } from "../../scripts/members/introspection.ts";
-import { unpackedPackages } from "../debian-packages.ts";
+import { laterLibraries, laterSystemd } from "../debian-packages.ts";
 import { createSession, World } from "./world.ts";
 
 setDefaultTimeout(120_000);
 
 const USER = "nobody";
 const UID = 65534;
-const LIBRARIES = "usr/lib/x86_64-linux-gnu";
 
 /** Runs inside of the session, before pam_systemd is told that it is over, and once after. */
 const PROBE = `#!/bin/sh
@@ -38,14 +37,12 @@ let packages: string;
 let said: string;
 
 beforeAll(async () => {
-  packages = await unpackedPackages("forky", [
-    ...["libpam-systemd", "libsystemd-shared", "systemd", "pamtester"],
-  ]);
+  packages = await laterSystemd();
   folder = mkdtempSync(join(tmpdir(), "p7-pam-"));
   said = join(folder, "said");
   writeFileSync(join(folder, "probe"), PROBE);
   chmodSync(join(folder, "probe"), 0o755);
-  const module = join(packages, LIBRARIES, "security/pam_systemd.so");
+  const module = join(packages, "usr/lib/x86_64-linux-gnu/security/pam_systemd.so");
   const service = `session requisite ${module} class=user type=wayland
 session required pam_exec.so quiet log=${said} ${folder}/probe
 `;
@@ -61,8 +58,7 @@ afterAll(async () => {
 });
 
 function runLater(program: string, ...words: string[]) {
-  const environment = `LD_LIBRARY_PATH=${packages}/${LIBRARIES}/systemd`;
-  return world.run(["env", environment, `${packages}/usr/${program}`, ...words]);
+  return world.run(["env", laterLibraries(packages), `${packages}/usr/${program}`, ...words]);
 }
 
 /** A login and its end. */

@@ -5,12 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, openPidfd } from "../../lib/linux/index.ts";
-import { unpackedPackages } from "../debian-packages.ts";
+import { laterLibraries, laterSystemd } from "../debian-packages.ts";
 import { buildProbe } from "./probe.ts";
 import { callManager, createSession, createSessionByPidfd, World } from "./world.ts";
 
-/** A release of Debian's whose libsystemd is about Arch's, and runs on this one's libc. */
-const LATER = "forky";
+const LATER = "a later release";
 
 let world: World;
 let bus: Connection;
@@ -31,13 +30,12 @@ afterAll(async () => {
 });
 
 describe.each(["this release", LATER])("libsystemd of %s", (release) => {
-  let libraries: string | undefined;
-  const look = () => [...(libraries ? ["env", `LD_LIBRARY_PATH=${libraries}`] : []), probe];
+  const isLater = release === LATER;
+  let environment: string[] = [];
+  const look = () => ["env", ...environment, probe];
 
   beforeAll(async () => {
-    if (release !== LATER) return;
-    const packages = await unpackedPackages(LATER, ["libsystemd0"]);
-    libraries = join(packages, "usr/lib/x86_64-linux-gnu");
+    if (isLater) environment = [laterLibraries(await laterSystemd())];
   }, 120_000);
 
   test("sees what the bus says", async () => {
@@ -77,7 +75,7 @@ describe.each(["this release", LATER])("libsystemd of %s", (release) => {
       vt: "-61",
       // Since 254.
       leader: expect.stringMatching(
-        new RegExp(libraries ? `^${leader.pid}$` : `^(${leader.pid}|unknown to this libsystemd)$`),
+        new RegExp(isLater ? `^${leader.pid}$` : `^(${leader.pid}|unknown to this libsystemd)$`),
       ),
       active: "1",
       remote: "0",
