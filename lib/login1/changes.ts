@@ -29,10 +29,8 @@ export interface SessionFollower {
    * @returns whether that may be now; if not, `Manager.completeSwitch` is called later
    */
   leaving?(session: Session): boolean;
-  /** The session has begun: what one has that is open it has from now on. */
-  opened?(session: Session): void;
-  /** It is open no more, though what is left of it may go on for a while. */
-  closing?(session: Session): void;
+  /** The session has begun, or is `stopping`: what one has that is open it has from now on, or no more. */
+  openChanged?(session: Session): void;
   /** The session is about to be taken out of the books. */
   ended?(session: Session): void;
 }

@@ -40,19 +40,10 @@ export class DeviceAccess implements SessionFollower {
     for (const node of sharedNodes()) if (node.seat === seat?.id) this.#settle(node);
   }
 
-  opened(session: Session): void {
-    this.#settleExtra(session);
-  }
-
-  closing(session: Session): void {
-    this.#settleExtra(session);
-  }
-
-  #settleExtra({ extraDeviceAccess: asked }: Session): void {
-    if (asked.length === 0) return;
-    for (const node of sharedNodes()) {
-      if (node.extra.some((name) => asked.includes(name))) this.#settle(node);
-    }
+  openChanged(session: Session): void {
+    // As most do: then no node is looked for.
+    if (session.extraDeviceAccess.length === 0) return;
+    for (const node of sharedNodes()) if (asksFor(session, node)) this.#settle(node);
   }
 
   #settle(node: SharedNode): void {
@@ -70,16 +61,22 @@ export class DeviceAccess implements SessionFollower {
     }
   }
 
-  #users({ seat, extra }: SharedNode): Set<number> {
+  #users(node: SharedNode): Set<number> {
+    const { seat } = node;
     const uids = new Set<number>();
     // A seat that udev names before it has a master has nobody.
     const active = seat === undefined ? undefined : this.books.seats.get(seat)?.active;
     if (active) uids.add(active.user.uid);
-    for (const { stopping, extraDeviceAccess: asked, user } of this.books.sessions.values()) {
-      if (!stopping && extra.some((name) => asked.includes(name))) uids.add(user.uid);
+    for (const session of this.books.sessions.values()) {
+      if (!session.stopping && asksFor(session, node)) uids.add(session.user.uid);
     }
     // As it may anyway.
     uids.delete(ROOT);
     return uids;
   }
+}
+
+/** Whether a session may have a node that is not its seat's. */
+function asksFor({ extraDeviceAccess }: Session, { extra }: SharedNode): boolean {
+  return extra.some((name) => extraDeviceAccess.includes(name));
 }

@@ -325,7 +325,7 @@ export class Manager {
       this.#news.save();
       this.#watchScope(session);
       this.#news.follow();
-      for (const follower of this.followers) follower.opened?.(session);
+      for (const follower of this.followers) follower.openChanged?.(session);
     } catch (error) {
       if (fd !== undefined) close(fd);
       this.#forget(session);
@@ -533,7 +533,7 @@ export class Manager {
       this.#news.changes.user(session.user, "State", "Display");
       this.#watches.get(session)?.endFifo();
       if (session.seat) this.#settleSeat(session.seat);
-      for (const follower of this.followers) follower.closing?.(session);
+      for (const follower of this.followers) follower.openChanged?.(session);
     }
     if (force) this.#terminate(session);
     if (!this.#finishIfEmpty(session)) this.#news.flush();

@@ -119,21 +119,21 @@ export interface SharedNode {
  */
 export function sharedNodes(): SharedNode[] {
   const nodes: SharedNode[] = [];
-  const shared = recordsTagged(ACCESS_TAG);
-  const extra = namesIn(TAGS)
-    .filter((tag) => tag.startsWith(EXTRA_ACCESS))
-    .map((tag) => ({ name: tag.slice(EXTRA_ACCESS.length), records: recordsTagged(tag) }));
-  const all = new Map([...extra.flatMap(({ records }) => [...records]), ...shared]);
-  for (const [key, record] of all) {
+  const tags = namesIn(TAGS).filter((tag) => tag === ACCESS_TAG || tag.startsWith(EXTRA_ACCESS));
+  for (const key of new Set(tags.flatMap((tag) => namesIn(join(TAGS, tag))))) {
+    const record = readIfThere(join(DATA, key));
+    const has = tags.filter((tag) => hasTag(record, tag));
+    if (has.length === 0) continue;
     const number = key.slice(1);
     const device = key.startsWith("b") ? deviceAt(`/sys/dev/block/${number}`) : undefined;
     const path = (device ?? (key.startsWith("c") ? characterDevice(number) : undefined))?.node;
     if (path === undefined) continue;
+    const extra = has.filter((tag) => tag !== ACCESS_TAG);
     nodes.push({
       number,
       path,
-      seat: shared.has(key) ? seatOf(record) : undefined,
-      extra: extra.filter(({ records }) => records.has(key)).map(({ name }) => name),
+      seat: has.includes(ACCESS_TAG) ? seatOf(record) : undefined,
+      extra: extra.map((tag) => tag.slice(EXTRA_ACCESS.length)),
     });
   }
   for (const name of namesIn(STATIC_NODES)) {

@@ -24,19 +24,15 @@ export function buildCreateSession(folder: string): Promise<string> {
 /**
  * Compiles a C program of these tests.
  *
- * @param library what it is linked with, `-lsystemd`; "" for libc alone
  * @returns the path of the executable, in `folder`
  */
 export async function compile(source: string, library: string, folder: string): Promise<string> {
   const name = basename(source, ".c");
   const program = join(folder, name);
   const flags = ["-Wall", "-Wextra", "-Werror", "-O1"];
-  const compiler = Bun.spawn(
-    ["cc", ...flags, "-o", program, source, ...[library].filter(Boolean)],
-    {
-      stderr: "pipe",
-    },
-  );
+  const compiler = Bun.spawn(["cc", ...flags, "-o", program, source, library], {
+    stderr: "pipe",
+  });
   const [errors, code] = await Promise.all([new Response(compiler.stderr).text(), compiler.exited]);
   if (code !== 0) throw new Error(`${source} does not compile: ${errors}`);
   return program;

@@ -52,7 +52,7 @@ export async function bootMachine(): Promise<Machine> {
   try {
     const source = (name: string) => join(import.meta.dir, name);
     const holder = await readFile(await compile(source("device-holder.c"), "-lsystemd", folder));
-    const switches = await readFile(await compile(source("switches.c"), "", folder));
+    const switches = await readFile(await compile(source("switches.c"), "-lc", folder));
     const machine = await startMachine({
       name: `test-${process.pid}`,
       prepare: async (root) => {
