@@ -1,5 +1,6 @@
 /** Commands in a booted system, of whichever kind. */
 import type { ExecResult } from "../scripts/live/index.ts";
+import { readAssignments } from "./assignments.ts";
 
 /** A booted system that commands can be run in. */
 export interface Inside {
@@ -21,11 +22,5 @@ export async function show(
   kind: "session" | "user" | "seat",
   name: string,
 ): Promise<Record<string, string>> {
-  const text = await must(inside, ["loginctl", "--no-pager", `show-${kind}`, name]);
-  return Object.fromEntries(
-    text
-      .trim()
-      .split("\n")
-      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
-  );
+  return readAssignments(await must(inside, ["loginctl", "--no-pager", `show-${kind}`, name]));
 }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { LIVE_USER, type Live } from "../../scripts/live/index.ts";
+import { readAssignments } from "../assignments.ts";
 import {
   BOOT_TIMEOUT,
   bootSystem,
@@ -94,13 +95,7 @@ describe("the session that greetd started", () => {
   test("is the same for the real libsystemd, asked by Sway's pid", async () => {
     const { Leader } = await show(live, "session", id);
     const seen = await must(live, [PROBE, String(await sway())]);
-    const facts = Object.fromEntries(
-      seen
-        .trim()
-        .split("\n")
-        .map((line) => line.split(/=(.*)/)),
-    );
-    expect(facts).toMatchObject({
+    expect(readAssignments(seen)).toMatchObject({
       booted: "1",
       sessions: `1 ${id}`,
       pid_session: id,

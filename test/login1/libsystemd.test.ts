@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, openPidfd } from "../../lib/linux/index.ts";
+import { readAssignments } from "../assignments.ts";
 import { laterLibraries, laterSystemd } from "../debian-packages.ts";
 import { buildProbe } from "./probe.ts";
 import { callManager, createSession, createSessionByPidfd, World } from "./world.ts";
@@ -50,14 +51,7 @@ describe.each(["this release", LATER])("libsystemd of %s", (release) => {
     });
     const seen = await world.run([...look(), String(leader.pid)]);
     expect(seen.stderr).toBe("");
-    expect(
-      Object.fromEntries(
-        seen.stdout
-          .trim()
-          .split("\n")
-          .map((line) => line.split(/=(.*)/)),
-      ),
-    ).toEqual({
+    expect(readAssignments(seen.stdout)).toEqual({
       booted: "1",
       sessions: `1 ${id}`,
       pid_session: id,
