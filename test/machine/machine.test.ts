@@ -5,6 +5,7 @@ import { LIVE_USER } from "../../scripts/live/index.ts";
 import type { Machine } from "../../scripts/machine/index.ts";
 import {
   awaitForeground,
+  awaitLogged,
   BOOT_TIMEOUT,
   background,
   bootMachine,
@@ -14,7 +15,9 @@ import {
   endSession,
   ensureDesktop,
   HOLDER,
+  hold,
   inSession,
+  letGo,
   login1,
   login1Later,
   loginOn,
@@ -326,12 +329,10 @@ describe("sleep", () => {
 
   test("of a closed lid waits for who holds it and for the dock, and a bridge that starts knows it is closed", async () => {
     const FIFO = "/run/switches";
-    const LOG = "/var/log/lainos/lainos-dbus-bridge.log";
     const move = (what: "lid" | "dock", on: 0 | 1) => sh(machine, `echo ${what} ${on} >${FIFO}`);
     const manager = async (name: string) =>
       (await sh(machine, `busctl get-property ${MANAGER} ${name}`)).trim();
-    const logged = (text: string) =>
-      machine.waitFor(async () => (await sh(machine, `cat ${LOG}`)).includes(text), text);
+    const logged = (text: string) => awaitLogged(machine, text);
     await machine.waitFor(() => sessionOn(machine, 1), "the desktop's session");
     const before = machine.events.length;
     const slept = () => machine.events.slice(before).some(({ event }) => event === "SUSPEND");
@@ -342,13 +343,7 @@ describe("sleep", () => {
     await logged("the power keys and switches of Lid and Dock (/dev/input/");
     expect([await manager("LidClosed"), await manager("Docked")]).toEqual(["b false", "b false"]);
 
-    const hold = "systemd-inhibit --what=handle-lid-switch --who=desktop --why=lid sleep infinity";
-    await background(machine, `exec ${hold}`, "/run/inhibit.log");
-    const list = async () => await sh(machine, "systemd-inhibit --list --no-pager");
-    await machine.waitFor(
-      async () => (await list()).includes("handle-lid-switch"),
-      "the inhibitor",
-    );
+    await hold(machine, "handle-lid-switch");
     await move("lid", 1);
     await logged("the lid is closed, on external power: left to desktop");
     expect(await manager("LidClosed")).toBe("b true");
@@ -356,8 +351,7 @@ describe("sleep", () => {
     await move("dock", 1);
     await logged("the machine was docked");
     expect(await manager("Docked")).toBe("b true");
-    await sh(machine, "pkill -x systemd-inhibit");
-    await machine.waitFor(async () => !(await list()).includes("handle-lid-switch"), "its end");
+    await letGo(machine);
     await move("lid", 0);
     await logged("the lid was opened");
     await move("lid", 1);
@@ -421,18 +415,10 @@ describe("sleep", () => {
 
 describe("the end of the machine", () => {
   test("the power button is left to who holds it, and else switches the machine off", async () => {
-    const hold = "systemd-inhibit --what=handle-power-key --who=desktop --why=menu sleep infinity";
-    await background(machine, `exec ${hold}`, "/run/inhibit.log");
-    const seen = (text: string, command: string) =>
-      machine.waitFor(async () => (await sh(machine, command)).includes(text), text);
-    await seen("handle-power-key", "systemd-inhibit --list --no-pager");
+    await hold(machine, "handle-power-key");
     await machine.powerButton();
-    await seen("the power key was pressed: left to", "cat /var/log/lainos/lainos-dbus-bridge.log");
-    await sh(machine, "pkill -x systemd-inhibit");
-    await machine.waitFor(
-      async () => (await machine.exec(["pgrep", "-x", "systemd-inhibit"])).code === 1,
-      "the end of the inhibitor",
-    );
+    await awaitLogged(machine, "the power key was pressed: left to");
+    await letGo(machine);
     await machine.powerButton();
     await machine.ended();
   });

@@ -180,6 +180,29 @@ export function login1Later(machine: Machine, method: string): Promise<void> {
   return background(machine, calling(method, "b", "false"), `/run/${method}.log`);
 }
 
+/** Waits until the bridge has logged a text. */
+export function awaitLogged(machine: Machine, text: string): Promise<true> {
+  const log = "cat /var/log/lainos/lainos-dbus-bridge.log";
+  return machine.waitFor(async () => (await sh(machine, log)).includes(text), text);
+}
+
+/** Inhibits the handling of a key or switch, until `letGo`. */
+export async function hold(machine: Machine, what: string): Promise<void> {
+  const held = `systemd-inhibit --what=${what} --who=desktop --why=menu sleep infinity`;
+  await background(machine, `exec ${held}`, "/run/inhibit.log");
+  const list = "systemd-inhibit --list --no-pager";
+  await machine.waitFor(async () => (await sh(machine, list)).includes(what), what);
+}
+
+/** Ends what `hold` began. */
+export async function letGo(machine: Machine): Promise<void> {
+  await sh(machine, "pkill -x systemd-inhibit");
+  await machine.waitFor(
+    async () => (await machine.exec(["pgrep", "-x", "systemd-inhibit"])).code === 1,
+    "the end of the inhibitor",
+  );
+}
+
 /** Brings the VT to the foreground through login1 and waits for it. */
 export async function switchTo(machine: Machine, vt: number): Promise<void> {
   const seat = ["org.freedesktop.login1", "/org/freedesktop/login1/seat/seat0"];
