@@ -90,6 +90,32 @@ export class DescriptorWatch {
   }
 }
 
+/** Descriptors that each have somebody of their own to be told, in one `DescriptorWatch` for all. */
+export class DescriptorWatches {
+  readonly #what: "hang-ups" | "readable";
+  readonly #told = new Map<Fd, () => void>();
+  #watch: DescriptorWatch | undefined;
+
+  constructor(what: "hang-ups" | "readable") {
+    this.#what = what;
+  }
+
+  /**
+   * Calls `told` once, when `fd` hangs up or turns readable.
+   *
+   * @returns a function that ends the watch, to be called before `fd` is closed, even after `told` was
+   * @throws {SystemError}
+   */
+  add(fd: Fd, told: () => void): () => void {
+    this.#watch ??= new DescriptorWatch(this.#what, (one) => this.#told.get(one)?.());
+    this.#watch.add(fd);
+    this.#told.set(fd, told);
+    return () => {
+      if (this.#told.delete(fd)) this.#watch?.remove(fd);
+    };
+  }
+}
+
 /**
  * Whether two descriptors are the same open file, as after dup(2), and not two openings of one;
  * see kcmp(2). False where the kernel cannot tell.

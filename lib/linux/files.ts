@@ -28,10 +28,11 @@ export function writeFileAtomically(
   const name = path.lastIndexOf("/") + 1;
   const temporary = `${path.slice(0, name)}.#${path.slice(name)}${process.pid.toString(36)}`;
   try {
-    const fd = openNew(temporary);
+    const fd = openNew(temporary, mode);
     try {
       writeSync(fd, text);
-      fchmodSync(fd, mode);
+      umask ??= process.umask();
+      if ((mode & umask) !== 0) fchmodSync(fd, mode);
       if (owner) fchownSync(fd, owner.uid, owner.gid);
     } finally {
       closeSync(fd);
@@ -43,14 +44,17 @@ export function writeFileAtomically(
   }
 }
 
+/** What the kernel takes off the mode of a new file: as it was at the start, since nobody here changes it. */
+let umask: number | undefined;
+
 /** Opens a file that is not there; one that is was left by a run that was killed, and goes. */
-function openNew(path: string): number {
+function openNew(path: string, mode: number): number {
   try {
-    return openSync(path, "wx", 0o600);
+    return openSync(path, "wx", mode);
   } catch (error) {
     if (!hasCode(error, "EEXIST")) throw error;
     rmSync(path, { force: true });
-    return openSync(path, "wx", 0o600);
+    return openSync(path, "wx", mode);
   }
 }
 

@@ -41,6 +41,16 @@ export function hasHungUp(fd: Fd): boolean {
   return ((new PollSet({ fd, events: 0 }).wait(0) ?? 0) & POLLHUP) !== 0;
 }
 
+/** Whether there is something to read, or the end of it. */
+export function isReadable(fd: Fd): boolean {
+  const set = new PollSet({ fd, events: POLLIN });
+  for (;;) {
+    const ready = set.wait(0);
+    // A signal tells nothing of it.
+    if (ready !== undefined) return ready !== 0;
+  }
+}
+
 /**
  * Waits until the other end of a pipe or socket is closed (or has something to read). It is for
  * commands that have nothing else to do.

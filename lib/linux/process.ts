@@ -1,10 +1,11 @@
 /** Processes: pidfds, signals, prctl, and what /proc says of them (proc(5)). */
 import { fstatSync, readdirSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { constants } from "node:os";
-import { DescriptorWatch } from "./descriptor-watch.ts";
+import { DescriptorWatches } from "./descriptor-watch.ts";
 import { check, hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
+import { isReadable } from "./poll.ts";
 
 const SYS_PIDFD_OPEN = 434;
 const PR_SET_PDEATHSIG = 1;
@@ -89,24 +90,28 @@ export function watchProcess(pid: number, gone: () => void): () => void {
 
 /** The same of a process that we have a pidfd of. It is closed here, at the end of the watch or if that fails. */
 export function watchPidfd(pidfd: Fd, gone: () => void): () => void {
-  endings ??= new DescriptorWatch("readable", (fd) => whenGone.get(fd)?.());
+  let end: (() => void) | undefined;
   try {
-    endings.add(pidfd);
+    end = endings.add(pidfd, gone);
   } catch (error) {
     close(pidfd);
     throw error;
   }
-  whenGone.set(pidfd, gone);
   return () => {
-    if (!whenGone.delete(pidfd)) return;
-    endings?.remove(pidfd);
+    if (!end) return;
+    end();
+    end = undefined;
     close(pidfd);
   };
 }
 
 /** One epoll instance for all processes: to have Bun wait for each costs much more. */
-let endings: DescriptorWatch | undefined;
-const whenGone = new Map<Fd, () => void>();
+const endings = new DescriptorWatches("readable");
+
+/** Whether the process of a pidfd has ended, waited for or not. */
+export function hasEnded(pidfd: Fd): boolean {
+  return isReadable(pidfd);
+}
 
 /** Puts a signal back to what it does by default. */
 export function resetSignal(name: NodeJS.Signals): void {

@@ -40,19 +40,21 @@ export class Changes {
   readonly sessions = new Map<Session, Set<string>>();
   readonly users = new Map<User, Set<string>>();
   readonly seats = new Map<Seat, Set<string>>();
+  /** Whether something has come since the files were last written. */
+  unsaved = false;
 
   session(session: Session, ...properties: string[]): void {
-    add(this.sessions, session, properties);
+    this.#add(this.sessions, session, properties);
     this.user(session.user);
     if (session.seat) this.seat(session.seat);
   }
 
   user(user: User, ...properties: string[]): void {
-    add(this.users, user, properties);
+    this.#add(this.users, user, properties);
   }
 
   seat(seat: Seat, ...properties: string[]): void {
-    add(this.seats, seat, properties);
+    this.#add(this.seats, seat, properties);
   }
 
   /** Hands over what has gathered, and starts anew. */
@@ -70,10 +72,11 @@ export class Changes {
     }
     return taken;
   }
-}
 
-function add<Key>(map: Map<Key, Set<string>>, key: Key, properties: string[]): void {
-  const known = map.get(key) ?? new Set();
-  for (const property of properties) known.add(property);
-  map.set(key, known);
+  #add<Key>(map: Map<Key, Set<string>>, key: Key, properties: string[]): void {
+    const known = map.get(key) ?? new Set();
+    for (const property of properties) known.add(property);
+    map.set(key, known);
+    this.unsaved = true;
+  }
 }

@@ -18,8 +18,6 @@ import {
   makeFifo,
   messageOf,
   now,
-  pidfdInode,
-  startTimeOf,
   userById,
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
@@ -52,7 +50,7 @@ import { seatsOfDevices } from "./udev.ts";
 import { User } from "./user.ts";
 import { type Account, UserLives } from "./user-lives.ts";
 import { activeVt, switchVt, watchActiveVt } from "./vt.ts";
-import { isRunning, SessionWatches } from "./watches.ts";
+import { leaderOf, SessionWatches } from "./watches.ts";
 
 /** How long the processes of a terminated session have between SIGTERM and SIGKILL, in milliseconds. */
 const KILL_DELAY = 10_000;
@@ -260,9 +258,8 @@ export class Manager {
 
   /** The session that is asked for, of which nobody knows yet, if there may be one. */
   #describe(request: CreateRequest, leaderPid: number, pidfd: Fd, byDescriptor: boolean): Session {
-    // After the pidfd was opened, so that both are of one process or the pidfd's is gone.
-    const startTime = startTimeOf(leaderPid);
-    if (startTime === undefined) throw noLeader(leaderPid);
+    const leader = leaderOf(leaderPid, pidfd);
+    if (!leader) throw noLeader(leaderPid);
     const known = this.users.get(request.uid);
     // A user database may be on the network: who is logged in already is not asked for again, as with logind.
     const account = known ?? userById(request.uid);
@@ -288,7 +285,7 @@ export class Manager {
     return new Session({
       id: this.#newId(audit),
       user,
-      leader: { pid: leaderPid, startTime, pidfdId: pidfdInode(pidfd) ?? 0n },
+      leader,
       service: request.service,
       ...place,
       desktop: request.desktop,
@@ -323,7 +320,6 @@ export class Manager {
       if (seat) this.#settleSeat(seat, session);
       this.#news.changes.user(user, "Sessions", "State", "Display");
       this.#news.save();
-      this.#watchScope(session);
       this.#news.follow();
       for (const follower of this.followers) follower.openChanged?.(session);
     } catch (error) {
@@ -368,8 +364,8 @@ export class Manager {
   releaseSession(session: Session): void {
     this.#afterwards(() =>
       this.#news.after(`the release of session ${session.id}`, () => {
-        const leaderStays = isRunning(session.leader);
-        this.#end(session, "it was released", !leaderStays && this.#shallKill(session));
+        const force = !this.#leaderRuns(session) && this.#shallKill(session);
+        this.#end(session, "it was released", force);
         this.#awaitLeader(session);
       }),
     );
@@ -403,7 +399,7 @@ export class Manager {
       throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
     }
     if (who === "leader") {
-      if (!isRunning(session.leader)) throw login1Errors.noSuchSession(session.id);
+      if (!this.#leaderRuns(session)) throw login1Errors.noSuchSession(session.id);
       kill(session.leader.pid, signal);
     } else {
       this.#signalAll(session, signal);
@@ -536,7 +532,9 @@ export class Manager {
       for (const follower of this.followers) follower.openChanged?.(session);
     }
     if (force) this.#terminate(session);
-    if (!this.#finishIfEmpty(session)) this.#news.flush();
+    if (this.#finishIfEmpty(session)) return;
+    this.#news.flush();
+    this.#news.after(`the start of the watch of ${session.scope}`, () => this.#watchScope(session));
   }
 
   #shallKill(session: Session): boolean {
@@ -588,7 +586,7 @@ export class Manager {
     const scope = this.#cgroups.scopeOf(session);
     if (scope) {
       scope.signal(signal);
-    } else if (isRunning(session.leader)) {
+    } else if (this.#leaderRuns(session)) {
       kill(session.leader.pid, signal);
     }
   }
@@ -597,7 +595,7 @@ export class Manager {
   #finishIfEmpty(session: Session): boolean {
     if (!this.sessions.has(session.id)) return true;
     if (!session.stopping) return false;
-    if (!(this.#cgroups.leave(session) ?? !isRunning(session.leader))) return false;
+    if (!(this.#cgroups.leave(session) ?? !this.#leaderRuns(session))) return false;
     const { user, seat } = session;
     this.#forget(session);
     if (user.sessions.size === 0) user.lastSessionEnd = now().monotonic;
@@ -621,22 +619,37 @@ export class Manager {
   /** Goes on watching a session of the last run, which may have ended while nobody was looking. */
   #watchAgain(session: Session): void {
     this.#watchFifoAgain(session);
-    this.#watchScope(session);
-    const pidfd = findPidfd(session.leader.pid);
-    if (pidfd !== undefined) this.#watchLeader(session, pidfd);
-    // It may be a later process of its number.
-    if (!isRunning(session.leader)) this.#leaderGone(session);
+    this.#watchLeaderAgain(session);
+    if (!this.#leaderRuns(session)) this.#leaderGone(session);
     if (!session.stopping || this.#finishIfEmpty(session)) return;
+    this.#watchScope(session);
     if (session.terminatedAt !== undefined) this.#killLater(session, session.terminatedAt);
     else this.#awaitLeader(session);
   }
 
+  /** Unless its number is a later process's by now. */
+  #watchLeaderAgain(session: Session): void {
+    const { pid, pidfdId, startTime } = session.leader;
+    const pidfd = findPidfd(pid);
+    if (pidfd === undefined) return;
+    const found = leaderOf(pid, pidfd);
+    if (found?.pidfdId === pidfdId && found.startTime === startTime) {
+      this.#watchLeader(session, pidfd);
+    } else {
+      close(pidfd);
+    }
+  }
+
+  #leaderRuns(session: Session): boolean {
+    return this.#watches.get(session)?.leaderRuns ?? false;
+  }
+
+  /** Sees when nothing runs any more in a session that is ending. Until it is, its leader decides, as with logind. */
   #watchScope(session: Session): void {
     const scope = this.#cgroups.scopeOf(session);
     if (!scope) return;
     this.#watchesOf(session).watchScope(scope, () =>
       this.#news.after(`the end of all in ${session.scope}`, () => {
-        this.#end(session, "nothing runs in it any more", false);
         this.#finishIfEmpty(session);
       }),
     );

@@ -38,6 +38,7 @@ export class News {
 
   /** Writes the files of all that changed. Signals go out after it, never before. */
   save(): void {
+    if (!this.changes.unsaved) return;
     const { sessions, users } = this.changes;
     for (const user of users.keys()) {
       if (!this.#isKnownUser(user)) continue;
@@ -60,6 +61,7 @@ export class News {
     for (const seat of this.changes.seats.keys()) {
       if (this.#books.seats.get(seat.id) === seat) saveSeat(seat);
     }
+    this.changes.unsaved = false;
   }
 
   #isKnownSession(session: Session): boolean {

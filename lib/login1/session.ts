@@ -29,10 +29,10 @@ export type SessionState = "opening" | "online" | "active" | "closing";
 /** The process that a session stands and falls with. */
 export interface Leader {
   pid: number;
-  /** In clock ticks since boot: tells it from a later process of the same number. */
-  startTime: bigint;
-  /** The inode of its pidfd, which names the process until the next boot; 0 where it has none of its own. */
+  /** The inode of its pidfd, which names the process until the next boot; 0 where it has none of its own (before Linux 6.9). */
   pidfdId: bigint;
+  /** Where that is 0: in clock ticks since boot, tells it from a later process of the same number. */
+  startTime: bigint;
 }
 
 /** What a session is from its start on. */
@@ -60,9 +60,12 @@ export interface SessionFacts {
   hasFifo: boolean;
 }
 
+const INTERACTIVE = new Set<SessionClass>(["user", "user-early", "user-light", "user-early-light"]);
+const GRAPHICAL = new Set<SessionType>(["x11", "wayland", "mir"]);
+
 /** The classes of a person's own logins, once they are complete. */
 function isInteractive(kind: SessionClass): boolean {
-  return ["user", "user-early", "user-light", "user-early-light"].includes(kind);
+  return INTERACTIVE.has(kind);
 }
 
 /** Whether something is idle, and since when; zeros where that is not known. */
@@ -151,7 +154,7 @@ export class Session {
   }
 
   get graphical(): boolean {
-    return ["x11", "wayland", "mir"].includes(this.type);
+    return GRAPHICAL.has(this.type);
   }
 
   /** In the foreground of its seat; a session without a seat always is. */

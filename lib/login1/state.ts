@@ -51,7 +51,7 @@ export function saveSession(session: Session, isDisplay: boolean): void {
     VTNR: session.vtnr > 0 ? session.vtnr : undefined,
     LEADER: session.leader.pid,
     LEADER_PIDFDID: session.leader.pidfdId > 0n ? session.leader.pidfdId : undefined,
-    LEADER_START: session.leader.startTime,
+    LEADER_START: session.leader.startTime > 0n ? session.leader.startTime : undefined,
     AUDIT: session.audit > 0 ? session.audit : undefined,
     LOCKED_HINT: session.lockedHint,
     REALTIME: session.since.realtime,
@@ -63,26 +63,22 @@ export function saveSession(session: Session, isDisplay: boolean): void {
   });
 }
 
-/** Sessions as a user's file lists them. */
-class Listed {
-  readonly ids: string[] = [];
-  readonly seats = new Set<string>();
-
-  add({ id, seat }: Session): void {
-    this.ids.push(id);
-    if (seat) this.seats.add(seat.id);
-  }
+/** Sessions and their seats as a user's file lists them. */
+function list(sessions: Session[]): { ids: string; seats: string } {
+  const seats = new Set<string>();
+  for (const { seat } of sessions) if (seat) seats.add(seat.id);
+  return { ids: sessions.map(({ id }) => id).join(" "), seats: [...seats].join(" ") };
 }
 
 /** @param display the session that stands for the user (`User.display`, as in `saveSession`) */
 export function saveUser(user: User, display: Session | undefined): void {
-  const [all, open, active] = [new Listed(), new Listed(), new Listed()];
-  for (const session of user.sessions) {
-    all.add(session);
-    if (session.stopping) continue;
-    open.add(session);
-    if (session.active) active.add(session);
-  }
+  const sessions = [...user.sessions];
+  const openSessions = sessions.filter(({ stopping }) => !stopping);
+  const activeSessions = openSessions.filter(({ active }) => active);
+  // Most often all of them are, and a user may have a thousand.
+  const all = list(sessions);
+  const open = openSessions.length === sessions.length ? all : list(openSessions);
+  const active = activeSessions.length === openSessions.length ? open : list(activeSessions);
   const { state } = user;
   saveState(user.stateFile, {
     NAME: user.name,
@@ -94,12 +90,12 @@ export function saveUser(user: User, display: Session | undefined): void {
     REALTIME: user.since.realtime,
     MONOTONIC: user.since.monotonic,
     LAST_SESSION_TIMESTAMP: user.lastSessionEnd,
-    SESSIONS: all.ids.join(" "),
-    SEATS: [...all.seats].join(" "),
-    ACTIVE_SESSIONS: active.ids.join(" "),
-    ONLINE_SESSIONS: open.ids.join(" "),
-    ACTIVE_SEATS: [...active.seats].join(" "),
-    ONLINE_SEATS: [...open.seats].join(" "),
+    SESSIONS: all.ids,
+    SEATS: all.seats,
+    ACTIVE_SESSIONS: active.ids,
+    ONLINE_SESSIONS: open.ids,
+    ACTIVE_SEATS: active.seats,
+    ONLINE_SEATS: open.seats,
   });
 }
 

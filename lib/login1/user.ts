@@ -46,9 +46,13 @@ export class User {
 
   get state(): UserState {
     if (this.sessions.size === 0 && this.lingers) return "lingering";
-    const open = [...this.sessions].filter((session) => !session.stopping);
-    if (open.length === 0) return "closing";
-    return open.some((session) => session.active) ? "active" : "online";
+    let state: UserState = "closing";
+    for (const { stopping, active } of this.sessions) {
+      if (stopping) continue;
+      if (active) return "active";
+      state = "online";
+    }
+    return state;
   }
 
   /**
@@ -57,15 +61,12 @@ export class User {
    * graphical one before a text one, and of equals the oldest.
    */
   get display(): Session | undefined {
-    const rank = (session: Session) =>
-      (session.stopping ? 0 : 4) +
-      (session.class.startsWith("user") ? 2 : 0) +
-      (session.graphical ? 1 : 0);
     let best: Session | undefined;
     let most = -1;
     for (const session of this.sessions) {
-      if (!session.class.startsWith("user") && session.class !== "greeter") continue;
-      const own = rank(session);
+      const isPersons = session.class.startsWith("user");
+      if (!isPersons && session.class !== "greeter") continue;
+      const own = (session.stopping ? 0 : 4) + (isPersons ? 2 : 0) + (session.graphical ? 1 : 0);
       if (own <= most) continue;
       best = session;
       most = own;

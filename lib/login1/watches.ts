@@ -2,45 +2,69 @@
 import {
   type Cgroup,
   close,
+  DescriptorWatches,
   type Fd,
   hasCode,
-  hasHungUp,
+  hasEnded,
   O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
-  onReadiness,
   open,
+  pidfdInode,
   startTimeOf,
   watchPidfd,
 } from "../linux/index.ts";
 import type { Leader } from "./session.ts";
 
-/** Whether a leader still runs, and not a later process under its number. */
-export function isRunning(leader: Leader): boolean {
-  return startTimeOf(leader.pid) === leader.startTime;
+/**
+ * What tells a process from a later one of its number.
+ *
+ * @param pidfd opened before; if what is said is the process's, so is the pidfd
+ * @returns undefined if it has ended
+ */
+export function leaderOf(pid: number, pidfd: Fd): Leader | undefined {
+  const pidfdId = pidfdInode(pidfd);
+  if (pidfdId !== undefined) {
+    return hasEnded(pidfd) ? undefined : { pid, pidfdId, startTime: 0n };
+  }
+  const startTime = startTimeOf(pid);
+  return startTime === undefined ? undefined : { pid, pidfdId: 0n, startTime };
 }
+
+/** The fifos, none of which anybody writes to. */
+const fifos = new DescriptorWatches("hang-ups");
 
 /** The watches of one session. None of the callbacks may throw. */
 export class SessionWatches {
-  readonly #ends: (() => void)[] = [];
+  #leader: Fd | undefined;
+  #endLeader: (() => void) | undefined;
+  #endScope: (() => void) | undefined;
   #endFifo: (() => void) | undefined;
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
 
   /** Calls `gone` when the leader ends. @param pidfd the leader's, which is closed here */
   watchLeader(pidfd: Fd, gone: () => void): void {
-    this.#ends.push(watchPidfd(pidfd, gone));
+    this.#endLeader = watchPidfd(pidfd, gone);
+    this.#leader = pidfd;
   }
 
-  /** Calls `emptied` whenever the last process has left the scope, if there is such a scope. */
+  /** Whether the leader that is watched still runs. */
+  get leaderRuns(): boolean {
+    return this.#leader !== undefined && !hasEnded(this.#leader);
+  }
+
+  /** Calls `emptied` whenever nothing runs in the scope any more, also if that is so already. */
   watchScope(scope: Cgroup, emptied: () => void): void {
+    if (this.#endScope) return;
+    const look = () => {
+      if (!scope.populated()) emptied();
+    };
     try {
-      const end = scope.watch(() => {
-        if (!scope.populated()) emptied();
-      });
-      this.#ends.push(end);
+      this.#endScope = scope.watch(look);
     } catch (error) {
       if (!hasCode(error, "ENOENT")) throw error;
     }
+    look();
   }
 
   /**
@@ -59,9 +83,7 @@ export class SessionWatches {
       writer = open(path, O_WRONLY | O_NONBLOCK);
       // Nobody has anything to say there. What a stranger writes is not read, so
       // that it fills the fifo and not our time.
-      end = onReadiness(reader, () => {
-        if (hasHungUp(reader)) closed();
-      });
+      end = fifos.add(reader, closed);
     } catch (error) {
       if (writer !== undefined) close(writer);
       close(reader);
@@ -87,7 +109,9 @@ export class SessionWatches {
 
   /** Ends all of them. */
   end(): void {
-    for (const end of this.#ends.splice(0)) end();
+    this.#endLeader?.();
+    this.#leader = undefined;
+    this.#endScope?.();
     this.endFifo();
     for (const timer of this.#timers.values()) clearTimeout(timer);
   }

@@ -74,7 +74,7 @@ function sessionOn(seat: Seat, id: string): Session {
   const session = new Session({
     id,
     user,
-    leader: { pid: 1, startTime: 0n, pidfdId: 0n },
+    leader: { pid: 1, pidfdId: 0n, startTime: 0n },
     service: "",
     type: "wayland",
     class: "user",
