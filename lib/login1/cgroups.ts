@@ -59,13 +59,17 @@ export class SessionCgroups {
       this.#passed.set(user.uid, passed);
       scope.create();
     }
-    scope.limit({ descendants: SCOPE_DESCENDANTS });
     scope.delegate(user.uid, user.gid, passed);
     const start = scope.child(START);
     start.create();
     start.delegate(user.uid, user.gid);
     start.add(pid);
     return refused;
+  }
+
+  /** Limits what the user may make in a session's scope, which may come after it: no more are made from then on. */
+  limit(session: Session): void {
+    this.scopeOf(session)?.limit({ descendants: SCOPE_DESCENDANTS });
   }
 
   /** Removes a user's slice, unless processes are inside. */

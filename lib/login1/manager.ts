@@ -334,6 +334,7 @@ export class Manager {
         if (isNewUser) this.#events.userNew(user);
         this.#events.sessionNew(session);
         this.#news.tell();
+        this.#cgroups.limit(session);
         this.#log.info(
           `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
         );
