@@ -166,6 +166,7 @@ export function loadSessions(
     const type = text("TYPE") as SessionType;
     const kind = text("CLASS") as SessionClass;
     const pid = Number(text("LEADER"));
+    const pidfdId = BigInt(text("LEADER_PIDFDID") || "0");
     if (!user || !SESSION_TYPES.includes(type) || !SESSION_CLASSES.includes(kind) || !(pid > 0)) {
       onBad(path, "its UID, TYPE, CLASS or LEADER is missing or wrong");
       return [];
@@ -175,8 +176,8 @@ export function loadSessions(
       user,
       leader: {
         pid,
-        startTime: BigInt(text("LEADER_START") || "0"),
-        pidfdId: BigInt(text("LEADER_PIDFDID") || "0"),
+        pidfdId,
+        startTime: pidfdId > 0n ? 0n : BigInt(text("LEADER_START") || "0"),
       },
       service: text("SERVICE"),
       type,

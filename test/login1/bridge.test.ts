@@ -596,6 +596,25 @@ describe("a restart", () => {
     await gone(four.id);
   });
 
+  test("a leader is known by its pidfd's inode, or when it started; a later process of its number is none", async () => {
+    const leader = await world.leader();
+    const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid });
+    const file = `${world.root}/run/systemd/sessions/${id}`;
+    await world.endBridge("SIGKILL");
+    const text = readFileSync(file, "utf8");
+    const inode = /^LEADER_PIDFDID=\d+$/m.test(text);
+    expect(/^LEADER_START=\d+$/m.test(text)).toBe(!inode);
+    // What says more counts.
+    if (inode) writeFileSync(file, `${text}LEADER_START=1\n`);
+    await world.startBridge();
+    expect(await sessionIds()).toEqual([id]);
+    await world.endBridge("SIGKILL");
+    writeFileSync(file, text.replace(/^(LEADER_(?:PIDFDID|START))=\d+$/m, "$1=1"));
+    await world.startBridge();
+    await gone(id);
+    close(fd);
+  });
+
   test("SIGTERM gives the name back and leaves the sessions", async () => {
     const leader = await world.leader();
     const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid });
