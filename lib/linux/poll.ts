@@ -2,6 +2,7 @@
 import { errno, SystemError } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { lastErrno, libc, Memory } from "./libc.ts";
+import { awaitedByLoop } from "./readiness.ts";
 import { createTimer, setTimer } from "./timer.ts";
 
 const POLLIN = 0x1;
@@ -79,7 +80,9 @@ export class Patience {
 
   /** @param fd what is waited for; it stays the caller's */
   constructor(fd: Fd) {
-    this.#set = new PollSet({ fd, events: POLLIN }, { fd: this.#timer, events: POLLIN });
+    // Nor is the event loop kept from what else it waits for.
+    const others = [this.#timer, awaitedByLoop()].map((other) => ({ fd: other, events: POLLIN }));
+    this.#set = new PollSet({ fd, events: POLLIN }, ...others);
   }
 
   /** Has the time, in milliseconds, start anew with the next wait: who does not wait sets no timer. */
@@ -90,7 +93,7 @@ export class Patience {
   /**
    * Waits until there is something to read or the other end is closed.
    *
-   * @returns false if the time is over, or a signal came
+   * @returns false if the time is over, a signal came, or the event loop has something to do
    * @throws {SystemError}
    */
   await(): boolean {

@@ -61,9 +61,13 @@ let epoll: Fd | undefined;
 /** Has the epoll instance look at `fd` too, or no more. */
 function control(operation: number, fd: Fd): number {
   epoll ??= check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "readiness");
-  asked.view.setUint32(0, EPOLLIN | EPOLLOUT | EPOLLET, true);
+  return controlOf(epoll, operation, fd, EPOLLIN | EPOLLOUT | EPOLLET);
+}
+
+function controlOf(instance: Fd, operation: number, fd: Fd, wanted: number): number {
+  asked.view.setUint32(0, wanted, true);
   asked.view.setUint32(4, fd, true);
-  return libc.epoll_ctl(epoll, operation, fd, asked.bytes);
+  return libc.epoll_ctl(instance, operation, fd, asked.bytes);
 }
 
 /** Asks who is ready until nobody is, but lets the event loop have its turn if that goes on. */
@@ -138,17 +142,35 @@ export function onReadiness(fd: Fd, drain: Drain, quiet = false): () => void {
   return end;
 }
 
+let awaited: Fd | undefined;
+
 /**
- * Calls `ready` once, when `fd` turns readable or hangs up.
+ * What Bun waits for at the moment on behalf of `onceReadable`, as one descriptor, readable when any
+ * of it is: for who waits in poll(2), and would keep the event loop from it. It stays ours.
+ */
+export function awaitedByLoop(): Fd {
+  awaited ??= check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "what the loop awaits");
+  return awaited;
+}
+
+/**
+ * Calls `ready` once, when `fd` turns readable or hangs up. One watch at a time.
  *
- * @returns a function that ends the watch; neither closes `fd`
+ * @returns a function that ends the watch, to be called before `fd` is closed; neither closes it
+ * @throws {SystemError}
  */
 export function onceReadable(fd: Fd, ready: () => void): () => void {
+  const all = awaitedByLoop();
+  check(controlOf(all, EPOLL_CTL_ADD, fd, EPOLLIN), "epoll_ctl", `descriptor ${fd}`);
   let wanted = true;
-  const fire = () => {
-    if (!wanted) return;
+  const end = () => {
+    if (!wanted) return false;
     wanted = false;
-    ready();
+    controlOf(all, EPOLL_CTL_DEL, fd, 0);
+    return true;
+  };
+  const fire = () => {
+    if (end()) ready();
   };
   // `fd` is an option that Bun takes and its types leave out.
   const options = {
@@ -157,7 +179,7 @@ export function onceReadable(fd: Fd, ready: () => void): () => void {
   };
   const connection = Bun.connect(options as unknown as Bun.UnixSocketOptions<undefined>);
   return () => {
-    wanted = false;
+    end();
     void connection.then((socket) => socket.terminate());
   };
 }

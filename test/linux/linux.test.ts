@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  atRealtime,
   bindDatagram,
   close,
   connectDatagram,
@@ -19,6 +20,7 @@ import {
   IN_MOVED_TO,
   majorMinor,
   makeFifo,
+  now,
   O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
@@ -26,6 +28,7 @@ import {
   onReadiness,
   open,
   openPidfd,
+  Patience,
   passCredentials,
   pidOfPidfd,
   processStatus,
@@ -92,6 +95,25 @@ describe("sockets", () => {
     }
     end();
     for (const fd of [server, client, left, right]) close(fd);
+  });
+
+  test("who waits for one does not keep the event loop from what it waits for", async () => {
+    const LONG = 20_000;
+    const [left, right] = socketPair();
+    const patience = new Patience(left);
+    const fired = Promise.withResolvers<void>();
+    atRealtime(now().realtime + 100_000n, () => fired.resolve());
+    const start = performance.now();
+    patience.begin(LONG);
+    expect(patience.await()).toBe(false);
+    expect(performance.now() - start).toBeLessThan(LONG / 2);
+    await fired.promise;
+    // Nothing is left of it that would end the next wait.
+    patience.begin(50);
+    expect(patience.await()).toBe(false);
+    expect(performance.now() - start).toBeGreaterThan(150);
+    patience.close();
+    for (const fd of [left, right]) close(fd);
   });
 
   test("a burst of datagrams arrives whole", async () => {
