@@ -142,15 +142,26 @@ export function onReadiness(fd: Fd, drain: Drain, quiet = false): () => void {
   return end;
 }
 
-let awaited: Fd | undefined;
+/** What Bun waits for at the moment on behalf of `onceReadable`; and an epoll instance of it, once somebody needs that. */
+const awaited = new Set<Fd>();
+let awaitedEpoll: Fd | undefined;
+
+function addAwaited(instance: Fd, fd: Fd): void {
+  check(controlOf(instance, EPOLL_CTL_ADD, fd, EPOLLIN), "epoll_ctl", `descriptor ${fd}`);
+}
 
 /**
- * What Bun waits for at the moment on behalf of `onceReadable`, as one descriptor, readable when any
- * of it is: for who waits in poll(2), and would keep the event loop from it. It stays ours.
+ * All that as one descriptor, readable when any of it is: for who waits in poll(2), and would keep
+ * the event loop from it. It stays ours.
+ *
+ * @throws {SystemError}
  */
 export function awaitedByLoop(): Fd {
-  awaited ??= check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "what the loop awaits");
-  return awaited;
+  if (awaitedEpoll === undefined) {
+    awaitedEpoll = check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "the event loop's");
+    for (const fd of awaited) addAwaited(awaitedEpoll, fd);
+  }
+  return awaitedEpoll;
 }
 
 /**
@@ -160,13 +171,14 @@ export function awaitedByLoop(): Fd {
  * @throws {SystemError}
  */
 export function onceReadable(fd: Fd, ready: () => void): () => void {
-  const all = awaitedByLoop();
-  check(controlOf(all, EPOLL_CTL_ADD, fd, EPOLLIN), "epoll_ctl", `descriptor ${fd}`);
+  if (awaitedEpoll !== undefined) addAwaited(awaitedEpoll, fd);
+  awaited.add(fd);
   let wanted = true;
   const end = () => {
     if (!wanted) return false;
     wanted = false;
-    controlOf(all, EPOLL_CTL_DEL, fd, 0);
+    awaited.delete(fd);
+    if (awaitedEpoll !== undefined) controlOf(awaitedEpoll, EPOLL_CTL_DEL, fd, 0);
     return true;
   };
   const fire = () => {
