@@ -8,6 +8,7 @@ import {
   readyDescriptor,
   readyFdOption,
   run,
+  settle,
 } from "../lib/cli/index.ts";
 
 import type { Bridge } from "../lib/login1/index.ts";
@@ -42,6 +43,7 @@ export const command = defineCommand({
     });
     announceReady(ready);
     log.info("ready");
+    settle(log);
     const outside = Promise.withResolvers<string>();
     const endWatch = onOutsideEnded(() =>
       outside.resolve("what works outside of the sandbox has ended"),

@@ -8,6 +8,7 @@ import {
   readyDescriptor,
   readyFdOption,
   run,
+  settle,
   syslogSink,
   UsageFailure,
 } from "../lib/cli/index.ts";
@@ -115,6 +116,7 @@ export const command = defineCommand({
     process.on("SIGTERM", stop).on("SIGINT", stop);
     announceReady(ready);
     log.info(`receiving at ${args.socket}`);
+    settle(log);
   },
 });
 

@@ -1,7 +1,7 @@
 /** Starts servers of which the later are clients of the first, and starts again what dies. */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Logger } from "../cli/index.ts";
+import { type Logger, settle } from "../cli/index.ts";
 import { messageOf } from "../linux/index.ts";
 import type { Environment, Server } from "./servers.ts";
 
@@ -71,6 +71,7 @@ export class Supervisor {
         }
       }
       if (this.#dead.size === 0 && !this.#places.some(({ child }) => child)) return;
+      settle(this.log);
       await this.#death(stop);
       if (this.#dead.has(this.#first)) {
         // Its clients go with it, by themselves or not, and are not to be blamed for that.

@@ -7,5 +7,6 @@ export { restoreOpenFilesLimit } from "./open-files.ts";
 export { type Outcome, onOutsideEnded, outsideFor } from "./outside.ts";
 export { announceReady, readyDescriptor, readyFdOption } from "./ready.ts";
 export { Failure, PASSED_ON, run, UsageFailure } from "./run.ts";
+export { settle } from "./settle.ts";
 export { DEFAULT_SYSLOG, syslogSink } from "./syslog.ts";
 export { version } from "./version.ts";

@@ -120,10 +120,10 @@ function pipesOf(kind: Kind): { asking: Fd; answers: Fd } | undefined {
  * @returns a function that ends the watch, which holds the process
  */
 export function onOutsideEnded(ended: () => void): () => void {
-  const watch = new DescriptorWatch("hang-ups", ended);
+  const watch = new DescriptorWatch("hang-ups");
   for (const kind of KINDS) {
     const pipes = pipesOf(kind);
-    if (pipes) watch.add(pipes.asking);
+    if (pipes) watch.add(pipes.asking, ended);
   }
   return () => watch.end();
 }

@@ -22,98 +22,77 @@ const KCMP_FILE = 0;
  * or know no O_ASYNC. Bun waits for the epoll instance alone, so one more descriptor costs one call.
  */
 export class DescriptorWatch {
-  readonly #epoll: Fd;
-  readonly #events: number;
-  readonly #gone: (fd: Fd) => void;
-  #endWait: (() => void) | undefined;
-  #count = 0;
-
-  /** @param gone called once for each descriptor, which is no longer watched then; must not throw */
-  constructor(what: "hang-ups" | "readable", gone: (fd: Fd) => void) {
-    this.#epoll = check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", what);
-    // Hang-ups and failures come unasked.
-    this.#events = what === "readable" ? EPOLLIN : 0;
-    this.#gone = gone;
-  }
-
-  /**
-   * Watches one more.
-   *
-   * @returns false if it is of a kind that cannot be polled, such as a plain file
-   * @throws {SystemError}
-   */
-  add(fd: Fd): boolean {
-    if (this.#control(EPOLL_CTL_ADD, fd) < 0) {
-      const error = new SystemError("epoll_ctl", lastErrno(), `descriptor ${fd}`);
-      if (error.code === "EPERM") return false;
-      throw error;
-    }
-    this.#count++;
-    this.#endWait ??= onceReadable(this.#epoll, () => this.#drain());
-    return true;
-  }
-
-  /** Watches it no more; to be called before it is closed. */
-  remove(fd: Fd): void {
-    if (this.#control(EPOLL_CTL_DEL, fd) < 0) return;
-    this.#count--;
-    if (this.#count === 0) this.#stopWaiting();
-  }
-
-  /** Ends all watches. */
-  end(): void {
-    this.#stopWaiting();
-    close(this.#epoll);
-  }
-
-  #stopWaiting(): void {
-    this.#endWait?.();
-    this.#endWait = undefined;
-  }
-
-  #control(operation: number, fd: Fd): number {
-    event.view.setUint32(0, this.#events, true);
-    event.view.setUint32(4, fd, true);
-    return libc.epoll_ctl(this.#epoll, operation, fd, event.bytes);
-  }
-
-  #drain(): void {
-    // It serves once.
-    this.#endWait = undefined;
-    // One at a time: who is told may close others, and have their numbers watched anew.
-    while (libc.epoll_wait(this.#epoll, event.bytes, 1, 0) === 1) {
-      const fd = event.view.getUint32(4, true);
-      this.remove(fd);
-      this.#gone(fd);
-    }
-    if (this.#count > 0) this.#endWait ??= onceReadable(this.#epoll, () => this.#drain());
-  }
-}
-
-/** Descriptors that each have somebody of their own to be told, in one `DescriptorWatch` for all. */
-export class DescriptorWatches {
   readonly #what: "hang-ups" | "readable";
   readonly #told = new Map<Fd, () => void>();
-  #watch: DescriptorWatch | undefined;
+  #epoll: Fd | undefined;
+  #endWait: (() => void) | undefined;
 
   constructor(what: "hang-ups" | "readable") {
     this.#what = what;
   }
 
   /**
-   * Calls `told` once, when `fd` hangs up or turns readable.
+   * Watches one more.
    *
-   * @returns a function that ends the watch, to be called before `fd` is closed, even after `told` was
+   * @param told called once, when it hangs up or turns readable; it is no longer watched then. Must not throw
+   * @returns false if it is of a kind that cannot be polled, such as a plain file
    * @throws {SystemError}
    */
-  add(fd: Fd, told: () => void): () => void {
-    this.#watch ??= new DescriptorWatch(this.#what, (one) => this.#told.get(one)?.());
-    this.#watch.add(fd);
+  add(fd: Fd, told: () => void): boolean {
+    this.#epoll ??= check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", this.#what);
+    if (control(this.#epoll, EPOLL_CTL_ADD, fd, this.#what === "readable" ? EPOLLIN : 0) < 0) {
+      const error = new SystemError("epoll_ctl", lastErrno(), `descriptor ${fd}`);
+      if (this.#told.size === 0) this.end();
+      if (error.code === "EPERM") return false;
+      throw error;
+    }
     this.#told.set(fd, told);
-    return () => {
-      if (this.#told.delete(fd)) this.#watch?.remove(fd);
-    };
+    try {
+      this.#endWait ??= onceReadable(this.#epoll, () => this.#drain());
+    } catch (error) {
+      this.remove(fd);
+      throw error;
+    }
+    return true;
   }
+
+  /** Watches it no more, if it does; to be called before it is closed. */
+  remove(fd: Fd): void {
+    if (this.#epoll === undefined || !this.#told.delete(fd)) return;
+    control(this.#epoll, EPOLL_CTL_DEL, fd, 0);
+    if (this.#told.size === 0) this.end();
+  }
+
+  /** Ends all watches; nothing is held where nothing is watched. */
+  end(): void {
+    this.#told.clear();
+    this.#endWait?.();
+    this.#endWait = undefined;
+    if (this.#epoll !== undefined) close(this.#epoll);
+    this.#epoll = undefined;
+  }
+
+  #drain(): void {
+    // It serves once.
+    this.#endWait = undefined;
+    // One at a time: who is told may close others, and have their numbers watched anew.
+    while (this.#epoll !== undefined && libc.epoll_wait(this.#epoll, event.bytes, 1, 0) === 1) {
+      const fd = event.view.getUint32(4, true);
+      const told = this.#told.get(fd);
+      this.remove(fd);
+      told?.();
+    }
+    if (this.#epoll !== undefined) {
+      this.#endWait ??= onceReadable(this.#epoll, () => this.#drain());
+    }
+  }
+}
+
+/** Hang-ups and failures are told of unasked, whatever is `wanted`. */
+function control(epoll: Fd, operation: number, fd: Fd, wanted: number): number {
+  event.view.setUint32(0, wanted, true);
+  event.view.setUint32(4, fd, true);
+  return libc.epoll_ctl(epoll, operation, fd, event.bytes);
 }
 
 /**

@@ -12,6 +12,7 @@ export * from "./inotify.ts";
 export * from "./ipc.ts";
 export * from "./local-time.ts";
 export * from "./lock.ts";
+export * from "./memory.ts";
 export * from "./mount.ts";
 export * from "./poll.ts";
 export * from "./process.ts";

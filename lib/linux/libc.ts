@@ -42,6 +42,7 @@ const library = dlopen("libc.so.6", {
   lchown: { args: [T.ptr, T.u32, T.u32], returns: T.i32 },
   listen: { args: [T.i32, T.i32], returns: T.i32 },
   localtime_r: { args: [T.ptr, T.ptr], returns: T.ptr },
+  madvise: { args: [T.u64, T.u64, T.i32], returns: T.i32 },
   mkfifo: { args: [T.ptr, T.u32], returns: T.i32 },
   mount: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
   msgctl: { args: [T.i32, T.i32, T.ptr], returns: T.i32 },

@@ -1,7 +1,7 @@
 /** Processes: pidfds, signals, prctl, and what /proc says of them (proc(5)). */
 import { fstatSync, readdirSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { constants } from "node:os";
-import { DescriptorWatches } from "./descriptor-watch.ts";
+import { DescriptorWatch } from "./descriptor-watch.ts";
 import { check, hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
@@ -90,23 +90,24 @@ export function watchProcess(pid: number, gone: () => void): () => void {
 
 /** The same of a process that we have a pidfd of. It is closed here, at the end of the watch or if that fails. */
 export function watchPidfd(pidfd: Fd, gone: () => void): () => void {
-  let end: (() => void) | undefined;
-  try {
-    end = endings.add(pidfd, gone);
-  } catch (error) {
-    close(pidfd);
-    throw error;
-  }
-  return () => {
-    if (!end) return;
-    end();
-    end = undefined;
+  let open = true;
+  const end = () => {
+    if (!open) return;
+    open = false;
+    endings.remove(pidfd);
     close(pidfd);
   };
+  try {
+    endings.add(pidfd, gone);
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return end;
 }
 
 /** One epoll instance for all processes: to have Bun wait for each costs much more. */
-const endings = new DescriptorWatches("readable");
+const endings = new DescriptorWatch("readable");
 
 /** Whether the process of a pidfd has ended, waited for or not. */
 export function hasEnded(pidfd: Fd): boolean {

@@ -14,7 +14,7 @@
  *   fails, and reports the close: that report is the readiness, once.
  */
 import { check } from "./errors.ts";
-import { duplicate, type Fd, setAsync, signalAsync } from "./fd.ts";
+import { close, duplicate, type Fd, setAsync, signalAsync } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
 
 /**
@@ -171,7 +171,13 @@ export function awaitedByLoop(): Fd {
  * @throws {SystemError}
  */
 export function onceReadable(fd: Fd, ready: () => void): () => void {
-  if (awaitedEpoll !== undefined) addAwaited(awaitedEpoll, fd);
+  const copy = duplicate(fd);
+  try {
+    if (awaitedEpoll !== undefined) addAwaited(awaitedEpoll, fd);
+  } catch (error) {
+    close(copy);
+    throw error;
+  }
   awaited.add(fd);
   let wanted = true;
   const end = () => {
@@ -186,7 +192,7 @@ export function onceReadable(fd: Fd, ready: () => void): () => void {
   };
   // `fd` is an option that Bun takes and its types leave out.
   const options = {
-    fd: duplicate(fd),
+    fd: copy,
     socket: { data: fire, close: fire, error: fire, connectError: fire },
   };
   const connection = Bun.connect(options as unknown as Bun.UnixSocketOptions<undefined>);

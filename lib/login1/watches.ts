@@ -2,7 +2,7 @@
 import {
   type Cgroup,
   close,
-  DescriptorWatches,
+  DescriptorWatch,
   type Fd,
   hasCode,
   hasEnded,
@@ -32,7 +32,7 @@ export function leaderOf(pid: number, pidfd: Fd): Leader | undefined {
 }
 
 /** The fifos, none of which anybody writes to. */
-const fifos = new DescriptorWatches("hang-ups");
+const fifos = new DescriptorWatch("hang-ups");
 
 /** The watches of one session. None of the callbacks may throw. */
 export class SessionWatches {
@@ -78,19 +78,18 @@ export class SessionWatches {
     // never had a writer is not told that it has none.
     const reader = open(path, O_RDONLY | O_NONBLOCK);
     let writer: Fd | undefined;
-    let end = () => {};
     try {
       writer = open(path, O_WRONLY | O_NONBLOCK);
       // Nobody has anything to say there. What a stranger writes is not read, so
       // that it fills the fifo and not our time.
-      end = fifos.add(reader, closed);
+      fifos.add(reader, closed);
     } catch (error) {
       if (writer !== undefined) close(writer);
       close(reader);
       throw error;
     }
     this.#endFifo = () => {
-      end();
+      fifos.remove(reader);
       close(reader);
     };
     return writer;

@@ -13,14 +13,13 @@ export interface Stored {
 /** Owns the descriptors that are given to it. */
 export class FdStore {
   readonly #byService = new Map<string, Stored[]>();
-  readonly #watch: DescriptorWatch;
+  readonly #watch = new DescriptorWatch("hang-ups");
   readonly #changed: (service: string, why: string) => void;
   #count = 0;
 
   /** @param changed called when descriptors went by themselves, because their other end did */
   constructor(changed: (service: string, why: string) => void) {
     this.#changed = changed;
-    this.#watch = new DescriptorWatch("hang-ups", (fd) => this.#hungUp(fd));
   }
 
   /**
@@ -48,7 +47,7 @@ export class FdStore {
     kept.push({ fd, name });
     this.#byService.set(service, kept);
     this.#count++;
-    if (poll) this.#watch.add(fd);
+    if (poll) this.#watch.add(fd, () => this.#hungUp(service, fd, name));
     return answer;
   }
 
@@ -68,14 +67,9 @@ export class FdStore {
     this.#watch.end();
   }
 
-  #hungUp(fd: Fd): void {
-    for (const [service, kept] of this.#byService) {
-      const name = kept.find((stored) => stored.fd === fd)?.name;
-      if (name === undefined) continue;
-      this.#drop(service, (stored) => stored.fd === fd);
-      this.#changed(service, `the descriptor ${name} hung up, and is kept no more`);
-      return;
-    }
+  #hungUp(service: string, fd: Fd, name: string): void {
+    this.#drop(service, (stored) => stored.fd === fd);
+    this.#changed(service, `the descriptor ${name} hung up, and is kept no more`);
   }
 
   #drop(service: string, isMeant: (stored: Stored) => boolean): number {

@@ -1,5 +1,13 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { bindDatagram, close, listenStream } from "../../lib/linux/index.ts";
 import { COMMAND, cleanUp, descriptorsOf, later, newFolder, python, start } from "./world.ts";
@@ -8,6 +16,15 @@ import { COMMAND, cleanUp, descriptorsOf, later, newFolder, python, start } from
 setDefaultTimeout(30_000);
 
 afterEach(cleanUp);
+
+/** How much of its executable a process has mapped, in bytes. */
+function mappedOf(pid: number): number {
+  const path = readlinkSync(`/proc/${pid}/exe`);
+  const mappings = readFileSync(`/proc/${pid}/smaps`, "latin1").split(/^(?=[0-9a-f]+-)/m);
+  const ours = mappings.filter((text) => text.slice(0, text.indexOf("\n")).endsWith(` ${path}`));
+  const sizes = ours.map((text) => Number(/^Rss: +(\d+) kB$/m.exec(text)?.[1]));
+  return sizes.reduce((sum, size) => sum + size, 0) * 1024;
+}
 
 describe("lainos-notifyd", () => {
   test("the real systemd-notify is understood and never hangs", async () => {
@@ -26,6 +43,17 @@ describe("lainos-notifyd", () => {
     expect(lstatSync(socket).mode & 0o7777).toBe(0o666);
     expect(await daemon.stop()).toBe(0);
     expect(existsSync(socket)).toBe(false);
+  });
+
+  test("what only its start needed is mapped no more, and it goes on", async () => {
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket, "--verbose");
+    const mapped = () => mappedOf(daemon.child.pid);
+    await daemon.logged(/\d\d MB of the executable are mapped no more/);
+    expect(mapped()).toBeLessThan(24 * 2 ** 20);
+    await python(socket, "send(b'STATUS=still here')");
+    await daemon.logged("STATUS=still here");
+    expect(await daemon.stop()).toBe(0);
   });
 
   test("any user may write, and is named as the kernel knows it", async () => {
