@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { $ } from "zx";
-import { cacheDir, HostError } from "../host.ts";
+import { cacheDir, ensureHostPackages, HostError } from "../host.ts";
 import { killOnAbort } from "./kill-on-abort.ts";
 import { debianSources, SUITE } from "./mirror.ts";
 import { rootsInUse } from "./state.ts";
@@ -122,6 +122,7 @@ export async function ensureRootfs(
   const path = join(base, recipeKey(recipe));
   await mkdir(base, { recursive: true });
   if (await isDirectory(path)) return path;
+  await ensureHostPackages(["mmdebstrap", "unshare"]);
   const building = join(base, `.building-${process.pid}`);
   const scratch = join(base, `.scratch-${process.pid}`);
   try {
