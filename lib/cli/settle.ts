@@ -1,13 +1,20 @@
-/** What a daemon does once it has started. */
+/** What a daemon gives back when it comes to rest. */
 import { messageOf, releaseExecutable } from "../linux/index.ts";
 import type { Logger } from "./log.ts";
 
-/** How long after it can be used a daemon goes on with what only a start needs, in milliseconds. */
+/** How long it waits for more of the kind, in milliseconds. */
 const SETTLED = 1000;
 
-/** Gives back, a moment later, what was mapped for the start: two thirds of what a daemon has. */
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+/**
+ * Gives back, a moment later, what of the executable was mapped for the start, or for something else
+ * that is done seldom and has just been done: two thirds of what a daemon has. Said again before, it
+ * waits anew.
+ */
 export function settle(log: Logger): void {
-  const timer = setTimeout(() => {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
     try {
       const bytes = releaseExecutable();
       log.debug(`${Math.round(bytes / 2 ** 20)} MB of the executable are mapped no more`);

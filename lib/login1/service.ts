@@ -1,6 +1,6 @@
 /** The bridge: a Manager, its objects on the bus, and the signals between them. */
 
-import { type Logger, version } from "../cli/index.ts";
+import { type Logger, settle, version } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
 import { messageOf } from "../linux/index.ts";
 import { Service, VarlinkServer } from "../varlink/index.ts";
@@ -80,6 +80,8 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
     sessionNew: ({ id, objectPath }) => {
       tree.emit(MANAGER_PATH, managerInterface, "SessionNew", [id, objectPath]);
       triggers?.settle();
+      // Until the next login nobody may want anything for hours.
+      settle(log);
     },
     sessionRemoved: ({ id, objectPath }) => {
       tree.emit(MANAGER_PATH, managerInterface, "SessionRemoved", [id, objectPath]);
