@@ -1,17 +1,12 @@
 /** Many descriptors at once that are left as they are: which of them hang up or turn readable, and which are the same open file. */
-import { check, SystemError } from "./errors.ts";
+import { addToEpoll, createEpoll, EPOLLIN, Ready, removeFromEpoll } from "./epoll.ts";
+import { hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
-import { lastErrno, libc, Memory } from "./libc.ts";
+import { libc } from "./libc.ts";
 import { onceReadable } from "./readiness.ts";
 
-const EPOLL_CLOEXEC = 0o2000000;
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
-const EPOLLIN = 1;
-/** struct epoll_event is packed on x86-64: 32 bits of events, 64 of data. */
-const EVENT_SIZE = 12;
-/** For one call at a time. */
-const event = new Memory(EVENT_SIZE);
+// One at a time: who is told may close others, and have their numbers watched anew.
+const ready = new Ready(1);
 
 const SYS_KCMP = 312;
 const KCMP_FILE = 0;
@@ -39,11 +34,12 @@ export class DescriptorWatch {
    * @throws {SystemError}
    */
   add(fd: Fd, told: () => void): boolean {
-    this.#epoll ??= check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", this.#what);
-    if (control(this.#epoll, EPOLL_CTL_ADD, fd, this.#what === "readable" ? EPOLLIN : 0) < 0) {
-      const error = new SystemError("epoll_ctl", lastErrno(), `descriptor ${fd}`);
+    this.#epoll ??= createEpoll(this.#what);
+    try {
+      addToEpoll(this.#epoll, fd, this.#what === "readable" ? EPOLLIN : 0);
+    } catch (error) {
       if (this.#told.size === 0) this.end();
-      if (error.code === "EPERM") return false;
+      if (hasCode(error, "EPERM")) return false;
       throw error;
     }
     this.#told.set(fd, told);
@@ -59,7 +55,7 @@ export class DescriptorWatch {
   /** Watches it no more, if it does; to be called before it is closed. */
   remove(fd: Fd): void {
     if (this.#epoll === undefined || !this.#told.delete(fd)) return;
-    control(this.#epoll, EPOLL_CTL_DEL, fd, 0);
+    removeFromEpoll(this.#epoll, fd);
     if (this.#told.size === 0) this.end();
   }
 
@@ -75,9 +71,8 @@ export class DescriptorWatch {
   #drain(): void {
     // It serves once.
     this.#endWait = undefined;
-    // One at a time: who is told may close others, and have their numbers watched anew.
-    while (this.#epoll !== undefined && libc.epoll_wait(this.#epoll, event.bytes, 1, 0) === 1) {
-      const fd = event.view.getUint32(4, true);
+    while (this.#epoll !== undefined && ready.ask(this.#epoll) === 1) {
+      const fd = ready.at(0);
       const told = this.#told.get(fd);
       this.remove(fd);
       told?.();
@@ -86,13 +81,6 @@ export class DescriptorWatch {
       this.#endWait ??= onceReadable(this.#epoll, () => this.#drain());
     }
   }
-}
-
-/** Hang-ups and failures are told of unasked, whatever is `wanted`. */
-function control(epoll: Fd, operation: number, fd: Fd, wanted: number): number {
-  event.view.setUint32(0, wanted, true);
-  event.view.setUint32(4, fd, true);
-  return libc.epoll_ctl(epoll, operation, fd, event.bytes);
 }
 
 /**

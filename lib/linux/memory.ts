@@ -5,8 +5,9 @@ import { libc } from "./libc.ts";
 
 const MADV_DONTNEED = 4;
 
-/** First line of a mapping: its addresses, permissions, offset, device, inode and path. */
-const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)$/;
+/** Where a mapping's lines begin, and the first of them: addresses, permissions, offset, device, inode and path. */
+const START = /^(?=[0-9a-f]+-[0-9a-f]+ )/m;
+const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)$/m;
 
 /**
  * Unmaps the pages of our executable that are mapped as they are in its file. Who needs one again finds
@@ -19,23 +20,18 @@ const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)$/;
 export function releaseExecutable(): number {
   const path = readlinkSync("/proc/self/exe");
   let released = 0;
-  let range: { start: number; end: number } | undefined;
-  let mapped = 0;
-  for (const line of readFileSync("/proc/self/smaps", "latin1").split("\n")) {
-    const [, start, end, permissions = "", name] = MAPPING.exec(line) ?? [];
-    if (start !== undefined && end !== undefined) {
-      // What can be written to may have been, and would be lost.
-      const isOurs = name === path && !permissions.includes("w");
-      range = isOurs ? { start: Number(`0x${start}`), end: Number(`0x${end}`) } : undefined;
-    }
-    if (!range) continue;
-    const [, key, size] = /^(Rss|Anonymous): +(\d+) kB$/.exec(line) ?? [];
-    if (key === "Rss") mapped = Number(size) * 1024;
-    // Relocated pages that are not to be written to any more are no longer as in the file.
-    if (key !== "Anonymous" || Number(size) > 0) continue;
-    const length = range.end - range.start;
-    check(libc.madvise(range.start, length, MADV_DONTNEED), "madvise", path);
-    released += mapped;
+  for (const text of readFileSync("/proc/self/smaps", "latin1").split(START)) {
+    const [, from, to, permissions = "", name] = MAPPING.exec(text) ?? [];
+    // What can be written to may have been; relocated pages that no longer can be are not as in the file.
+    if (name !== path || permissions.includes("w") || bytesOf(text, "Anonymous") !== 0) continue;
+    const start = Number(`0x${from}`);
+    check(libc.madvise(start, Number(`0x${to}`) - start, MADV_DONTNEED), "madvise", path);
+    released += bytesOf(text, "Rss");
   }
   return released;
+}
+
+/** One of the sizes that a mapping's lines have. */
+function bytesOf(text: string, key: string): number {
+  return Number(new RegExp(`^${key}: +(\\d+) kB$`, "m").exec(text)?.[1]) * 1024;
 }

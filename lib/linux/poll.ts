@@ -44,12 +44,8 @@ export function hasHungUp(fd: Fd): boolean {
 
 /** Whether there is something to read, or the end of it. */
 export function isReadable(fd: Fd): boolean {
-  const set = new PollSet({ fd, events: POLLIN });
-  for (;;) {
-    const ready = set.wait(0);
-    // A signal tells nothing of it.
-    if (ready !== undefined) return ready !== 0;
-  }
+  // A signal is told of only where nothing else is.
+  return (new PollSet({ fd, events: POLLIN }).wait(0) ?? 0) !== 0;
 }
 
 /**

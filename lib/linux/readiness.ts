@@ -13,9 +13,16 @@
  *   all a pidfd. Bun waits in epoll for it, then tries to read it as a socket,
  *   fails, and reports the close: that report is the readiness, once.
  */
-import { check } from "./errors.ts";
+import {
+  addToEpoll,
+  createEpoll,
+  EPOLLET,
+  EPOLLIN,
+  EPOLLOUT,
+  Ready,
+  removeFromEpoll,
+} from "./epoll.ts";
 import { close, duplicate, type Fd, setAsync, signalAsync } from "./fd.ts";
-import { libc, Memory } from "./libc.ts";
 
 /**
  * Reads (and writes) until it would block, and does not throw.
@@ -40,45 +47,21 @@ let held: Timer | undefined;
 let handling = false;
 const LONGEST_INTERVAL = 2 ** 31 - 1;
 
-const EPOLL_CLOEXEC = 0o2000000;
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
-const EPOLLIN = 1;
-const EPOLLOUT = 4;
-const EPOLLET = 2 ** 31;
-
 /** How many descriptors one epoll_wait names; more take another. */
 const BATCH = 64;
 /** How often it is asked before the event loop has a turn. */
 const MOST_ASKED = 3;
-/** struct epoll_event is packed on x86-64: 32 bits of events, 64 of data. */
-const EVENT_SIZE = 12;
-const events = new Memory(BATCH * EVENT_SIZE);
-const asked = new Memory(EVENT_SIZE);
+const found = new Ready(BATCH);
 
 let epoll: Fd | undefined;
-
-/** Has the epoll instance look at `fd` too, or no more. */
-function control(operation: number, fd: Fd): number {
-  epoll ??= check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "readiness");
-  return controlOf(epoll, operation, fd, EPOLLIN | EPOLLOUT | EPOLLET);
-}
-
-function controlOf(instance: Fd, operation: number, fd: Fd, wanted: number): number {
-  asked.view.setUint32(0, wanted, true);
-  asked.view.setUint32(4, fd, true);
-  return libc.epoll_ctl(instance, operation, fd, asked.bytes);
-}
 
 /** Asks who is ready until nobody is, but lets the event loop have its turn if that goes on. */
 function drainReady(): void {
   for (let times = 0; epoll !== undefined; times++) {
     if (times === MOST_ASKED) return void setImmediate(drainReady);
-    const count = libc.epoll_wait(epoll, events.bytes, BATCH, 0);
-    if (count <= 0) return;
-    for (let index = 0; index < count; index++) {
-      drainOne(events.view.getUint32(index * EVENT_SIZE + 4, true));
-    }
+    const count = found.ask(epoll);
+    if (count === 0) return;
+    for (let index = 0; index < count; index++) drainOne(found.at(index));
   }
 }
 
@@ -124,11 +107,12 @@ export function onReadiness(fd: Fd, drain: Drain, quiet = false): () => void {
   const end = () => {
     if (watchers.get(fd) !== watch) return;
     watchers.delete(fd);
-    control(EPOLL_CTL_DEL, fd);
+    if (epoll !== undefined) removeFromEpoll(epoll, fd);
     if (watchers.size === 0) clearInterval(held);
   };
   try {
-    check(control(EPOLL_CTL_ADD, fd), "epoll_ctl", `descriptor ${fd}`);
+    epoll ??= createEpoll("readiness");
+    addToEpoll(epoll, fd, EPOLLIN | EPOLLOUT | EPOLLET);
     setAsync(fd);
   } catch (error) {
     end();
@@ -146,10 +130,6 @@ export function onReadiness(fd: Fd, drain: Drain, quiet = false): () => void {
 const awaited = new Set<Fd>();
 let awaitedEpoll: Fd | undefined;
 
-function addAwaited(instance: Fd, fd: Fd): void {
-  check(controlOf(instance, EPOLL_CTL_ADD, fd, EPOLLIN), "epoll_ctl", `descriptor ${fd}`);
-}
-
 /**
  * All that as one descriptor, readable when any of it is: for who waits in poll(2), and would keep
  * the event loop from it. It stays ours.
@@ -158,8 +138,8 @@ function addAwaited(instance: Fd, fd: Fd): void {
  */
 export function awaitedByLoop(): Fd {
   if (awaitedEpoll === undefined) {
-    awaitedEpoll = check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1", "the event loop's");
-    for (const fd of awaited) addAwaited(awaitedEpoll, fd);
+    awaitedEpoll = createEpoll("what the event loop awaits");
+    for (const fd of awaited) addToEpoll(awaitedEpoll, fd, EPOLLIN);
   }
   return awaitedEpoll;
 }
@@ -173,7 +153,7 @@ export function awaitedByLoop(): Fd {
 export function onceReadable(fd: Fd, ready: () => void): () => void {
   const copy = duplicate(fd);
   try {
-    if (awaitedEpoll !== undefined) addAwaited(awaitedEpoll, fd);
+    if (awaitedEpoll !== undefined) addToEpoll(awaitedEpoll, fd, EPOLLIN);
   } catch (error) {
     close(copy);
     throw error;
@@ -184,7 +164,7 @@ export function onceReadable(fd: Fd, ready: () => void): () => void {
     if (!wanted) return false;
     wanted = false;
     awaited.delete(fd);
-    if (awaitedEpoll !== undefined) controlOf(awaitedEpoll, EPOLL_CTL_DEL, fd, 0);
+    if (awaitedEpoll !== undefined) removeFromEpoll(awaitedEpoll, fd);
     return true;
   };
   const fire = () => {

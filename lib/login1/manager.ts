@@ -535,7 +535,7 @@ export class Manager {
     if (force) this.#terminate(session);
     if (this.#finishIfEmpty(session)) return;
     this.#news.flush();
-    this.#news.after(`the start of the watch of ${session.scope}`, () => this.#watchScope(session));
+    this.#watchScope(session);
   }
 
   #shallKill(session: Session): boolean {
@@ -649,10 +649,10 @@ export class Manager {
   #watchScope(session: Session): void {
     const scope = this.#cgroups.scopeOf(session);
     if (!scope) return;
-    this.#watchesOf(session).watchScope(scope, () =>
-      this.#news.after(`the end of all in ${session.scope}`, () => {
-        this.#finishIfEmpty(session);
-      }),
+    const emptied = () =>
+      this.#news.after(`the end of all in ${session.scope}`, () => this.#finishIfEmpty(session));
+    this.#news.after(`the start of the watch of ${session.scope}`, () =>
+      this.#watchesOf(session).watchScope(scope, emptied),
     );
   }
 

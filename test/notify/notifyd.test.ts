@@ -48,9 +48,8 @@ describe("lainos-notifyd", () => {
   test("what only its start needed is mapped no more, and it goes on", async () => {
     const socket = join(newFolder(), "notify");
     const daemon = await start(socket, "--verbose");
-    const mapped = () => mappedOf(daemon.child.pid);
     await daemon.logged(/\d\d MB of the executable are mapped no more/);
-    expect(mapped()).toBeLessThan(24 * 2 ** 20);
+    expect(mappedOf(daemon.child.pid)).toBeLessThan(24 * 2 ** 20);
     await python(socket, "send(b'STATUS=still here')");
     await daemon.logged("STATUS=still here");
     expect(await daemon.stop()).toBe(0);
