@@ -124,6 +124,7 @@ export class Inhibitors {
         const inhibitor = load(id);
         close(this.#watch(inhibitor));
         this.#enter(inhibitor);
+        if (this.#watches.get(id)?.fifoClosed) this.#end(inhibitor);
       } catch (error) {
         const reason = messageOf(error);
         this.#log.warning(`the inhibitor in ${join(INHIBITORS, id)} is not used: ${reason}`);

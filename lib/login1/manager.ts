@@ -619,9 +619,9 @@ export class Manager {
 
   /** Goes on watching a session of the last run, which may have ended while nobody was looking. */
   #watchAgain(session: Session): void {
-    this.#watchFifoAgain(session);
     this.#watchLeaderAgain(session);
     if (!this.#leaderRuns(session)) this.#leaderGone(session);
+    this.#watchFifoAgain(session);
     if (!session.stopping || this.#finishIfEmpty(session)) return;
     this.#watchScope(session);
     if (session.terminatedAt !== undefined) this.#killLater(session, session.terminatedAt);
@@ -674,15 +674,20 @@ export class Manager {
   #watchFifoAgain(session: Session): void {
     if (!session.hasFifo || session.stopping || !existsSync(session.fifo)) return;
     close(this.#watchFifo(session));
+    if (this.#watchesOf(session).fifoClosed) this.#fifoClosed(session);
   }
 
   /** The fifo's write end, which is the caller's to close. */
   #watchFifo(session: Session): Fd {
     return this.#watchesOf(session).watchFifo(session.fifo, () =>
       this.#news.after(`the close of session ${session.id}'s descriptor`, () =>
-        this.#end(session, "its descriptor was closed", this.#shallKill(session)),
+        this.#fifoClosed(session),
       ),
     );
+  }
+
+  #fifoClosed(session: Session): void {
+    this.#end(session, "its descriptor was closed", this.#shallKill(session));
   }
 
   #watchesOf(session: Session): SessionWatches {

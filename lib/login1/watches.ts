@@ -6,6 +6,7 @@ import {
   type Fd,
   hasCode,
   hasEnded,
+  hasHungUp,
   O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
@@ -39,7 +40,7 @@ export class SessionWatches {
   #leader: Fd | undefined;
   #endLeader: (() => void) | undefined;
   #endScope: (() => void) | undefined;
-  #endFifo: (() => void) | undefined;
+  #fifo: Fd | undefined;
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
 
   /** Calls `gone` when the leader ends. @param pidfd the leader's, which is closed here */
@@ -88,17 +89,21 @@ export class SessionWatches {
       close(reader);
       throw error;
     }
-    this.#endFifo = () => {
-      fifos.remove(reader);
-      close(reader);
-    };
+    this.#fifo = reader;
     return writer;
+  }
+
+  /** Whether the fifo that is watched has no writer any more, though nobody was told yet: that takes a turn of the event loop. */
+  get fifoClosed(): boolean {
+    return this.#fifo !== undefined && hasHungUp(this.#fifo);
   }
 
   /** Ends the watch of the fifo, which says nothing once the session is ending. */
   endFifo(): void {
-    this.#endFifo?.();
-    this.#endFifo = undefined;
+    if (this.#fifo === undefined) return;
+    fifos.remove(this.#fifo);
+    close(this.#fifo);
+    this.#fifo = undefined;
   }
 
   /** Takes a step towards the session's end after so many milliseconds, unless that is to come already. */

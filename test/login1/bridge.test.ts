@@ -572,10 +572,22 @@ describe("a restart", () => {
     const one = await createSession(bus, { uid: ALICE.uid, leader: kept.pid, seat: "seat0" });
     const two = await createSession(bus, { uid: BOB.uid, leader: byFifo.pid });
     const three = await createSession(bus, { uid: BOB.uid, leader: dies.pid });
+    const stays = await world.leader();
+    const closed = await createSession(bus, { uid: BOB.uid, leader: stays.pid });
     const before = stateOf("sessions", one.id);
     expect(await world.endBridge("SIGKILL")).toBe("SIGKILL");
     await end(dies);
+    close(closed.fd);
+    const length = world.log.length;
     await world.startBridge();
+    // It is known before anybody can ask.
+    const log = world.log.slice(length);
+    const ends = log.indexOf(`session ${closed.id} of ${BOB.name} ends: its descriptor was closed`);
+    expect(ends).toBeGreaterThan(-1);
+    expect(ends).toBeLessThan(log.indexOf("3 sessions found from before"));
+    expect(stateOf("sessions", closed.id).STATE).toBe("closing");
+    await end(stays);
+    await gone(closed.id);
     expect((await sessionIds()).sort()).toEqual([one.id, two.id].sort());
     expect(stateOf("sessions", one.id)).toEqual(before);
     expect(stateOf("seats", "seat0").ACTIVE).toBe(one.id);
