@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { $ } from "zx";
 import { cacheDir } from "../scripts/host.ts";
-import { debianSources, SUITE } from "../scripts/live/mirror.ts";
+import { debianSources } from "../scripts/live/mirror.ts";
 
 const KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -20,10 +20,8 @@ export async function unpackedPackages(release: string, packages: string[]): Pro
   await mkdir(cacheDir(), { recursive: true });
   const scratch = await mkdtemp(join(cacheDir(), ".packages-"));
   try {
-    const [main = ""] = await debianSources();
-    const source = main
-      .replace(` ${SUITE} `, ` ${release} `)
-      .replace(/^deb /, existsSync(KEYS) ? `deb [signed-by=${KEYS}] ` : "deb ");
+    const [main = ""] = await debianSources(release);
+    const source = main.replace(/^deb /, existsSync(KEYS) ? `deb [signed-by=${KEYS}] ` : "deb ");
     // Lists and caches of its own: the host's own sources stay as they are.
     const config = `Dir::State "${scratch}/state";
 Dir::State::status "${scratch}/status";

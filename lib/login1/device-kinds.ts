@@ -115,11 +115,22 @@ function revocable(request: number, name: string): DeviceKind {
   };
 }
 
-export const DEVICE_KINDS = {
-  drm,
-  evdev: revocable(EVIOCREVOKE, "EVIOCREVOKE"),
-  hidraw: revocable(HIDIOCREVOKE, "HIDIOCREVOKE"),
+const evdev = revocable(EVIOCREVOKE, "EVIOCREVOKE");
+
+const revocableHidraw = revocable(HIDIOCREVOKE, "HIDIOCREVOKE (Linux 6.12 and later)");
+
+/** On a kernel that could not take it away again, nobody is given one. */
+const hidraw: DeviceKind = {
+  ...revocableHidraw,
+  open(node, active) {
+    const revoked = revocableHidraw.open(node, false);
+    if (!active) return revoked;
+    close(revoked);
+    return openNode(node);
+  },
 };
+
+export const DEVICE_KINDS = { drm, evdev, hidraw };
 
 /** What is known of a device that can be taken. */
 export interface TakeableDevice {

@@ -9,16 +9,16 @@ const DEFAULT_MIRROR = "http://deb.debian.org/debian";
 const DEFAULT_SECURITY = "http://deb.debian.org/debian-security";
 
 /**
- * The one-line sources for SUITE. apt reads the host's configuration for us, so that both of its
+ * The one-line sources for a release. apt reads the host's configuration for us, so that both of its
  * formats, its options and its proxies count; `--print-uris` needs no downloaded lists.
  */
-export async function debianSources(): Promise<string[]> {
+export async function debianSources(suite = SUITE): Promise<string[]> {
   const { mirror, security } = (await isDebian()) ? await hostMirrors() : {};
   const main = mirror ?? DEFAULT_MIRROR;
   return [
-    `deb ${main} ${SUITE} main`,
-    `deb ${main} ${SUITE}-updates main`,
-    `deb ${security ?? DEFAULT_SECURITY} ${SUITE}-security main`,
+    `deb ${main} ${suite} main`,
+    `deb ${main} ${suite}-updates main`,
+    `deb ${security ?? DEFAULT_SECURITY} ${suite}-security main`,
   ];
 }
 

@@ -4,7 +4,13 @@ import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promise
 import { dirname, join, relative } from "node:path";
 import { $ } from "zx";
 import { cacheDir, HostError } from "../host.ts";
-import { debianSources, SUITE } from "../live/mirror.ts";
+import { debianSources } from "../live/mirror.ts";
+
+/**
+ * Newer than the test system, as Arch's kernels are newer still: it revokes hidraw nodes (6.12). Its
+ * programs do not come into the machine.
+ */
+const KERNEL_SUITE = "trixie";
 
 /** The newest kernel is whichever this package depends on. */
 const KERNEL = "linux-image-amd64";
@@ -18,8 +24,18 @@ export const BOOT_MODULES = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
 /** What udev and nft(8) load: QEMU's devices and the firewall. Others would only slow down the boot. */
 const MODULES = [
   ...BOOT_MODULES,
-  ...["virtio_console", "virtio_input", "virtio_gpu", "virtio_rng", "evdev", "button"],
-  ...["snd_intel8x0", "uinput", "fuse", "nf_tables", "nft_ct", "nft_limit", "nft_reject_inet"],
+  ...["virtio_console", "virtio_input", "bochs", "virtio_rng", "evdev", "button"],
+  ...[
+    "snd_intel8x0",
+    "uinput",
+    "uhid",
+    "hid_generic",
+    "fuse",
+    "nf_tables",
+    "nft_ct",
+    "nft_limit",
+    "nft_reject_inet",
+  ],
 ];
 
 export interface Kernel {
@@ -42,7 +58,7 @@ export async function ensureKernel(
   onLine: (line: string) => void,
 ): Promise<Kernel> {
   const base = join(cacheDir(), "machine", "kernel");
-  const recipe = JSON.stringify([SUITE, KERNEL, BUSYBOX, MODULES, 2]);
+  const recipe = JSON.stringify([KERNEL_SUITE, KERNEL, BUSYBOX, MODULES, 3]);
   const path = join(base, createHash("sha256").update(recipe).digest("hex").slice(0, 16));
   const found = await readKernel(path).catch(() => undefined);
   if (found) return found;
@@ -85,8 +101,8 @@ async function fetchParts(
   const image = /Depends: (linux-image-\d\S*)/.exec(depends)?.[1];
   if (image === undefined) throw new HostError(`apt-cache names no kernel for ${KERNEL}`);
   const wanted = [
-    [image, ["./boot", "./lib"]],
-    [BUSYBOX, ["./bin/busybox"]],
+    [image, ["./boot", "./usr/lib/modules"]],
+    [BUSYBOX, ["./usr/bin/busybox"]],
   ] as const;
   for (const [name, members] of wanted) {
     onLine(name);
@@ -102,7 +118,9 @@ async function fetchParts(
     file.startsWith("vmlinuz-"),
   );
   await rename(join(scratch, "boot", boot ?? "vmlinuz"), join(done, "vmlinuz"));
-  await rename(join(scratch, "bin/busybox"), join(done, "busybox"));
+  const busybox = join(done, "busybox");
+  await rename(join(scratch, "usr/bin/busybox"), busybox);
+  await rename(join(scratch, "usr/lib"), join(scratch, "lib"));
   const [release = ""] = await readdir(join(scratch, "lib/modules"));
   await $({ quiet: true, signal })`depmod --basedir ${scratch} ${release}`;
   const modules = join(done, "modules");
@@ -110,8 +128,11 @@ async function fetchParts(
   const folder = join("lib/modules", release);
   const files = await moduleFiles(scratch, release, MODULES, signal);
   for (const file of [...files, ...lists.map((list) => join(folder, list))]) {
-    await mkdir(dirname(join(modules, file)), { recursive: true });
-    await copyFile(join(scratch, file), join(modules, file));
+    const target = join(modules, file);
+    await mkdir(dirname(target), { recursive: true });
+    await copyFile(join(scratch, file), target);
+    // Once here, and not at each boot by a processor that is emulated.
+    if (file.endsWith(".xz")) await $({ quiet: true, signal })`${busybox} unxz ${target}`;
   }
   await $({ quiet: true, signal })`depmod --basedir ${modules} ${release}`;
 }
@@ -144,7 +165,8 @@ async function apt(
   for (const part of ["state/lists/partial", "cache/archives/partial"]) {
     await mkdir(join(scratch, part), { recursive: true });
   }
-  await writeFile(join(scratch, "sources.list"), `${(await debianSources()).join("\n")}\n`);
+  const sources = await debianSources(KERNEL_SUITE);
+  await writeFile(join(scratch, "sources.list"), `${sources.join("\n")}\n`);
   const options = {
     "Dir::Etc::sourcelist": join(scratch, "sources.list"),
     "Dir::Etc::sourceparts": "-",

@@ -411,6 +411,8 @@ describe("the kinds", () => {
     expect(() => DEVICE_KINDS.drm.open("/dev/null", true)).toThrow("DRM_IOCTL_SET_MASTER");
     expect(() => DEVICE_KINDS.drm.open("/dev/null", false)).toThrow("DRM_IOCTL_DROP_MASTER");
     expect(() => DEVICE_KINDS.evdev.open("/dev/null", false)).toThrow("EVIOCREVOKE");
-    expect(() => DEVICE_KINDS.hidraw.open("/dev/null", false)).toThrow("HIDIOCREVOKE");
+    for (const active of [false, true]) {
+      expect(() => DEVICE_KINDS.hidraw.open("/dev/null", active)).toThrow("HIDIOCREVOKE");
+    }
   });
 });

@@ -1,7 +1,7 @@
 /*
  * A controller of a session by the real sd-bus: device-holder SESSION-PATH NODE...
- * Takes control and each device, tells what becomes of them, and for an event node what a read of
- * the file that it holds gives.
+ * Takes control and each device, tells what becomes of them, and for an event or hidraw node what a
+ * read of the file that it holds gives.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,10 +46,10 @@ static int find(unsigned major_number, unsigned minor_number) {
   exit(1);
 }
 
-/* An event node is opened anew by login1 and must not make a read wait; a card is only named. */
+/* All but a card are opened anew by login1 and must not make a read wait; a card is only named. */
 static void tell(const char *what, int i) {
-  int is_event = strstr(devices[i].node, "/event") != NULL;
-  printf("%s %s %s\n", what, devices[i].node, is_event ? reading(devices[i].fd) : "-");
+  int is_card = strstr(devices[i].node, "/card") != NULL;
+  printf("%s %s %s\n", what, devices[i].node, is_card ? "-" : reading(devices[i].fd));
 }
 
 static int on_signal(sd_bus_message *message, void *data, sd_bus_error *error) {

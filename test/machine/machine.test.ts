@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { LIVE_USER } from "../../scripts/live/index.ts";
 import type { Machine } from "../../scripts/machine/index.ts";
 import {
+  awaitBridge,
   awaitForeground,
   awaitLogged,
   BOOT_TIMEOUT,
@@ -11,10 +12,11 @@ import {
   bootMachine,
   calling,
   coloursOnScreen,
+  drawAnew,
   drmMasters,
   endSession,
   ensureDesktop,
-  HOLDER,
+  HID_DEVICE,
   hold,
   inSession,
   letGo,
@@ -31,6 +33,7 @@ import {
   show,
   switchTo,
   TEST_TIMEOUT,
+  takeDevices,
   XORG_LOG,
 } from "./system.ts";
 
@@ -127,9 +130,9 @@ describe("kill -9 of the bridge", () => {
     const record = ["cat", `/run/systemd/sessions/${id}`];
     const before = devices.exec(await must(machine, record))?.[1];
     await sh(machine, "kill -9 $(pgrep -o -x lainos-dbus-bri)");
-    const isBack = async () => (await machine.exec(["loginctl"])).code === 0;
-    await machine.waitFor(async () => !(await isBack()), "the bridge is away");
-    await machine.waitFor(isBack, "the bridge is back");
+    const isAway = async () => (await machine.exec(["loginctl"])).code !== 0;
+    await machine.waitFor(isAway, "the bridge is away");
+    await awaitBridge(machine);
     expect(devices.exec(await must(machine, record))?.[1]).toBe(before as string);
     const status = "/usr/libexec/lainos/lainos-notifyd status lainos-dbus-bridge --json";
     const [kept] = JSON.parse(await sh(machine, status));
@@ -169,25 +172,36 @@ describe("a switch of VTs", () => {
   test("revokes the event nodes of the session that leaves", async () => {
     const id = await loginOn(machine, 2, LIVE_USER);
     const events = await nodes(machine, "/dev/input/event*");
-    const path = /"(.*)"/.exec(await login1(machine, "GetSession", "s", id))?.[1];
     const devices = ["/dev/dri/card0", ...events.slice(0, 3)];
-    const log = "/run/device-holder.log";
-    await background(machine, `exec ${HOLDER} ${path} ${devices.join(" ")}`, log);
-    const said = (...expected: string[]) =>
-      machine.waitFor(
-        async () => {
-          const lines = (await sh(machine, `cat ${log}`)).trim().split("\n");
-          return expected.every((line) => lines.includes(line)) && lines;
-        },
-        `${expected.join(", ")} in ${log}`,
-      );
+    const { said, end } = await takeDevices(machine, id, devices);
     await said("taken active /dev/dri/card0 -", `taken active ${events[0]} EAGAIN`);
     await switchTo(machine, 1);
     await said("pause force /dev/dri/card0 -", `pause force ${events[0]} ENODEV`);
     await switchTo(machine, 2);
     const lines = await said("resume /dev/dri/card0 -", `resume ${events[0]} EAGAIN`);
     expect(lines).toHaveLength(devices.length * 3);
-    await sh(machine, "pkill -x device-holder");
+    await end();
+    await endSession(machine, id, 2);
+  });
+
+  test("revokes a hidraw node", async () => {
+    const node = "/dev/hidraw0";
+    await background(machine, `modprobe uhid; exec ${HID_DEVICE}`, "/run/hid-device.log");
+    const isThere = async () => (await machine.exec(["test", "-c", node])).code === 0;
+    await machine.waitFor(isThere, node);
+    // Its sandbox has the nodes that are there when it starts.
+    await sh(machine, "rc-service lainos-dbus-bridge restart");
+    await awaitBridge(machine);
+    const id = await loginOn(machine, 2, LIVE_USER);
+    const { said, end } = await takeDevices(machine, id, [node]);
+    await said(`taken active ${node} EAGAIN`);
+    await switchTo(machine, 1);
+    await said(`pause force ${node} ENODEV`);
+    await switchTo(machine, 2);
+    await said(`resume ${node} EAGAIN`);
+    await sh(machine, "pkill -x hid-device");
+    await said(`pause gone ${node} Input/output error`);
+    await end();
     await endSession(machine, id, 2);
   });
 });
@@ -297,12 +311,17 @@ test("offers hibernation once the swap that resume= names is in use", async () =
   await sh(machine, "swapoff /dev/vdc");
 });
 
-// The kernel's virtio-gpu cannot sleep (6.1): nothing is drawn afterwards, so the machine is restored.
 describe("sleep", () => {
-  afterAll(() => machine.switchOff());
+  /** A background of the desktop for each kind of sleep. */
+  const COLOURS: Readonly<Record<string, string>> = {
+    suspend: "#2a6f3c",
+    hibernate: "#6f2a3c",
+    "suspend-then-hibernate": "#3c2a6f",
+  };
 
-  /** Sleeps by login1, wakes up by `through`, and looks at hooks and announcements. */
+  /** Sleeps by login1, wakes up by `through`, and looks at hooks, announcements and the screen. */
   async function sleep(method: string, kind: string, through: (before: number) => Promise<void>) {
+    await ensureDesktop(machine);
     await sh(machine, "rm -f /run/sleep-hooks");
     const log = `/run/announced-${kind}.log`;
     const match = "type=signal,member=PrepareForSleep";
@@ -316,6 +335,11 @@ describe("sleep", () => {
     expect(await announced()).toBe("boolean true\nboolean false\n");
     expect(await sh(machine, "cat /run/sleep-hooks")).toBe(`pre ${kind}\npost ${kind}\n`);
     await sh(machine, "pkill -x dbus-monitor");
+    await drawAnew(machine, COLOURS[kind] ?? "");
+    await switchTo(machine, 6);
+    await machine.waitFor(async () => (await coloursOnScreen(machine)) < 64, "the console");
+    await switchTo(machine, 1);
+    await machine.waitFor(async () => (await coloursOnScreen(machine)) > 64, "the desktop");
   }
 
   test("suspends until the machine is woken", async () => {

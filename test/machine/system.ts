@@ -1,5 +1,5 @@
 /** The one machine that the tests of this folder share, and what several of them do with it. */
-import { test } from "bun:test";
+import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -29,6 +29,9 @@ export const HOLDER = "/usr/local/bin/device-holder";
 /** Where switches.c's is. */
 export const SWITCHES = "/usr/local/bin/switches";
 
+/** Where hid-device.c's is. */
+export const HID_DEVICE = "/usr/local/bin/hid-device";
+
 /** Notes each call of a hook, so that a test sees which ran and in which order. */
 const HOOK = '#!/bin/sh\necho "$1 $2" >>/run/sleep-hooks\n';
 
@@ -40,7 +43,7 @@ exec Xorg :5 "vt$XDG_VTNR" -keeptty -noreset -logfile ${XORG_LOG} >/tmp/xorg.out
 `;
 
 /**
- * Boots a machine with the device holder, the switches, a start of Xorg and a hook for sleep in it. Its name is
+ * Boots a machine with the device holder, the devices, a start of Xorg and a hook for sleep in it. Its name is
  * this run's own, so that two checkouts can be tested at a time.
  */
 export async function bootMachine(): Promise<Machine> {
@@ -53,11 +56,13 @@ export async function bootMachine(): Promise<Machine> {
     const source = (name: string) => join(import.meta.dir, name);
     const holder = await readFile(await compile(source("device-holder.c"), "-lsystemd", folder));
     const switches = await readFile(await compile(source("switches.c"), "-lc", folder));
+    const hidDevice = await readFile(await compile(source("hid-device.c"), "-lc", folder));
     const machine = await startMachine({
       name: `test-${process.pid}`,
       prepare: async (root) => {
         await writeFile(join(root, HOLDER), holder, { mode: 0o755 });
         await writeFile(join(root, SWITCHES), switches, { mode: 0o755 });
+        await writeFile(join(root, HID_DEVICE), hidDevice, { mode: 0o755 });
         await writeFile(join(root, "usr/local/bin/start-x"), START_X, { mode: 0o755 });
         const hooks = join(root, "etc/lainos/sleep.d");
         await mkdir(hooks, { recursive: true });
@@ -244,6 +249,32 @@ async function onVt(machine: Machine, vt: number, text: string): Promise<void> {
   await machine.waitFor(look, `"${text}" on tty${vt}`);
 }
 
+/**
+ * Takes control of a session, and these devices, by a program of its own.
+ *
+ * @returns `said` waits until it has said all these lines, and gives all that it has; `end` ends it
+ */
+export async function takeDevices(machine: Machine, session: string, devices: readonly string[]) {
+  const path = /"(.*)"/.exec(await login1(machine, "GetSession", "s", session))?.[1];
+  const log = "/run/device-holder.log";
+  await background(machine, `exec ${HOLDER} ${path} ${devices.join(" ")}`, log);
+  const said = (...expected: string[]) =>
+    machine.waitFor(
+      async () => {
+        const lines = (await sh(machine, `cat ${log}`)).trim().split("\n");
+        return expected.every((line) => lines.includes(line)) && lines;
+      },
+      `${expected.join(", ")} in ${log}`,
+    );
+  return { said, end: () => sh(machine, "pkill -x device-holder") };
+}
+
+/** Waits until the bridge, which was ended, answers again. */
+export async function awaitBridge(machine: Machine): Promise<void> {
+  const answers = async () => (await machine.exec(["loginctl"])).code === 0;
+  await machine.waitFor(answers, "the bridge is back");
+}
+
 /** Ends a session by login1, and waits for it. */
 export async function endSession(machine: Machine, id: string, vt: number): Promise<void> {
   await must(machine, ["loginctl", "terminate-session", id]);
@@ -271,5 +302,19 @@ export async function drmMasters(
 
 /** How many different colours the screen shows: a text console has a few, drawn letters many. */
 export async function coloursOnScreen(machine: Machine): Promise<number> {
-  return countColours(await readScreen((file) => machine.screendump(file))).size;
+  return (await screenColours(machine)).size;
+}
+
+async function screenColours(machine: Machine): Promise<Map<string, number>> {
+  return countColours(await readScreen((file) => machine.screendump(file)));
+}
+
+/** Has the live user's Sway draw its background in a colour that nothing else has, and sees it on the screen. */
+export async function drawAnew(machine: Machine, colour: string): Promise<void> {
+  expect((await screenColours(machine)).has(colour)).toBe(false);
+  const message = `swaymsg -s /run/user/1000/sway-ipc.*.sock 'output * bg ${colour} solid_color'`;
+  await must(machine, ["sh", "-c", message], LIVE_USER);
+  // Most of it is behind windows.
+  const drawn = async () => ((await screenColours(machine)).get(colour) ?? 0) > 1000;
+  await machine.waitFor(drawn, `${colour} on the screen`);
 }
