@@ -24,18 +24,9 @@ export const BOOT_MODULES = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
 /** What udev and nft(8) load: QEMU's devices and the firewall. Others would only slow down the boot. */
 const MODULES = [
   ...BOOT_MODULES,
-  ...["virtio_console", "virtio_input", "bochs", "virtio_rng", "evdev", "button"],
-  ...[
-    "snd_intel8x0",
-    "uinput",
-    "uhid",
-    "hid_generic",
-    "fuse",
-    "nf_tables",
-    "nft_ct",
-    "nft_limit",
-    "nft_reject_inet",
-  ],
+  ...["virtio_console", "virtio_input", "virtio_rng", "bochs", "snd_intel8x0", "evdev", "button"],
+  ...["uinput", "uhid", "hid_generic", "fuse"],
+  ...["nf_tables", "nft_ct", "nft_limit", "nft_reject_inet"],
 ];
 
 export interface Kernel {

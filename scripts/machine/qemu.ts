@@ -93,7 +93,8 @@ function words(hardware: Hardware, ports: readonly string[], qmp: string): strin
     // 6.12 does not get over S3 with two that are emulated (QEMU 7.2: it panics as it wakes up).
     ...["-accel", accelerator(), "-cpu", "Nehalem", "-smp", "1", "-m", MEMORY],
     ...["-kernel", vmlinuz, "-initrd", initramfs, "-append", COMMAND_LINE],
-    // With virtio's card nothing is drawn after S3, and a switch of VTs hangs in the kernel (6.1).
+    // With virtio's card nothing is drawn after S3, and a switch of VTs hangs in the kernel (6.1). The
+    // memory has room for what Sway and Xorg draw into.
     ...["-display", "none", "-device", "VGA,vgamem_mb=64"],
     ...["-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci"],
     ...["-audiodev", "none,id=none", "-device", "AC97,audiodev=none"],
