@@ -203,7 +203,7 @@ export class Machine {
   }
 
   /** Pulls the plug. */
-  async switchOff(): Promise<void> {
+  private async switchOff(): Promise<void> {
     const child = this.running?.process;
     this.release();
     child?.kill("SIGKILL");

@@ -24,7 +24,7 @@ export const BOOT_TIMEOUT = 900_000;
 export const TEST_TIMEOUT = 600_000;
 
 /** Where device-holder.c's executable is inside. */
-export const HOLDER = "/usr/local/bin/device-holder";
+const HOLDER = "/usr/local/bin/device-holder";
 
 /** Where switches.c's is. */
 export const SWITCHES = "/usr/local/bin/switches";
