@@ -11,7 +11,6 @@ import {
   background,
   bootMachine,
   calling,
-  coloursOnScreen,
   drawAnew,
   drmMasters,
   endSession,
@@ -19,6 +18,7 @@ import {
   HID_DEVICE,
   hold,
   inSession,
+  leaveAndReturn,
   letGo,
   login1,
   login1Later,
@@ -114,12 +114,7 @@ describe("Sway on the card", () => {
 
   test("draws on the screen, and leaves it to the console of another VT", async () => {
     await ensureDesktop(machine);
-    const drawn = async () => (await coloursOnScreen(machine)) > 64;
-    await machine.waitFor(drawn, "letters on the screen");
-    await switchTo(machine, 6);
-    await machine.waitFor(async () => !(await drawn()), "the console on the screen");
-    await switchTo(machine, 1);
-    await machine.waitFor(drawn, "letters on the screen again");
+    await leaveAndReturn(machine);
   });
 });
 
@@ -313,14 +308,15 @@ test("offers hibernation once the swap that resume= names is in use", async () =
 
 describe("sleep", () => {
   /** A background of the desktop for each kind of sleep. */
-  const COLOURS: Readonly<Record<string, string>> = {
+  const COLOURS = {
     suspend: "#2a6f3c",
     hibernate: "#6f2a3c",
     "suspend-then-hibernate": "#3c2a6f",
-  };
+  } as const;
+  type Kind = keyof typeof COLOURS;
 
   /** Sleeps by login1, wakes up by `through`, and looks at hooks, announcements and the screen. */
-  async function sleep(method: string, kind: string, through: (before: number) => Promise<void>) {
+  async function sleep(method: string, kind: Kind, through: (before: number) => Promise<void>) {
     await ensureDesktop(machine);
     await sh(machine, "rm -f /run/sleep-hooks");
     const log = `/run/announced-${kind}.log`;
@@ -335,11 +331,8 @@ describe("sleep", () => {
     expect(await announced()).toBe("boolean true\nboolean false\n");
     expect(await sh(machine, "cat /run/sleep-hooks")).toBe(`pre ${kind}\npost ${kind}\n`);
     await sh(machine, "pkill -x dbus-monitor");
-    await drawAnew(machine, COLOURS[kind] ?? "");
-    await switchTo(machine, 6);
-    await machine.waitFor(async () => (await coloursOnScreen(machine)) < 64, "the console");
-    await switchTo(machine, 1);
-    await machine.waitFor(async () => (await coloursOnScreen(machine)) > 64, "the desktop");
+    await drawAnew(machine, COLOURS[kind]);
+    await leaveAndReturn(machine);
   }
 
   test("suspends until the machine is woken", async () => {

@@ -32,6 +32,13 @@ export const SWITCHES = "/usr/local/bin/switches";
 /** Where hid-device.c's is. */
 export const HID_DEVICE = "/usr/local/bin/hid-device";
 
+/** What is compiled for the machine, with the library that it needs. */
+const PROGRAMS = [
+  { path: HOLDER, source: "device-holder.c", library: "-lsystemd" },
+  { path: SWITCHES, source: "switches.c", library: "-lc" },
+  { path: HID_DEVICE, source: "hid-device.c", library: "-lc" },
+];
+
 /** Notes each call of a hook, so that a test sees which ran and in which order. */
 const HOOK = '#!/bin/sh\necho "$1 $2" >>/run/sleep-hooks\n';
 
@@ -53,16 +60,17 @@ export async function bootMachine(): Promise<Machine> {
   );
   const folder = await mkdtemp(join(tmpdir(), "p7-machine-"));
   try {
-    const source = (name: string) => join(import.meta.dir, name);
-    const holder = await readFile(await compile(source("device-holder.c"), "-lsystemd", folder));
-    const switches = await readFile(await compile(source("switches.c"), "-lc", folder));
-    const hidDevice = await readFile(await compile(source("hid-device.c"), "-lc", folder));
+    const programs = new Map<string, Buffer>();
+    for (const { path, source, library } of PROGRAMS) {
+      const program = await compile(join(import.meta.dir, source), library, folder);
+      programs.set(path, await readFile(program));
+    }
     const machine = await startMachine({
       name: `test-${process.pid}`,
       prepare: async (root) => {
-        await writeFile(join(root, HOLDER), holder, { mode: 0o755 });
-        await writeFile(join(root, SWITCHES), switches, { mode: 0o755 });
-        await writeFile(join(root, HID_DEVICE), hidDevice, { mode: 0o755 });
+        for (const [path, program] of programs) {
+          await writeFile(join(root, path), program, { mode: 0o755 });
+        }
         await writeFile(join(root, "usr/local/bin/start-x"), START_X, { mode: 0o755 });
         const hooks = join(root, "etc/lainos/sleep.d");
         await mkdir(hooks, { recursive: true });
@@ -161,10 +169,15 @@ export async function foreground(machine: Machine): Promise<string> {
   return (await must(machine, ["cat", "/sys/class/tty/tty0/active"])).trim();
 }
 
+/** Gives the live user's Sway a command, as a word or words of sh. */
+async function swaymsg(machine: Machine, words: string): Promise<void> {
+  const line = `swaymsg -s /run/user/1000/sway-ipc.*.sock ${words}`;
+  await must(machine, ["sh", "-c", line], LIVE_USER);
+}
+
 /** Runs a line of sh in the live user's session, as a child of its Sway. */
-export async function inSession(machine: Machine, line: string): Promise<void> {
-  const message = `swaymsg -s /run/user/1000/sway-ipc.*.sock exec -- '${line}'`;
-  await must(machine, ["sh", "-c", message], LIVE_USER);
+export function inSession(machine: Machine, line: string): Promise<void> {
+  return swaymsg(machine, `exec -- '${line}'`);
 }
 
 export const MANAGER =
@@ -300,11 +313,7 @@ export async function drmMasters(
   });
 }
 
-/** How many different colours the screen shows: a text console has a few, drawn letters many. */
-export async function coloursOnScreen(machine: Machine): Promise<number> {
-  return (await screenColours(machine)).size;
-}
-
+/** The colours that the screen shows: a text console has a few, drawn letters many. */
 async function screenColours(machine: Machine): Promise<Map<string, number>> {
   return countColours(await readScreen((file) => machine.screendump(file)));
 }
@@ -312,9 +321,18 @@ async function screenColours(machine: Machine): Promise<Map<string, number>> {
 /** Has the live user's Sway draw its background in a colour that nothing else has, and sees it on the screen. */
 export async function drawAnew(machine: Machine, colour: string): Promise<void> {
   expect((await screenColours(machine)).has(colour)).toBe(false);
-  const message = `swaymsg -s /run/user/1000/sway-ipc.*.sock 'output * bg ${colour} solid_color'`;
-  await must(machine, ["sh", "-c", message], LIVE_USER);
+  await swaymsg(machine, `'output * bg ${colour} solid_color'`);
   // Most of it is behind windows.
   const drawn = async () => ((await screenColours(machine)).get(colour) ?? 0) > 1000;
   await machine.waitFor(drawn, `${colour} on the screen`);
+}
+
+/** Sees the desktop's letters on the screen, the console of another VT in their place, and the letters again. */
+export async function leaveAndReturn(machine: Machine): Promise<void> {
+  const shown = async () => (await screenColours(machine)).size;
+  await machine.waitFor(async () => (await shown()) > 64, "letters on the screen");
+  await switchTo(machine, 6);
+  await machine.waitFor(async () => (await shown()) < 64, "the console on the screen");
+  await switchTo(machine, 1);
+  await machine.waitFor(async () => (await shown()) > 64, "letters on the screen again");
 }
