@@ -50,7 +50,7 @@ export const command = defineCommand({
     );
     const lost = await Promise.race([
       stopped.then(() => undefined),
-      bridge.closed.then(() => "the message bus went away; start dbus, then this service again"),
+      bridge.closed,
       outside.promise,
     ]);
     endWatch();

@@ -1,21 +1,32 @@
 /** One connection to a message bus: calls with time limits, signals, and the callers' credentials. */
-import { close, type Fd, messageOf } from "../linux/index.ts";
+import { close, type Fd, messageOf, processStatus } from "../linux/index.ts";
 import { BusError, busErrors } from "./errors.ts";
+import type { Passed } from "./long-message.ts";
 import {
   ALLOW_INTERACTIVE_AUTHORIZATION,
   type Incoming,
+  LONGEST_CALL,
   MessageType,
   NO_AUTO_START,
+  NO_REPLY_EXPECTED,
   type Outgoing,
 } from "./message.ts";
+import { type Owner, Quota } from "./quota.ts";
 import { splitSignature } from "./signature.ts";
 import { Transport } from "./transport.ts";
 import { checkName } from "./variant.ts";
 
 const BUS = "org.freedesktop.DBus";
 const BUS_PATH = "/org/freedesktop/DBus";
+const NAME_ALLOW_REPLACEMENT = 1;
+const NAME_REPLACE_EXISTING = 2;
 const NAME_DO_NOT_QUEUE = 4;
 const NAME_PRIMARY_OWNER = 1;
+/** The first wait before the bus is tried again, and the longest, in milliseconds. */
+const FIRST_RETRY = 50;
+const LAST_RETRY = 2000;
+/** The longest text of an error, in characters: it may quote what a stranger sent. */
+const LONGEST_ERROR = 512;
 
 /** How long a call may take, in milliseconds; the D-Bus libraries' usual 25 s. */
 const CALL_TIMEOUT = 25_000;
@@ -46,11 +57,28 @@ export interface Request {
 /** A method call that arrived. */
 export type IncomingCall = Incoming;
 
+const TOO_LONG = `The call is longer than the ${LONGEST_CALL} bytes that one may have here`;
 const TOO_MANY = "Too many calls wait to be done: send fewer before their replies have come";
 
 /** The address of the system bus, as the D-Bus specification finds it. */
 export function systemBusAddress(): string {
   return process.env.DBUS_SYSTEM_BUS_ADDRESS ?? "unix:path=/run/dbus/system_bus_socket";
+}
+
+/** Told what becomes of a connection that is made again whenever it is lost. */
+export interface Reconnection {
+  /** It is lost; it is tried again until it is there. */
+  lost(reason: string): void;
+  /** It could not be made this time. */
+  failed(reason: string): void;
+  /**
+   * It is there again, with the same match rules and names.
+   *
+   * @param sameBus whether it is the same run of the bus, where unique names mean what they did
+   */
+  back(sameBus: boolean): void;
+  /** Another program has taken one of our names. */
+  replaced(name: string): void;
 }
 
 /** A call of ours that has no reply yet. */
@@ -75,7 +103,17 @@ function socketOf(address: string): string {
 }
 
 export class Connection {
-  readonly #transport: Transport;
+  readonly #address: string;
+  #transport: Transport;
+  #reconnection: Reconnection | undefined;
+  #retry: Timer | undefined;
+  #isTrying = false;
+  /** The match rules and names that a connection made again has to have. */
+  readonly #rules: string[] = [];
+  readonly #names: string[] = [];
+  readonly #quota = new Quota();
+  /** Calls that came by the transport that there is now; those of an earlier one have nobody to answer. */
+  #answerable = new WeakSet<IncomingCall>();
   readonly #callers = new Map<string, Caller | Promise<Caller>>();
   readonly #signalHandlers: { matches: (signal: Incoming) => boolean; handle: SignalHandler }[] =
     [];
@@ -87,14 +125,23 @@ export class Connection {
   #ended: Error | undefined;
   /** Called once when the connection ends by itself. */
   onClosed: () => void = () => {};
-  /** Called with what was wrong with a message that was dropped, or thrown by who handles signals. */
-  onBadMessage: (error: Error) => void = () => {};
+  /** Called with what was wrong with a message that was dropped, and its sender as far as that is known. */
+  onBadMessage: (error: Error, sender: string) => void = () => {};
 
   private constructor(address: string) {
-    this.#transport = new Transport(socketOf(address), {
+    this.#address = address;
+    this.#transport = this.#connect();
+  }
+
+  #connect(): Transport {
+    return new Transport(socketOf(this.#address), {
       onMessage: (message) => this.#onMessage(message),
-      onRefused: (call) => this.fail(call, busErrors.limitsExceeded(TOO_MANY)),
-      onBadMessage: (error) => this.onBadMessage(error),
+      onRefused: (call) => {
+        this.#answerable.add(call);
+        this.fail(call, busErrors.limitsExceeded(TOO_MANY));
+      },
+      onTooLong: (message) => this.#onTooLong(message),
+      onBadMessage: (error, sender) => this.onBadMessage(error, sender),
       onEnd: (error) => this.#onEnd(error),
     });
   }
@@ -140,6 +187,7 @@ export class Connection {
   #onMessage(message: Incoming): boolean {
     switch (message.type) {
       case MessageType.METHOD_CALL:
+        this.#answerable.add(message);
         return this.#onCall(message);
       case MessageType.SIGNAL:
         for (const { matches, handle } of this.#signalHandlers) {
@@ -149,15 +197,20 @@ export class Connection {
       case MessageType.METHOD_RETURN: {
         const pending = this.#pending.get(message.replySerial);
         if (!pending) return true;
-        // From here on its descriptors are the caller's.
-        message.fds.length = 0;
-        pending.resolve(message.body);
+        try {
+          const { body } = message;
+          // From here on its descriptors are the caller's.
+          message.fds.length = 0;
+          pending.resolve(body);
+        } catch (error) {
+          pending.reject(busErrors.failed(`the reply makes no sense: ${messageOf(error)}`));
+        }
         return false;
       }
       case MessageType.ERROR: {
-        const { errorName = "", body } = message;
-        const text = typeof body[0] === "string" ? body[0] : errorName;
-        this.#pending.get(message.replySerial)?.reject(new BusError(errorName, text));
+        const pending = this.#pending.get(message.replySerial);
+        if (!pending) return true;
+        pending.reject(errorOf(message));
         return false;
       }
       default:
@@ -166,11 +219,79 @@ export class Connection {
     }
   }
 
+  /** Answers a call of which no more than the header is known. */
+  #onTooLong({ type, flags, serial, sender, length }: Passed): void {
+    const { METHOD_CALL, ERROR } = MessageType;
+    const wantsReply = type === METHOD_CALL && (flags & NO_REPLY_EXPECTED) === 0 && sender !== "";
+    this.onBadMessage(
+      new Error(`a message of ${length} bytes, of type ${type}, was too long`),
+      sender,
+    );
+    if (!this.#open || !wantsReply || serial === 0) return;
+    const { errorName, message } = busErrors.limitsExceeded(TOO_LONG);
+    this.#send({
+      type: ERROR,
+      ...{ replySerial: serial, destination: sender, errorName, signature: "s", body: [message] },
+    });
+  }
+
   #onEnd(error: Error | undefined): void {
     this.#open = false;
-    this.#ended = error;
+    this.#ended = error ?? new Error("the bus closed the connection");
     this.#failPending();
-    this.onClosed();
+    if (this.#isTrying) return;
+    if (!this.#reconnection) {
+      this.onClosed();
+      return;
+    }
+    // What leaves the bus from now on is not seen to leave.
+    this.#callers.clear();
+    this.#reconnection.lost(messageOf(this.#ended));
+    this.#retryIn(0, FIRST_RETRY, this.#transport.busId);
+  }
+
+  /**
+   * Has the connection made again whenever it is lost, with its match rules and names: calls meanwhile
+   * fail and signals go to nobody. To be called when it is open.
+   */
+  async keepConnected(reconnection: Reconnection): Promise<void> {
+    this.#reconnection = reconnection;
+    const match = { sender: BUS, interface: BUS, member: "NameLost", path: BUS_PATH };
+    await this.onSignal(match, ([name]) => {
+      if (typeof name === "string" && this.#names.includes(name)) reconnection.replaced(name);
+    });
+  }
+
+  #retryIn(delay: number, next: number, busId: string): void {
+    this.#retry = setTimeout(() => void this.#tryAgain(next, busId), delay);
+  }
+
+  /** @param busId the run of the bus that was lost */
+  async #tryAgain(next: number, busId: string): Promise<void> {
+    this.#isTrying = true;
+    let taken: string | undefined;
+    try {
+      this.#answerable = new WeakSet();
+      this.#transport = this.#connect();
+      this.#open = true;
+      const [name] = await this.#callBus("Hello", "", []);
+      this.#name = String(name);
+      for (const rule of this.#rules) await this.#callBus("AddMatch", "s", [rule]);
+      for (const own of this.#names) if (!(await this.#takeName(own))) taken = own;
+    } catch (error) {
+      if (this.#open) this.#transport.close();
+      this.#open = false;
+      this.#failPending();
+      if (!this.#reconnection) return;
+      this.#reconnection.failed(messageOf(this.#ended ?? error));
+      this.#retryIn(next, Math.min(2 * next, LAST_RETRY), busId);
+      return;
+    } finally {
+      this.#isTrying = false;
+      this.#ended = undefined;
+    }
+    if (taken === undefined) this.#reconnection?.back(this.#transport.busId === busId);
+    else this.#reconnection?.replaced(taken);
   }
 
   #failPending(): void {
@@ -181,6 +302,8 @@ export class Connection {
 
   /** Ends the connection; what was sent before is sent. */
   close(): void {
+    clearTimeout(this.#retry);
+    this.#reconnection = undefined;
     if (!this.#open) return;
     this.#open = false;
     this.#transport.close();
@@ -249,23 +372,48 @@ export class Connection {
     if (!this.#open) return;
     checkName("path", path);
     checkName("destination", destination);
-    this.#send({
-      type: MessageType.SIGNAL,
-      ...{ path, interface: interfaceName, member, signature, body },
-      ...(destination === undefined ? {} : { destination }),
-    });
+    try {
+      this.#send({
+        type: MessageType.SIGNAL,
+        ...{ path, interface: interfaceName, member, signature, body },
+        ...(destination === undefined ? {} : { destination }),
+      });
+    } catch (error) {
+      // Nobody waits for it, and what it tells of has happened.
+      if (!(error instanceof BusError)) throw error;
+      this.onBadMessage(new Error(`the signal ${member} was not sent: ${error.message}`), "");
+    }
   }
 
   /**
-   * Takes a well-known name.
+   * Takes a well-known name. From a process that has ended and only waits for a thread that the kernel
+   * cannot end (state Z in proc(5)), it is taken over: such a one answers nobody any more.
    *
    * @throws {Error} if somebody else has it, or the bus's policy refuses
    */
   async requestName(name: string): Promise<void> {
-    const body = [name, NAME_DO_NOT_QUEUE];
-    const [result] = await this.#callBus("RequestName", "su", body);
-    if (result !== NAME_PRIMARY_OWNER) {
+    if (!(await this.#takeName(name))) {
       throw new Error(`the bus name ${name} is taken: another program answers for it already`);
+    }
+    this.#names.push(name);
+  }
+
+  /** Whether it is ours now. */
+  async #takeName(name: string): Promise<boolean> {
+    const flags = NAME_DO_NOT_QUEUE | NAME_ALLOW_REPLACEMENT;
+    const ask = async (more: number) =>
+      (await this.#callBus("RequestName", "su", [name, flags | more]))[0] === NAME_PRIMARY_OWNER;
+    return (await ask(0)) || ((await this.#ownerHasEnded(name)) && ask(NAME_REPLACE_EXISTING));
+  }
+
+  async #ownerHasEnded(name: string): Promise<boolean> {
+    try {
+      const [pid] = await this.#callBus("GetConnectionUnixProcessID", "s", [name]);
+      return (processStatus(Number(pid))?.state ?? "Z") === "Z";
+    } catch (error) {
+      // It has left meanwhile.
+      if (error instanceof BusError) return true;
+      throw error;
     }
   }
 
@@ -289,6 +437,7 @@ export class Connection {
       `type='signal',sender='${sender}',interface='${interfaceName}',member='${member}'` +
       (path === undefined ? "" : `,path='${path}'`) +
       (arg0 === undefined ? "" : `,arg0='${arg0}'`);
+    this.#rules.push(rule);
     await this.#callBus("AddMatch", "s", [rule]);
   }
 
@@ -305,9 +454,10 @@ export class Connection {
    * Answers a call. Descriptors in the body belong to the connection from here on.
    *
    * @throws {TypeError} if the body is not what its signature says
+   * @throws {BusError} LimitsExceeded if it is longer than the bus takes
    */
   reply(call: IncomingCall, signature = "", body: unknown[] = []): void {
-    if (!this.#open || !call.wantsReply) {
+    if (!this.#isAnswerable(call)) {
       for (const fd of descriptorsOf(signature, body)) close(fd);
       return;
     }
@@ -315,15 +465,43 @@ export class Connection {
     this.#send({ type: MessageType.METHOD_RETURN, replySerial, destination, signature, body });
   }
 
+  /** Not after the connection was lost: the one that there is now has another name, and the caller waits for no reply of it. */
+  #isAnswerable(call: IncomingCall): boolean {
+    return this.#open && call.wantsReply && this.#answerable.has(call);
+  }
+
   /** Answers a call with an error. */
   fail(call: IncomingCall, error: BusError): void {
-    if (!this.#open || !call.wantsReply) return;
+    if (!this.#isAnswerable(call)) return;
     const { serial: replySerial, sender: destination } = call;
-    const { errorName, message } = error;
+    const { errorName } = error;
+    const body = [cutError(error.message)];
     this.#send({
       type: MessageType.ERROR,
-      ...{ replySerial, destination, errorName, signature: "s", body: [message] },
+      ...{ replySerial, destination, errorName, signature: "s", body },
     });
+  }
+
+  /** Whose a call counts as: the user's, as soon as the bus has told. */
+  #ownerOf({ sender }: IncomingCall): Owner {
+    const known = this.#callers.get(sender);
+    return known === undefined || known instanceof Promise ? sender : known.uid;
+  }
+
+  /** Whether the caller has as many calls under way as one may; see Quota. */
+  hasTooMany(call: IncomingCall): boolean {
+    return this.#quota.isFull(this.#ownerOf(call), call.length);
+  }
+
+  /** Counts a call whose answer has to wait. @returns a function that ends the count */
+  countWaiting(call: IncomingCall): () => void {
+    return this.#quota.take(this.#ownerOf(call), call.length);
+  }
+
+  /** Whom a unique name is counted and named for in the log: `uid 1000`, or the name while nobody knows. */
+  accountOf(sender: string): string {
+    const known = this.#callers.get(sender);
+    return known === undefined || known instanceof Promise ? sender : `uid ${known.uid}`;
   }
 
   /**
@@ -383,6 +561,23 @@ export class Connection {
     const bus = { destination: BUS, path: BUS_PATH, interface: BUS };
     return this.call({ ...bus, member, signature, body, timeout });
   }
+}
+
+/** An error reply as an error; its text is what its body has, if that makes sense. */
+function errorOf(message: Incoming): BusError {
+  const { errorName = "" } = message;
+  let text: unknown;
+  try {
+    [text] = message.body;
+  } catch (error) {
+    text = `${errorName}, whose text makes no sense: ${messageOf(error)}`;
+  }
+  return new BusError(errorName, typeof text === "string" ? text : errorName);
+}
+
+/** An error's text, which a stranger must not make longer than what it asked. */
+function cutError(text: string): string {
+  return text.length > LONGEST_ERROR ? `${text.slice(0, LONGEST_ERROR)}…` : text;
 }
 
 /** The descriptors at the top level of a body, which is where our own messages have them. */

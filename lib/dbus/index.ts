@@ -3,6 +3,7 @@ export {
   type Caller,
   Connection,
   type IncomingCall,
+  type Reconnection,
   type Request,
   systemBusAddress,
 } from "./connection.ts";

@@ -14,7 +14,10 @@ import {
 import { parseSignature, type Type } from "./signature.ts";
 import { Variant } from "./variant.ts";
 
-/** Grows with the longest message so far, and serves every message: one is done before the next. */
+/** What is kept from one message to the next, in bytes: what a long one needed is given back. */
+const KEPT = 2 ** 18;
+
+/** Serves every message: one is done before the next. */
 let buffer = Buffer.alloc(4096);
 let view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
 let at = 0;
@@ -254,6 +257,10 @@ function writeMessage(message: Outgoing, descriptorCount: number): void {
  * @throws {TypeError} if the body is not what its signature says
  */
 export function marshal(message: Outgoing): { data: Uint8Array; fds: Fd[] } {
+  if (buffer.length > KEPT) {
+    buffer = Buffer.alloc(KEPT);
+    view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  }
   descriptors = [];
   writeMessage(message, 0);
   const fds = descriptors;

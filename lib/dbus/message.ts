@@ -14,6 +14,13 @@ export const PROTOCOL_VERSION = 1;
 export const FIXED_HEADER = 16;
 /** The most bytes that a message may have. */
 export const LONGEST_MESSAGE = 2 ** 27;
+/**
+ * The most bytes of a call, a signal, and anything else that comes unasked: no method here takes a
+ * hundredth of it. What we have asked for may be longer.
+ */
+export const LONGEST_CALL = 2 ** 16;
+/** The most bytes of a message of ours; the system bus takes 32 MiB, and ends who sends more. */
+export const LONGEST_SENT = 2 ** 24;
 
 /** The header fields' codes. */
 export const Field = {
@@ -58,15 +65,43 @@ export interface Fields {
 
 /** A message that arrived. */
 export class Incoming {
+  #body: unknown[] | undefined;
+  #decode: (() => unknown[]) | undefined;
+
+  /**
+   * @param length of the whole message, in bytes
+   * @param fds what came along: a handler takes those that it keeps out of here, and the rest is closed
+   * @param decode reads the body out of the bytes that have come
+   */
   constructor(
     readonly type: number,
     readonly flags: number,
     readonly serial: number,
     private readonly fields: Fields,
-    readonly body: unknown[],
-    /** What came along. Who handles the message takes those that it keeps out of here; the rest is closed. */
+    readonly length: number,
     readonly fds: Fd[],
-  ) {}
+    decode: () => unknown[],
+  ) {
+    this.#decode = decode;
+  }
+
+  /**
+   * The body, which is decoded when it is first asked for: what nobody wants costs nothing. That has to
+   * be before the handler waits for anything, since the next message takes the place of this one.
+   *
+   * @throws {TypeError} if it makes no sense
+   */
+  get body(): unknown[] {
+    if (this.#body) return this.#body;
+    if (!this.#decode) throw new Error("the body of a message was not decoded in time");
+    this.#body = this.#decode();
+    return this.#body;
+  }
+
+  /** The bytes of the message are no longer there. */
+  release(): void {
+    this.#decode = undefined;
+  }
 
   get path(): string {
     return this.fields.path;

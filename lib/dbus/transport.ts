@@ -4,6 +4,7 @@
  */
 import {
   close,
+  closeAside,
   connectStream,
   type Fd,
   onReadiness,
@@ -13,8 +14,17 @@ import {
   signalAsync,
 } from "../linux/index.ts";
 import { Crowd } from "./crowd.ts";
+import { busErrors } from "./errors.ts";
+import { LongMessage, type Passed } from "./long-message.ts";
 import { marshal } from "./marshal.ts";
-import { FIXED_HEADER, type Incoming, MessageType, type Outgoing } from "./message.ts";
+import {
+  FIXED_HEADER,
+  type Incoming,
+  LONGEST_CALL,
+  LONGEST_SENT,
+  MessageType,
+  type Outgoing,
+} from "./message.ts";
 import { Outbox } from "./outbox.ts";
 import { messageLength, Unmarshaller } from "./unmarshal.ts";
 
@@ -47,8 +57,14 @@ export interface TransportEvents {
   onMessage(message: Incoming): boolean;
   /** A call that is not done, since its sender sends more than can be done: see Crowd. */
   onRefused(call: Incoming): void;
-  /** A message made no sense, or what handled it threw; the next is handled all the same. */
-  onBadMessage(error: Error): void;
+  /** A message was longer than one may be that comes unasked. It was passed over. */
+  onTooLong(message: Passed): void;
+  /**
+   * A message made no sense, or what handled it threw; the next is handled all the same.
+   *
+   * @param sender "" if the message does not even say that
+   */
+  onBadMessage(error: Error, sender: string): void;
   /** The end, once, unless `close` was called; with the reason if it is not the other end's. */
   onEnd(error?: Error): void;
 }
@@ -66,8 +82,11 @@ export class Transport {
   #start = 0;
   #end = 0;
   readonly #fds: Fd[] = [];
+  /** The message that is being passed over. */
+  #long: LongMessage | undefined;
   /** The lines of the authentication that the bus has still to send. */
   #expected: RegExp[] = [/^OK [0-9a-f]+$/, /^AGREE_UNIX_FD$/];
+  #busId = "";
   #open = true;
   #flushComes = false;
   readonly #afterwards: (() => void)[] = [];
@@ -101,9 +120,15 @@ export class Transport {
    * Sends a message; those of one turn of the event loop go out together.
    *
    * @throws {TypeError} if the body is not what its signature says; descriptors in it stay the caller's
+   * @throws {BusError} LimitsExceeded if it is longer than the bus takes; the same holds for them
    */
   send(message: Outgoing): void {
     const { data, fds } = marshal(message);
+    if (data.length > LONGEST_SENT) {
+      throw busErrors.limitsExceeded(
+        `The answer has ${data.length} bytes, more than the ${LONGEST_SENT} that one may have`,
+      );
+    }
     this.#outbox.add(data, fds);
     this.#flushSoon();
   }
@@ -115,6 +140,11 @@ export class Transport {
   afterwards(task: () => void): void {
     this.#afterwards.push(task);
     this.#flushSoon();
+  }
+
+  /** What names this run of the bus, once it has authenticated us: the GUID of its `OK`. */
+  get busId(): string {
+    return this.#busId;
   }
 
   /** Ends the connection. What was sent before goes out, as far as the bus takes it. */
@@ -233,7 +263,9 @@ export class Transport {
   #handle(): boolean {
     if (this.#expected.length > 0 && !this.#authenticate()) return false;
     let done = true;
-    while (this.#open && this.#end - this.#start >= FIXED_HEADER) {
+    while (this.#open) {
+      if (this.#long && !this.#passOver(this.#long)) break;
+      if (this.#end - this.#start < FIXED_HEADER) break;
       let length: number;
       try {
         length = messageLength(this.#messages.view, this.#start);
@@ -241,12 +273,34 @@ export class Transport {
         this.#fail(error);
         return false;
       }
+      if (length > LONGEST_CALL && !this.#mayBeLong(this.#start)) {
+        this.#long = new LongMessage(this.#messages.view, this.#start, length);
+        this.#start += FIXED_HEADER;
+        continue;
+      }
       if (length > this.#end - this.#start) break;
       const start = this.#start;
       this.#start += length;
       if (!this.#handleOne(start, length)) done = false;
     }
     return done;
+  }
+
+  /** Whether the message there is of a kind that we have asked for. */
+  #mayBeLong(start: number): boolean {
+    const type = this.#messages.view.getUint8(start + 1);
+    return type === MessageType.METHOD_RETURN || type === MessageType.ERROR;
+  }
+
+  /** Passes over what has come of a message that is too long; whether that was all of it. */
+  #passOver(long: LongMessage): boolean {
+    this.#start += long.pass(this.#buffer.data.bytes.subarray(this.#start, this.#end));
+    if (!long.isOver) return false;
+    this.#long = undefined;
+    const { passed } = long;
+    closeAside(passed.sender, this.#fds.splice(0, passed.descriptors));
+    this.#events.onTooLong(passed);
+    return true;
   }
 
   /** Handles one message, and reports one that makes no sense or that a handler fails over. */
@@ -261,10 +315,11 @@ export class Transport {
       }
       return this.#events.onMessage(message);
     } catch (error) {
-      this.#events.onBadMessage(error as Error);
+      this.#events.onBadMessage(error as Error, message?.sender ?? "");
       return false;
     } finally {
-      for (const fd of message?.fds ?? []) close(fd);
+      message?.release();
+      if (message && message.fds.length > 0) closeAside(message.sender, message.fds);
     }
   }
 
@@ -288,6 +343,7 @@ export class Transport {
       }
       this.#start += length + 2;
       this.#expected.shift();
+      if (line.startsWith("OK ")) this.#busId = line.slice(3);
     }
     return true;
   }
@@ -302,8 +358,8 @@ export class Transport {
     this.#open = false;
     this.#endWatch();
     this.#patience.close();
-    close(this.#fd);
+    // What is still in it may bring a stranger's file descriptors along.
+    closeAside("the bus", [this.#fd, ...this.#fds.splice(0)]);
     this.#outbox.clear();
-    for (const fd of this.#fds.splice(0)) close(fd);
   }
 }

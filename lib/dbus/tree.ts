@@ -1,6 +1,6 @@
 /** The objects that we have on the bus: fixed ones, and folders of objects that come and go. */
 import { readFileSync } from "node:fs";
-import { close, messageOf } from "../linux/index.ts";
+import { closeAside, messageOf } from "../linux/index.ts";
 import type { Connection, IncomingCall } from "./connection.ts";
 import { BusError, busErrors } from "./errors.ts";
 import {
@@ -43,6 +43,13 @@ interface Resolved {
 }
 
 const PROPERTIES = "org.freedesktop.DBus.Properties";
+/** Its methods, with their signatures. */
+const PROPERTY_CALLS = new Map([
+  ["Get", "ss"],
+  ["GetAll", "s"],
+  ["Set", "ssv"],
+]);
+const TOO_MANY = "Too many calls of this user wait for their answers: wait for some of them first";
 
 export class ObjectTree {
   readonly #objects = new Map<string, Resolved>();
@@ -109,6 +116,10 @@ export class ObjectTree {
 
   /** Whether the call is answered already. */
   #answer(call: IncomingCall): boolean {
+    if (this.#connection.hasTooMany(call)) {
+      this.#connection.fail(call, busErrors.limitsExceeded(TOO_MANY));
+      return true;
+    }
     let { fds } = call;
     const context: CallContext = {
       sender: call.sender,
@@ -128,7 +139,11 @@ export class ObjectTree {
       }
       // They outlive this turn, after which the connection closes what is left of the call's.
       fds = fds.splice(0);
-      void this.#answerLater(call, answer).finally(() => closeAll(fds));
+      const endCount = this.#connection.countWaiting(call);
+      void this.#answerLater(call, answer).finally(() => {
+        endCount();
+        closeAside(call.sender, fds);
+      });
       return false;
     } catch (error) {
       this.#fail(call, error);
@@ -157,9 +172,20 @@ export class ObjectTree {
 
   #dispatch(call: IncomingCall, context: CallContext): Answer | Promise<Answer> {
     if (call.interface === "org.freedesktop.DBus.Peer") return answerPeer(call);
-    return whenKnown(this.#resolve(call.path, context), (found) =>
-      this.#answerFrom(call, context, found),
-    );
+    const resolved = this.#resolve(call.path, context);
+    // What it says is gone when the object is known.
+    if (resolved instanceof Promise) this.#decode(call);
+    return whenKnown(resolved, (found) => this.#answerFrom(call, context, found));
+  }
+
+  /** Decodes a call's body if that is what the method takes; all others are refused without it. */
+  #decode(call: IncomingCall): void {
+    const folder = this.#folders.get(call.path.slice(0, call.path.lastIndexOf("/")));
+    const wanted =
+      call.interface === PROPERTIES
+        ? PROPERTY_CALLS.get(call.member)
+        : findMethod(folder?.interfaces ?? [], call)?.inSignature;
+    if (wanted === call.signature) argumentsOf(call);
   }
 
   #answerFrom(
@@ -184,14 +210,13 @@ export class ObjectTree {
     const method = findMethod(interfaces, call);
     if (!method) {
       const known = interfaces.some((candidate) => candidate.name === call.interface);
-      const where = call.interface ?? "any interface";
       if (call.interface !== undefined && !known) {
-        throw busErrors.unknownInterface(`Unknown interface '${where}'.`);
+        throw busErrors.unknownInterface(`Unknown interface '${call.interface}'.`);
       }
-      throw busErrors.unknownMethod(`Unknown method ${call.member} or interface ${where}.`);
+      throw unknownMethod(call);
     }
     expect(call, call.member, method.inSignature);
-    return whenKnown(method.handle(found?.target, call.body, context), (body) => ({
+    return whenKnown(method.handle(found?.target, argumentsOf(call), context), (body) => ({
       signature: method.outSignature,
       body,
     }));
@@ -203,7 +228,12 @@ export class ObjectTree {
     interfaces: Interface<Anything>[],
     target: Anything,
   ): Answer | Promise<Answer> {
-    const [interfaceName, name, value] = call.body as [string, string, Variant | undefined];
+    const signature = PROPERTY_CALLS.get(call.member);
+    if (signature === undefined) {
+      throw unknownMethod(call);
+    }
+    expect(call, call.member, signature);
+    const [interfaceName, name, value] = argumentsOf(call) as [string, string, Variant | undefined];
     const chosen = () => {
       const list = interfaces.filter(
         (candidate) => interfaceName === "" || candidate.name === interfaceName,
@@ -220,11 +250,9 @@ export class ObjectTree {
       throw busErrors.unknownProperty(`Unknown property '${name}'.`);
     };
     if (call.member === "Get") {
-      expect(call, "Get", "ss");
       return { signature: "v", body: [property().get(target)] };
     }
     if (call.member === "GetAll") {
-      expect(call, "GetAll", "s");
       // The standard interfaces have no properties, and asking for them is no error.
       if (interfaceName.startsWith("org.freedesktop.DBus."))
         return { signature: "a{sv}", body: [{}] };
@@ -236,7 +264,6 @@ export class ObjectTree {
       }
       return { signature: "a{sv}", body: [all] };
     }
-    expect(call, "Set", "ssv");
     const { set, type } = property();
     if (!set) throw busErrors.propertyReadOnly(`Property '${name}' is not writable.`);
     if (value?.signature !== type) {
@@ -292,10 +319,20 @@ function findMethod(
   return undefined;
 }
 
-function expect(call: IncomingCall, member: string, signature: string): void {
-  if (call.member !== member) {
-    throw busErrors.unknownMethod(`Unknown method ${call.member} or interface ${call.interface}.`);
+const unknownMethod = ({ member, interface: name = "any interface" }: IncomingCall) =>
+  busErrors.unknownMethod(`Unknown method ${member} or interface ${name}.`);
+
+/** @throws {BusError} InvalidArgs if the body makes no sense, such as a descriptor that did not come */
+function argumentsOf(call: IncomingCall): unknown[] {
+  try {
+    return call.body;
+  } catch (error) {
+    throw busErrors.invalidArgs(`Invalid arguments to call ${call.member}(): ${messageOf(error)}`);
   }
+}
+
+function expect(call: IncomingCall, member: string, signature: string): void {
+  if (call.member !== member) throw unknownMethod(call);
   if (call.signature === signature) return;
   throw busErrors.invalidArgs(
     `Invalid arguments '${call.signature}' to call ${call.interface ?? ""}.${member}(), expecting '${signature}'.`,
@@ -309,8 +346,4 @@ function answerPeer(call: IncomingCall): Answer {
   }
   expect(call, "Ping", "");
   return { signature: "", body: [] };
-}
-
-function closeAll(fds: number[]): void {
-  for (const fd of fds) close(fd);
 }

@@ -4,7 +4,7 @@
  * without a bus nothing: no read goes past the message, and what makes no sense
  * is a TypeError.
  */
-import { close, type Fd } from "../linux/index.ts";
+import { closeAside, type Fd } from "../linux/index.ts";
 import {
   BIG_ENDIAN,
   FIXED_HEADER,
@@ -288,7 +288,8 @@ export class Unmarshaller {
    * The whole message of `length` bytes at `start`.
    *
    * @param fds the descriptors that have come and are no earlier message's; this one's are taken out
-   * @throws {TypeError} if it makes no sense; its descriptors are closed
+   * @throws {TypeError} if its header makes no sense; its descriptors are closed. The body is decoded
+   *   when it is asked for
    */
   read(start: number, length: number, fds: Fd[]): Incoming {
     // All of them, until the header has said which.
@@ -301,30 +302,26 @@ export class Unmarshaller {
       own = fields.descriptors === 0 ? [] : fds.splice(0, fields.descriptors);
       const serial = this.view.getUint32(start + 8, little);
       if (serial === 0) throw new TypeError("a message has the serial 0");
-      const body = this.#body(start, length, align(fieldsEnd - start, 8), little, fields, own);
-      return new Incoming(type, this.view.getUint8(start + 2), serial, fields, body, own);
+      const { signature } = fields;
+      const offset = align(fieldsEnd - start, 8);
+      if (signature === "" && offset !== length) {
+        throw new TypeError("a message has a body and no signature");
+      }
+      // A handler takes descriptors out of the message's own list, and the body still names them.
+      const came = own.length === 0 ? own : [...own];
+      const decode = () => {
+        if (signature === "") return [];
+        const reader = this.#reader(start, offset, start + length, little, came);
+        const body = reader.all(parseSignature(signature));
+        if (!reader.atEnd) throw new TypeError("a message goes on behind its body");
+        return body;
+      };
+      const flags = this.view.getUint8(start + 2);
+      return new Incoming(type, flags, serial, fields, length, own, decode);
     } catch (error) {
-      for (const fd of own.splice(0)) close(fd);
+      closeAside("bad messages", own.splice(0));
       throw error;
     }
-  }
-
-  #body(
-    start: number,
-    length: number,
-    offset: number,
-    little: boolean,
-    { signature }: Fields,
-    fds: readonly Fd[],
-  ): unknown[] {
-    if (signature === "") {
-      if (offset !== length) throw new TypeError("a message has a body and no signature");
-      return [];
-    }
-    const reader = this.#reader(start, offset, start + length, little, fds);
-    const body = reader.all(parseSignature(signature));
-    if (!reader.atEnd) throw new TypeError("a message goes on behind its body");
-    return body;
   }
 
   #reader(start: number, offset: number, end: number, little: boolean, fds: readonly Fd[]): Reader {

@@ -3,7 +3,7 @@ import { addToEpoll, createEpoll, EPOLLIN, Ready, removeFromEpoll } from "./epol
 import { hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
-import { onceReadable } from "./readiness.ts";
+import { guarded, onceReadable } from "./readiness.ts";
 
 // One at a time: who is told may close others, and have their numbers watched anew.
 const ready = new Ready(1);
@@ -75,7 +75,7 @@ export class DescriptorWatch {
       const fd = ready.at(0);
       const told = this.#told.get(fd);
       this.remove(fd);
-      told?.();
+      if (told) guarded(told);
     }
     if (this.#epoll !== undefined) {
       this.#endWait ??= onceReadable(this.#epoll, () => this.#drain());

@@ -1,13 +1,16 @@
 /** Linux: what Bun lacks of the C library, and the kernel's files. Nothing else calls C. */
 export * from "./acl.ts";
+export * from "./aside.ts";
 export * from "./attributes.ts";
 export * from "./cgroup.ts";
 export * from "./clock.ts";
+export * from "./command-lines.ts";
 export * from "./descriptor-watch.ts";
 export { errno, hasCode, messageOf, SystemError } from "./errors.ts";
 export * from "./evdev.ts";
 export * from "./fd.ts";
 export * from "./files.ts";
+export * from "./foreign.ts";
 export * from "./inotify.ts";
 export * from "./ipc.ts";
 export * from "./local-time.ts";
@@ -16,7 +19,7 @@ export * from "./memory.ts";
 export * from "./mount.ts";
 export * from "./poll.ts";
 export * from "./process.ts";
-export * from "./readiness.ts";
+export { onceReadable, onReadiness, reportFailures } from "./readiness.ts";
 export * from "./seccomp.ts";
 export * from "./send-as.ts";
 export * from "./socket.ts";

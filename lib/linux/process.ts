@@ -287,15 +287,3 @@ export function auditSession(pid: number): number | undefined {
     throw error;
   }
 }
-
-/**
- * The command line of a process, its words joined by spaces; its name in
- * brackets where it has none (a zombie, a kernel thread), as ps(1) shows it.
- *
- * @returns undefined if there is no such process
- */
-export function commandLine(pid: number): string | undefined {
-  const words = commandWords(pid)?.filter(Boolean);
-  if (!words) return undefined;
-  return words.length > 0 ? words.join(" ") : `[${processStatus(pid)?.command ?? pid}]`;
-}

@@ -25,7 +25,8 @@ import {
 import { close, duplicate, type Fd, setAsync, signalAsync } from "./fd.ts";
 
 /**
- * Reads (and writes) until it would block, and does not throw.
+ * Reads (and writes) until it would block. It should not throw: what it throws is reported, and it is
+ * called again when there is more.
  *
  * @returns true if there is more, and the event loop is to have a turn before it
  */
@@ -40,6 +41,31 @@ interface Watch {
 }
 
 const watchers = new Map<Fd, Watch>();
+
+/** Told of what a callback here threw: it is a fault of ours, which must not stop the others. */
+let onFailure = (error: unknown): void => {
+  process.stderr.write(
+    `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+};
+
+/**
+ * Has the failures of callbacks told to `report`, which must not throw, instead of written to standard
+ * error. A daemon puts them into its log.
+ */
+export function reportFailures(report: (error: unknown) => void): void {
+  onFailure = report;
+}
+
+/** Calls `task`; whatever it throws is reported, and the event loop goes on. */
+export function guarded<Value>(task: () => Value): Value | undefined {
+  try {
+    return task();
+  } catch (error) {
+    onFailure(error);
+    return undefined;
+  }
+}
 
 /** Bun's event loop ends although signal handlers wait; this interval, which never fires, holds it. */
 let held: Timer | undefined;
@@ -61,7 +87,7 @@ function drainReady(): void {
     if (times === MOST_ASKED) return void setImmediate(drainReady);
     const count = found.ask(epoll);
     if (count === 0) return;
-    for (let index = 0; index < count; index++) drainOne(found.at(index));
+    for (let index = 0; index < count; index++) guarded(() => drainOne(found.at(index)));
   }
 }
 
@@ -70,10 +96,11 @@ function drainOne(fd: Fd): void {
   // Not there any more if a drain before it ended the watch.
   if (!watch || watch.goesOn) return;
   if (watch.quiet) signalAsync(fd, false);
-  const more = watch.drain() === true;
+  const more = guarded(watch.drain) === true;
   // Whoever ended the watch may have closed the descriptor.
   if (watchers.get(fd) !== watch) return;
   if (!more) {
+    // After a failure too: without signals nobody would look at it again.
     if (watch.quiet) signalAsync(fd, true);
     return;
   }
@@ -81,7 +108,7 @@ function drainOne(fd: Fd): void {
   setImmediate(() => {
     watch.goesOn = false;
     if (watchers.get(fd) !== watch) return;
-    drainOne(fd);
+    guarded(() => drainOne(fd));
     drainReady();
   });
 }
@@ -120,7 +147,7 @@ export function onReadiness(fd: Fd, drain: Drain, quiet = false): () => void {
   }
   queueMicrotask(() => {
     if (watchers.get(fd) !== watch) return;
-    drainOne(fd);
+    guarded(() => drainOne(fd));
     drainReady();
   });
   return end;
@@ -168,7 +195,7 @@ export function onceReadable(fd: Fd, ready: () => void): () => void {
     return true;
   };
   const fire = () => {
-    if (end()) ready();
+    if (end()) guarded(ready);
   };
   // `fd` is an option that Bun takes and its types leave out.
   const options = {

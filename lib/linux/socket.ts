@@ -12,10 +12,12 @@ const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
 const SO_PEERCRED = 17;
 const SO_PEERPIDFD = 77;
+const SO_PASSRIGHTS = 83;
 const SO_RCVBUFFORCE = 33;
 const SO_RCVBUF = 8;
 const SCM_RIGHTS = 1;
 const SCM_CREDENTIALS = 2;
+const MSG_PEEK = 0x2;
 const MSG_CTRUNC = 0x8;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
@@ -156,6 +158,22 @@ export function passCredentials(fd: Fd): void {
   setOption(fd, SO_PASSCRED, 1, "SO_PASSCRED");
 }
 
+/**
+ * Has the kernel refuse every message with file descriptors that is sent to this socket (EPERM for the
+ * sender), and to the connections that it accepts: what does not come cannot be waited for.
+ *
+ * @returns false if the kernel cannot (before 6.16)
+ */
+export function refuseDescriptors(fd: Fd): boolean {
+  try {
+    setOption(fd, SO_PASSRIGHTS, 0, "SO_PASSRIGHTS");
+    return true;
+  } catch (error) {
+    if (error instanceof SystemError && error.code === "ENOPROTOOPT") return false;
+    throw error;
+  }
+}
+
 /** Sets the receive buffer to `bytes`, past the system's limit if we may. */
 export function setReceiveBuffer(fd: Fd, bytes: number): void {
   try {
@@ -222,19 +240,25 @@ export class ReceiveBuffer {
     this.data = other;
   }
 
-  /** Has the next recvmsg write from `at` on. */
-  prepare(at: number): void {
+  /** Has the next recvmsg write from `at` on, with so many bytes of control messages. */
+  prepare(at: number, controlSize: number): void {
     this.#vector.setWord(0, this.data.address + at);
     this.#vector.setWord(8, this.data.bytes.length - at);
-    this.header.setWord(40, CONTROL_SIZE);
+    this.header.setWord(40, controlSize);
     this.header.view.setInt32(48, 0, true);
   }
 }
 
 /** recvmsg(2) into `buffer` from `at` on: the length, or undefined if nothing is there. */
-function receiveMessage(fd: Fd, buffer: ReceiveBuffer, at: number): number | undefined {
-  buffer.prepare(at);
-  const length = libc.recvmsg(fd, buffer.header.bytes, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+function receiveMessage(
+  fd: Fd,
+  buffer: ReceiveBuffer,
+  at: number,
+  flags = 0,
+  controlSize = CONTROL_SIZE,
+): number | undefined {
+  buffer.prepare(at, controlSize);
+  const length = libc.recvmsg(fd, buffer.header.bytes, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
   if (length >= 0) return Number(length);
   if (mustWait()) return undefined;
   throw new SystemError("recvmsg", lastErrno(), `descriptor ${fd}`);
@@ -285,6 +309,57 @@ export function receive(fd: Fd, buffer: ReceiveBuffer): Received | undefined {
   };
   readControl(buffer, (passed) => received.fds.push(passed), onCredentials);
   return received;
+}
+
+/** What waits at the head of a datagram socket's queue. */
+export interface Peeked {
+  /** In the buffer, until its next use. */
+  data: Uint8Array;
+  credentials?: Credentials;
+  truncated: boolean;
+  /** Whether file descriptors came along, which are left where they are. */
+  hasDescriptors: boolean;
+}
+
+/** Room for the sender's credentials and no more. */
+const CREDENTIALS_SIZE = cmsgSpace(12);
+
+/**
+ * Looks at the next datagram of a socket with SO_PASSCRED, which stays in the queue. Its file
+ * descriptors do not get into our table: the kernel puts credentials first, and there is no room for
+ * more.
+ *
+ * @returns undefined if none waits
+ * @throws {SystemError}
+ */
+export function peekDatagram(fd: Fd, buffer: ReceiveBuffer): Peeked | undefined {
+  const length = receiveMessage(fd, buffer, 0, MSG_PEEK, CREDENTIALS_SIZE);
+  if (length === undefined) return undefined;
+  const flags = buffer.header.view.getInt32(48, true);
+  const peeked: Peeked = {
+    data: buffer.data.bytes.subarray(0, length),
+    truncated: (flags & MSG_TRUNC) !== 0,
+    hasDescriptors: (flags & MSG_CTRUNC) !== 0,
+  };
+  readControl(
+    buffer,
+    () => {},
+    (credentials) => {
+      peeked.credentials = credentials;
+    },
+  );
+  return peeked;
+}
+
+/**
+ * Takes a datagram without file descriptors out of the queue, after `peekDatagram`, whose data stay
+ * where they are.
+ *
+ * @throws {SystemError}
+ */
+export function dropDatagram(fd: Fd): void {
+  const result = libc.recv(fd, null, 0, MSG_DONTWAIT);
+  if (result < 0 && !mustWait()) throw new SystemError("recv", lastErrno(), `descriptor ${fd}`);
 }
 
 /**

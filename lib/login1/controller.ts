@@ -12,6 +12,7 @@ import type { Devices } from "./devices.ts";
 import { login1Errors } from "./errors.ts";
 import type { Manager } from "./manager.ts";
 import { SESSION_CLASSES, SESSION_TYPES, type Session } from "./session.ts";
+import { checkText } from "./texts.ts";
 import { characterDevice } from "./udev.ts";
 import { activeVt, ControlledVt, VT_RELEASE_SIGNAL } from "./vt.ts";
 
@@ -59,6 +60,33 @@ export class Control implements SessionFollower {
       if (this.manager.sessions.get(session.id) === session) this.manager.sessionChanged(session);
     }
     this.devices.endRestore();
+  }
+
+  /**
+   * After the bus was lost for a while: takes control from those that have left it meanwhile, which
+   * nobody told us.
+   *
+   * @param sameBus whether unique names still mean what they did
+   * @param callerOf who is behind a unique name; it throws a BusError if nobody is
+   */
+  async checkControllers(
+    sameBus: boolean,
+    callerOf: (name: string) => Caller | Promise<Caller>,
+  ): Promise<void> {
+    const controllers = new Set<string>();
+    for (const { controller } of this.manager.sessions.values()) {
+      if (controller !== undefined) controllers.add(controller);
+    }
+    for (const { sender } of this.#requests) controllers.add(sender);
+    for (const name of controllers) {
+      try {
+        if (!sameBus) throw busErrors.noReply("another bus");
+        await callerOf(name);
+      } catch (error) {
+        if (!(error instanceof BusError)) throw error;
+        this.nameLost(name);
+      }
+    }
   }
 
   /** Ends what we listen for. Control stays as it is, for the next run. */
@@ -188,10 +216,7 @@ export class Control implements SessionFollower {
     if (!session.graphical) {
       throw busErrors.notSupported("Setting display is only supported for graphical sessions");
     }
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-    if (/[\x00-\x1f\x7f]/.test(display)) {
-      throw busErrors.invalidArgs("The display has a control character in it");
-    }
+    checkText("display", display);
     if (session.display === display) return;
     session.display = display;
     this.manager.displayChanged(session, "Display");

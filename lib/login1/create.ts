@@ -1,8 +1,10 @@
 /** From what CreateSession was asked to what the session is; the rules of logind's bus interface. */
 import { BusError, busErrors } from "../dbus/index.ts";
+import { messageOf } from "../linux/index.ts";
 import { login1Errors } from "./errors.ts";
 import type { Seat } from "./seat.ts";
 import { SESSION_CLASSES, SESSION_TYPES, type SessionClass, type SessionType } from "./session.ts";
+import { checkText } from "./texts.ts";
 import { MOST_VTS, vtNumber } from "./vt.ts";
 
 /** Why no session is made, where the name of the D-Bus error says less than varlink's. */
@@ -75,10 +77,11 @@ export function placeSession(
   const type = choose(SESSION_TYPES, request.type, "type");
   const kind = choose(SESSION_CLASSES, request.class, "class");
   const tty = request.tty.replace(/^\/dev\//, "");
+  checkArgument("tty", tty);
   if (tty !== "" && !TTY_NAME.test(tty)) {
     throw invalidArgument("tty", `Invalid TTY name '${request.tty}'`);
   }
-  for (const name of TEXTS) refuseControlCharacters(name, request[name]);
+  for (const name of TEXTS) checkArgument(name, request[name]);
   checkExtraDevices(request.extraDeviceAccess);
   let seat = request.seat === "" ? undefined : seatOf(request.seat);
   if (request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
@@ -121,10 +124,11 @@ function checkExtraDevices(names: string[]): void {
   if (wrong !== undefined) throw refuse(`There are no devices '${wrong}'`);
 }
 
-function refuseControlCharacters(name: keyof CreateRequest, value: string): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (/[\x00-\x1f\x7f]/.test(value)) {
-    throw invalidArgument(name, `The ${name} has a control character in it`);
+function checkArgument(name: keyof CreateRequest, value: string): void {
+  try {
+    checkText(name, value);
+  } catch (error) {
+    throw invalidArgument(name, messageOf(error));
   }
 }
 
@@ -138,8 +142,8 @@ export function checkDesktop(type: string, desktop: string, display: string): Se
   if (chosen !== "wayland" && chosen !== "x11") {
     throw invalidArgument("type", `A desktop's type is wayland or x11, not '${type}'`);
   }
-  refuseControlCharacters("desktop", desktop);
-  refuseControlCharacters("display", display);
+  checkArgument("desktop", desktop);
+  checkArgument("display", display);
   if (chosen === "x11" && display === "")
     throw invalidArgument("display", "An x11 desktop has a display");
   return chosen;

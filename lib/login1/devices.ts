@@ -5,7 +5,16 @@
  */
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
-import { close, duplicate, type Fd, hasCode, messageOf, SystemError } from "../linux/index.ts";
+import {
+  characterDeviceOf,
+  close,
+  closeAside,
+  duplicate,
+  type Fd,
+  hasCode,
+  messageOf,
+  SystemError,
+} from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
 import type { TakeableDevice } from "./device-kinds.ts";
 import { login1Errors } from "./errors.ts";
@@ -63,7 +72,7 @@ export class Devices implements SessionFollower {
   readonly #taken = new Map<Session, Map<string, TakenDevice>>();
   readonly #limits = new Map<Seat, ReturnType<typeof setTimeout>>();
   /** What the last run left and no session has claimed yet. */
-  #left = new Map<string, Fd>();
+  readonly #left = new Map<string, Fd>();
 
   constructor(
     private readonly log: Logger,
@@ -165,7 +174,16 @@ export class Devices implements SessionFollower {
 
   /** After a restart, before the first `restore`: gets back what the last run left. */
   async fetch(): Promise<void> {
-    this.#left = await this.store.fetch();
+    for (const [name, fd] of await this.store.fetch()) {
+      // The keeper is not believed: what is not the device could make each call on it wait.
+      if (characterDeviceOf(fd) === numberIn(name)) {
+        this.#left.set(name, fd);
+        continue;
+      }
+      this.log.warning(`${name}: what was kept under this name is not the device: it is not used`);
+      this.store.drop(name);
+      closeAside("the descriptor store", [fd]);
+    }
   }
 
   /**
@@ -197,7 +215,7 @@ export class Devices implements SessionFollower {
   /** After a restart, after the last `restore`: takes away what belongs to nobody any more. */
   endRestore(): void {
     for (const [name, fd] of this.#left) {
-      const number = name.split("-").slice(-2).join(":");
+      const number = numberIn(name);
       const device = this.lookup.find(number);
       try {
         device?.kind.deactivate(fd);
@@ -384,4 +402,9 @@ const notTaken = () => login1Errors.deviceNotTaken("Device not taken");
 /** As logind names what it leaves with systemd. */
 function storeName({ id }: Session, number: string): string {
   return `session-${id}-device-${number.replace(":", "-")}`;
+}
+
+/** The device that `storeName` has put into a name. */
+function numberIn(name: string): string {
+  return name.split("-").slice(-2).join(":");
 }

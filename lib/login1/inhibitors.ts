@@ -13,6 +13,7 @@ import type { Settings } from "./config.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
 import { INHIBITORS } from "./paths.ts";
 import { loadState, removeState, saveState } from "./state-file.ts";
+import { checkLength } from "./texts.ts";
 import { SessionWatches } from "./watches.ts";
 
 /** What can be inhibited, in the order in which logind lists them. */
@@ -59,7 +60,7 @@ const PROPERTIES: Readonly<Record<InhibitMode, string>> = {
 export function parseInhibitWhat(text: string): InhibitWhat[] {
   const words = text.split(":");
   if (!words.every((word) => (INHIBIT_WHATS as readonly string[]).includes(word))) {
-    throw busErrors.invalidArgs(`Invalid what specification ${text}`);
+    throw busErrors.invalidArgs(`Invalid what specification ${text.slice(0, 200)}`);
   }
   return INHIBIT_WHATS.filter((what) => words.includes(what));
 }
@@ -77,8 +78,8 @@ export class Inhibitors {
   readonly #all = new Map<string, Inhibitor>();
   /** How many there are of each mode and thing, so that a thousand of them cost no more than one. */
   readonly #held = new Map<string, number>();
-  /** How many each uid has. */
-  readonly #perUser = new Map<number, number>();
+  /** How many each uid has, and how many bytes of text. */
+  readonly #perUser = new Map<number, { count: number; bytes: number }>();
   readonly #watches = new Map<string, SessionWatches>();
   readonly #log: Logger;
   readonly #settings: Settings;
@@ -193,7 +194,7 @@ export class Inhibitors {
    * Makes an inhibitor.
    *
    * @returns its descriptor, the caller's to close: when nobody holds it any more, the inhibitor ends
-   * @throws {BusError} LimitsExceeded
+   * @throws {BusError} LimitsExceeded, or InvalidArgs for a text that is too long
    */
   add(what: InhibitWhat[], mode: InhibitMode, who: string, why: string, caller: Caller): Fd {
     if (this.#all.size >= this.max) {
@@ -202,13 +203,10 @@ export class Inhibitors {
       );
     }
     const { uid, pid } = caller;
-    if (uid !== 0 && (this.#perUser.get(uid) ?? 0) >= this.maxPerUser) {
-      throw busErrors.limitsExceeded(
-        `Maximum number of inhibitors of user ${uid} (${this.maxPerUser}) reached, refusing further inhibitors.`,
-      );
-    }
-    const id = String(++this.#counter);
+    const id = String(this.#counter + 1);
     const inhibitor: Inhibitor = { id, what, mode, who, why, uid, pid, since: now() };
+    this.#checkShare(inhibitor);
+    this.#counter++;
     let fd: Fd | undefined;
     try {
       mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
@@ -225,6 +223,22 @@ export class Inhibitors {
     this.#changed(this.#propertiesOf(inhibitor, 1));
     this.#log.debug(`inhibitor ${id} of ${who} (pid ${pid}): ${mode} ${what.join(":")}`);
     return fd;
+  }
+
+  /** What one user other than root may have, in number and in text: everybody reads all of it. */
+  #checkShare({ uid, who, why }: Inhibitor): void {
+    checkLength("name of who inhibits", who, "who");
+    checkLength("reason", why, "why");
+    const own = this.#perUser.get(uid) ?? { count: 0, bytes: 0 };
+    if (uid === 0) return;
+    const full =
+      own.count >= this.maxPerUser
+        ? `number of inhibitors of user ${uid} (${this.maxPerUser})`
+        : own.bytes + textOf(who, why) > MOST_TEXT
+          ? `size of user ${uid}'s texts (${MOST_TEXT} bytes)`
+          : undefined;
+    if (full === undefined) return;
+    throw busErrors.limitsExceeded(`Maximum ${full} reached, refusing further inhibitors.`);
   }
 
   /**
@@ -247,9 +261,11 @@ export class Inhibitors {
     this.#count(inhibitor, 1);
   }
 
-  #count({ mode, what, uid }: Inhibitor, change: 1 | -1): void {
-    const ofUser = (this.#perUser.get(uid) ?? 0) + change;
-    if (ofUser > 0) this.#perUser.set(uid, ofUser);
+  #count({ mode, what, uid, who, why }: Inhibitor, change: 1 | -1): void {
+    const own = this.#perUser.get(uid) ?? { count: 0, bytes: 0 };
+    const count = own.count + change;
+    const bytes = own.bytes + change * textOf(who, why);
+    if (count > 0) this.#perUser.set(uid, { count, bytes });
     else this.#perUser.delete(uid);
     for (const one of what) {
       const key = `${mode} ${one}`;
@@ -290,6 +306,11 @@ export class Inhibitors {
     }
   }
 }
+
+/** How many bytes of text all inhibitors of one user may have. */
+const MOST_TEXT = 2 ** 18;
+
+const textOf = (who: string, why: string) => Buffer.byteLength(who) + Buffer.byteLength(why);
 
 const fileOf = (id: string) => join(INHIBITORS, id);
 const fifoOf = (id: string) => join(INHIBITORS, `${id}.ref`);

@@ -1,8 +1,8 @@
 /** The bridge: a Manager, its objects on the bus, and the signals between them. */
 
-import { type Logger, settle, version } from "../cli/index.ts";
+import { LimitedLog, type Logger, settle, version } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
-import { messageOf } from "../linux/index.ts";
+import { messageOf, reportFailures } from "../linux/index.ts";
 import { Service, VarlinkServer } from "../varlink/index.ts";
 import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
@@ -47,8 +47,8 @@ const CONNECT_TIMEOUT = 10_000;
 
 /** A running bridge. */
 export interface Bridge {
-  /** Resolves when the bus goes away. */
-  closed: Promise<void>;
+  /** Resolves with the reason when it can be login1 no longer: another program has taken the name. */
+  closed: Promise<string>;
   /** Reads the configuration again. */
   reload(): void;
   /** Gives the name back. The sessions and their files stay, for the next run. */
@@ -64,13 +64,19 @@ export interface Bridge {
  */
 export async function startBridge(log: Logger, store: DescriptorStore): Promise<Bridge> {
   const connection = await Connection.open(undefined, CONNECT_TIMEOUT);
-  const closed = new Promise<void>((resolve) => {
-    connection.onClosed = resolve;
-  });
-  connection.onBadMessage = (error) => log.warning(`a bad message was dropped: ${error.message}`);
+  const { promise: closed, resolve: close } = Promise.withResolvers<string>();
+  // What strangers bring about is counted: none of them fills the log.
+  const limited = new LimitedLog(log);
+  reportFailures((error) =>
+    limited.write("error", "a callback", `a callback failed: ${traceOf(error)}`),
+  );
+  connection.onBadMessage = (error, sender) => {
+    const account = connection.accountOf(sender);
+    limited.write("warning", account, `${account}: a message was dropped: ${error.message}`);
+  };
   const tree = new ObjectTree(connection, ({ member, sender }, error) => {
-    const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    log.error(`${member} of ${sender} failed: ${trace}`);
+    const account = connection.accountOf(sender);
+    limited.write("error", account, `${member} of ${account} failed: ${traceOf(error)}`);
   });
   let session: ReturnType<typeof sessionInterface>;
   let user: ReturnType<typeof userInterface>;
@@ -215,6 +221,17 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
   seats.start();
   access.refresh();
   connection.onNameLost((name) => control.nameLost(name));
+  await connection.keepConnected({
+    lost: (reason) => log.error(`the message bus is lost: ${reason}; it is connected to again`),
+    failed: (reason) => limited.write("warning", "the bus", `the bus is tried again: ${reason}`),
+    back(sameBus) {
+      log.info(`the message bus is there again${sameBus ? "" : ", started anew"}`);
+      void control
+        .checkControllers(sameBus, (name) => connection.caller(name))
+        .catch((error) => log.error(`after the bus came back: ${messageOf(error)}`));
+    },
+    replaced: (name) => close(`another program has taken the bus name ${name}`),
+  });
   await control.restore((name) => connection.caller(name));
   const endUdevWatch = watchUdev(() => {
     try {
@@ -280,6 +297,9 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
   };
 }
 
+const traceOf = (error: unknown) =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error);
+
 function serveVarlink(manager: Manager, log: Logger): VarlinkServer {
   const info = {
     vendor: "The LainOS Project",
@@ -287,10 +307,10 @@ function serveVarlink(manager: Manager, log: Logger): VarlinkServer {
     version,
     url: "https://github.com/The-LainOS-Project/lainos-layer-02",
   };
-  const service = new Service(info, [loginInterface(manager)], ({ method }, error) => {
-    const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    log.error(`${method} by varlink failed: ${trace}`);
-  });
+  const limited = new LimitedLog(log);
+  const service = new Service(info, [loginInterface(manager)], ({ method }, error) =>
+    limited.write("error", method, `${method} by varlink failed: ${traceOf(error)}`),
+  );
   return new VarlinkServer(LOGIN_SOCKET, service, {
     onDebug: (message) => log.debug(message),
     onError: (message) => log.error(`${LOGIN_SOCKET}: ${message}`),

@@ -1,5 +1,11 @@
 /** Descriptors that services left to be kept; see FDSTORE=1 in sd_notify(3). */
-import { close, DescriptorWatch, type Fd, isSameOpenFile } from "../linux/index.ts";
+import {
+  closeAside,
+  DescriptorWatch,
+  type Fd,
+  isSafeToPoll,
+  isSameOpenFile,
+} from "../linux/index.ts";
 
 /** So many are kept of all services together. */
 const MOST_OF_ALL = 4096;
@@ -25,7 +31,7 @@ export class FdStore {
   /**
    * Keeps a descriptor, or closes it.
    *
-   * @param poll whether it goes when it hangs up
+   * @param poll whether it goes when it hangs up, if it is of a kind that can be watched without waiting
    * @param most how many its service may have here
    */
   add(
@@ -41,13 +47,14 @@ export class FdStore {
         ? "full"
         : "stored";
     if (answer !== "stored") {
-      close(fd);
+      closeAside(service, [fd]);
       return answer;
     }
     kept.push({ fd, name });
     this.#byService.set(service, kept);
     this.#count++;
-    if (poll) this.#watch.add(fd, () => this.#hungUp(service, fd, name));
+    // Of the others only a device could hang up, and a FUSE file that looks like one never answers.
+    if (poll && isSafeToPoll(fd)) this.#watch.add(fd, () => this.#hungUp(service, fd, name));
     return answer;
   }
 
@@ -78,10 +85,11 @@ export class FdStore {
     const rest = kept.filter((stored) => !gone.includes(stored));
     if (rest.length > 0) this.#byService.set(service, rest);
     else this.#byService.delete(service);
-    for (const { fd } of gone) {
-      this.#watch.remove(fd);
-      close(fd);
-    }
+    for (const { fd } of gone) this.#watch.remove(fd);
+    closeAside(
+      service,
+      gone.map(({ fd }) => fd),
+    );
     this.#count -= gone.length;
     return gone.length;
   }

@@ -32,10 +32,14 @@ const bad = (why: string): Datagram => ({ kind: "bad", why });
  * STATUS in another encoding must not cost a service its READY=1.
  *
  * @param data the bytes
- * @param descriptors how many descriptors came along
+ * @param descriptors how many descriptors came along; undefined if there were some and nobody counted
  * @param cut whether the datagram was longer than what was read of it
  */
-export function parseDatagram(data: Uint8Array, descriptors: number, cut = false): Datagram {
+export function parseDatagram(
+  data: Uint8Array,
+  descriptors: number | undefined,
+  cut = false,
+): Datagram {
   if (cut || data.length > MOST_BYTES) return bad(`is longer than ${MOST_BYTES} bytes`);
   if (data.length === 0) return bad("is empty");
   const bytes = data.at(-1) === 0 ? data.subarray(0, -1) : data;
@@ -45,7 +49,7 @@ export function parseDatagram(data: Uint8Array, descriptors: number, cut = false
   if (lines.length === 0) return bad("says nothing");
   if (lines.includes("BARRIER=1")) {
     if (lines.length > 1) return bad("has more in it than the BARRIER=1 that must be alone");
-    if (descriptors !== 1)
+    if (descriptors !== undefined && descriptors !== 1)
       return bad(`has BARRIER=1 with ${descriptors} descriptors instead of one`);
     return { kind: "barrier" };
   }

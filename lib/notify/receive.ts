@@ -1,16 +1,20 @@
 /** Reads the notify socket, and says in the log who said what. */
-import { type Level, type Logger, visible } from "../cli/index.ts";
+import { type Level, type Limit, type Logger, RateLimiter, visible } from "../cli/index.ts";
 import {
-  close,
+  type Credentials,
+  closeAside,
+  Discarder,
+  dropDatagram,
   type Fd,
   messageOf,
   onReadiness,
+  type Peeked,
+  peekDatagram,
   processStatus,
   ReceiveBuffer,
-  type Received,
   receive,
 } from "../linux/index.ts";
-import { type Limit, RateLimiter } from "./limit.ts";
+import type { Origin } from "./origin.ts";
 import { type Assignment, MOST_BYTES, parseDatagram } from "./parse.ts";
 import { isPing, type Outcome, type Registry } from "./registry.ts";
 import { interpret, type Statement } from "./statement.ts";
@@ -35,6 +39,19 @@ export interface ServerOptions {
   registry: Registry;
 }
 
+/** A datagram that is out of the queue. */
+interface Taken {
+  /** Until the next is looked at. */
+  data: Uint8Array;
+  truncated: boolean;
+  /** Those that were received, the taker's to close. */
+  fds: Fd[];
+  /** How many came; undefined if they were left to the kernel, which does not say. */
+  descriptors: number | undefined;
+  /** Whether some were lost, since this process may open no more. */
+  lost: boolean;
+}
+
 /** The reader of one notify socket. */
 export class NotifyServer {
   readonly #fd: Fd;
@@ -44,6 +61,7 @@ export class NotifyServer {
   readonly #byUser: RateLimiter;
   // One byte more than a datagram may have, so that one too long is seen to be.
   readonly #buffer = new ReceiveBuffer(MOST_BYTES + 1);
+  readonly #discarder: Discarder;
   readonly #endWatch: () => void;
   #open = true;
 
@@ -56,6 +74,7 @@ export class NotifyServer {
       this.#log.warning(`${sender}: ${count} more datagrams were not logged, too many at once`);
     this.#byProcess = new RateLimiter(PROCESS_LIMIT, report);
     this.#byUser = new RateLimiter(USER_LIMIT, report);
+    this.#discarder = new Discarder(fd, MOST_BYTES + 1);
     this.#endWatch = onReadiness(fd, () => this.#readBatch(), true);
   }
 
@@ -72,65 +91,106 @@ export class NotifyServer {
   /** Handles up to MOST_AT_ONCE datagrams; true if more may wait. */
   #readBatch(): boolean {
     for (let count = 0; count < MOST_AT_ONCE; count++) {
-      let message: Received | undefined;
+      let peeked: Peeked | undefined;
       try {
-        message = receive(this.#fd, this.#buffer);
+        peeked = peekDatagram(this.#fd, this.#buffer);
+        if (!peeked) return false;
+        this.#handle(peeked);
       } catch (error) {
-        this.#log.error(messageOf(error));
-        return false;
-      }
-      if (!message) return false;
-      try {
-        this.#handle(message);
-      } catch (error) {
-        // Not of the sender's making: /proc or a descriptor failed us. The next one is a new try.
-        const who = `pid ${message.credentials?.pid}`;
-        this.#log.error(`${who}: a datagram was lost: ${(error as Error).message}`);
+        // Not of the sender's making: /proc or a file descriptor failed us. The next one is a new try.
+        this.#log.error(
+          `pid ${peeked?.credentials?.pid}: a datagram was lost: ${messageOf(error)}`,
+        );
+        if (!peeked) return false;
       }
     }
     return true;
   }
 
-  #handle(message: Received): void {
-    const { credentials, data, fds, truncated, controlTruncated } = message;
+  /** Handles the datagram at the head of the queue, and takes it out of there whatever happens. */
+  #handle(peeked: Peeked): void {
     // pid 0 stands for a sender outside our pid namespace and for one without credentials.
-    if (!credentials || credentials.pid <= 0) {
-      closeAll(fds);
+    const known = peeked.credentials && peeked.credentials.pid > 0;
+    const credentials = known ? peeked.credentials : undefined;
+    let origin: Origin | undefined;
+    let taken: Taken | undefined;
+    try {
+      origin = credentials && this.#registry.origins.find(credentials);
+    } finally {
+      taken = this.#take(peeked, credentials, origin);
+    }
+    if (!credentials) {
+      closeAside("unknown", taken.fds);
       this.#say("unknown sender", "unknown user", () => [
         "warning",
         "dropped a datagram, since nothing says whose it is",
       ]);
       return;
     }
+    this.#act(credentials, origin, taken);
+  }
+
+  /**
+   * Takes the datagram out of the queue. Only a service's file descriptors are received: anybody may
+   * send some, and even to close them can take as long as their sender likes. Those of others go
+   * aside, in the kernel.
+   */
+  #take(
+    { data, truncated, hasDescriptors }: Peeked,
+    credentials: Credentials | undefined,
+    origin: Origin | undefined,
+  ): Taken {
+    if (!hasDescriptors) {
+      dropDatagram(this.#fd);
+      return { data, truncated, fds: [], descriptors: 0, lost: false };
+    }
+    const [first] = data;
+    const owner = `uid ${credentials?.uid}`;
+    const isService = origin?.service !== undefined;
+    // An empty one shows no sign of having been taken.
+    if (!isService && first !== undefined && this.#discarder.discard(owner, first)) {
+      return { data, truncated, fds: [], descriptors: undefined, lost: false };
+    }
+    const received = receive(this.#fd, this.#buffer);
+    const { fds = [], controlTruncated = false } = received ?? {};
+    return { data, truncated, fds, descriptors: fds.length, lost: controlTruncated };
+  }
+
+  #act(credentials: Credentials, origin: Origin | undefined, taken: Taken): void {
     const { pid, uid } = credentials;
+    const { data, truncated, fds, descriptors, lost } = taken;
+    const discard = () => closeAside(`uid ${uid}`, fds);
     const say = (line: () => [Level, string]) =>
       this.#say(`pid ${pid} uid ${uid}`, `uid ${uid}`, () => {
         const [level, text] = line();
         return [level, `(${processStatus(pid)?.command ?? "ended"})${text}`];
       });
-    const datagram = parseDatagram(data, fds.length, truncated);
+    const datagram = parseDatagram(data, descriptors, truncated);
     if (datagram.kind === "assignments") {
       const { assignments, ignored } = datagram;
-      const said = interpret(assignments, fds.length);
+      // Uncounted ones are a stranger's, for whom nothing is done with any.
+      const said = interpret(assignments, descriptors ?? 1);
       if (ignored !== undefined) said.problems.push(ignored);
-      if (fds.length > 0 && !said.store && !said.mainByPidfd) {
+      if (descriptors === undefined && !said.store) {
+        said.problems.push("file descriptors, which are taken from services only");
+      } else if (fds.length > 0 && !said.store && !said.mainByPidfd) {
         said.problems.push(`${fds.length} descriptors that nothing was said of`);
       }
       const outcome = this.#registry.apply(credentials, said, fds);
-      if (controlTruncated) outcome.notes.push("descriptors lost: this process may open no more");
+      if (lost) outcome.notes.push("descriptors lost: this process may open no more");
       say(() => [levelOf(said, outcome), describe(assignments, said, outcome)]);
       return;
     }
     if (datagram.kind === "barrier") {
-      // Who asks for the state now shall see all that was said before the barrier.
-      if (this.#registry.origins.find(credentials)?.service !== undefined) this.#registry.flush();
+      // A client that asks for the state next shall see all that was said before the barrier.
+      if (origin?.service !== undefined) this.#registry.flush();
       // While it waits: once it is answered it may have ended, and has no name any more.
       say(() => ["debug", ": BARRIER=1"]);
       // The answer: since one socket keeps the order, all that was said before has been handled.
-      closeAll(fds);
+      discard();
       return;
     }
-    closeAll(fds);
+    discard();
     say(() => ["warning", `: dropped a datagram that ${datagram.why}: ${quote(data)}`]);
   }
 
@@ -140,10 +200,6 @@ export class NotifyServer {
     const [level, text] = line();
     this.#log[level](`${process} ${text}`);
   }
-}
-
-function closeAll(fds: readonly Fd[]): void {
-  for (const fd of fds) close(fd);
 }
 
 /** A sign of life is no news; a failure and what has no effect is worth more than a state. */

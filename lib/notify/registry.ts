@@ -2,7 +2,7 @@
 import type { Logger } from "../cli/index.ts";
 import {
   type Credentials,
-  close,
+  closeAside,
   type Fd,
   hasCode,
   startTimeOf,
@@ -87,7 +87,8 @@ export class Registry {
       }
       return this.#applyToService(origin.service, origin, sender, said, fds, kept);
     } finally {
-      for (const fd of fds) if (!kept.has(fd)) close(fd);
+      const left = fds.filter((fd) => !kept.has(fd));
+      closeAside(`uid ${sender.uid}`, left);
     }
   }
 

@@ -1,6 +1,7 @@
 /** For a service of ours: getting back what it left with lainos-notifyd. */
 import {
   close,
+  closeAside,
   connectStream,
   type Fd,
   onReadiness,
@@ -53,7 +54,7 @@ export async function fetchDescriptors(
     await promise;
     return fetched;
   } catch (error) {
-    for (const one of [...fetched.map((entry) => entry.fd), ...passed]) close(one);
+    closeAside("lainos-notifyd", [...fetched.map((entry) => entry.fd), ...passed]);
     throw error;
   } finally {
     clearTimeout(timer);

@@ -4,12 +4,14 @@ import type { Logger } from "../cli/index.ts";
 import {
   accept,
   close,
+  closeAside,
   type Fd,
   listenStream,
   onReadiness,
   peerCredentials,
   ReceiveBuffer,
   receive,
+  refuseDescriptors,
   send,
 } from "../linux/index.ts";
 import type { Stored } from "./fd-store.ts";
@@ -58,6 +60,8 @@ export class StoreServer {
     this.#log = log;
     rmSync(path, { force: true });
     this.#listener = listenStream(path);
+    // Nobody has any to send here; where the kernel cannot refuse them they are closed aside.
+    refuseDescriptors(this.#listener);
     chmodSync(path, 0o666);
     this.#endWatch = onReadiness(this.#listener, () => this.#acceptAll());
   }
@@ -83,7 +87,7 @@ export class StoreServer {
       const peer = peerCredentials(fd);
       const ofUser = [...this.#clients].filter(({ uid }) => uid === peer.uid).length;
       if (ofUser >= MOST_OF_USER || this.#clients.size >= MOST) {
-        close(fd);
+        closeAside(`uid ${peer.uid}`, [fd]);
         continue;
       }
       const service = this.#registry.origins.find(peer)?.service;
@@ -103,7 +107,8 @@ export class StoreServer {
   #end(client: Client): void {
     if (!this.#clients.delete(client)) return;
     client.endWatch();
-    close(client.fd);
+    // It may hold file descriptors that the client sent and nobody has read.
+    closeAside(`uid ${client.uid}`, [client.fd]);
   }
 
   /** Reads and writes until it would block; a connection that breaks is over. */
@@ -122,8 +127,7 @@ export class StoreServer {
     for (;;) {
       const received = receive(client.fd, this.#buffer);
       if (!received) return false;
-      // Nobody sends any here.
-      for (const fd of received.fds) close(fd);
+      closeAside(`uid ${client.uid}`, received.fds);
       client.request += Buffer.from(received.data).toString("latin1");
       const end = client.request.indexOf("\n");
       if (end < 0 && received.data.length > 0 && client.request.length <= MOST_REQUEST) continue;

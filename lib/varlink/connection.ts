@@ -1,11 +1,23 @@
 /** One client: its calls, answered one after the other in the order in which they came. */
-import { close, type Fd, hasCode, onReadiness, readSome, send } from "../linux/index.ts";
+import {
+  closeAside,
+  type Fd,
+  hasCode,
+  onReadiness,
+  ReceiveBuffer,
+  receiveStream,
+  send,
+} from "../linux/index.ts";
 import { formatReply, parseCall, Splitter } from "./message.ts";
 import { Peer } from "./peer.ts";
 import type { Service } from "./service.ts";
 
 /** After so many calls of one client in a row, everybody else gets a turn. */
 const MOST_AT_ONCE = 32;
+
+/** Serves every connection: what was read is cut into calls before the next reads. */
+let buffer: ReceiveBuffer | undefined;
+const BUFFER_SIZE = 65536;
 
 /**
  * A connection. It reads no further while a call waits for its answer or an
@@ -36,14 +48,14 @@ export class ServerConnection {
     try {
       this.peer = new Peer(fd);
     } catch (error) {
-      close(fd);
+      closeAside("unknown", [fd]);
       throw error;
     }
     try {
       this.#endWatch = onReadiness(fd, () => void this.#work());
     } catch (error) {
       this.peer.end();
-      close(fd);
+      this.#close([fd]);
       throw error;
     }
   }
@@ -54,8 +66,13 @@ export class ServerConnection {
     this.#open = false;
     this.#calls = [];
     this.#endWatch();
-    close(this.#fd);
+    // It may hold file descriptors that the client sent and nobody has read.
+    this.#close([this.#fd]);
     this.peer.end();
+  }
+
+  #close(fds: readonly Fd[]): void {
+    closeAside(`uid ${this.peer.uid}`, fds);
   }
 
   #endBecause(reason: string): void {
@@ -99,12 +116,16 @@ export class ServerConnection {
     return true;
   }
 
-  /** Reads once; false if there is nothing now. Descriptors that come along are none of ours: read(2) drops them. */
+  /** Reads once; false if there is nothing now. No method here takes file descriptors: where the kernel does not refuse them, they are closed. */
   #read(): boolean {
-    const bytes = readSome(this.#fd);
-    if (!bytes) return false;
-    if (bytes.length === 0) this.#atEnd = true;
-    this.#calls = this.#splitter.take(bytes);
+    buffer ??= new ReceiveBuffer(BUFFER_SIZE);
+    const fds: Fd[] = [];
+    const length = receiveStream(this.#fd, buffer, 0, fds);
+    this.#close(fds);
+    if (length === undefined) return false;
+    if (length === 0) this.#atEnd = true;
+    // A copy: a part of a call waits here for the rest of it.
+    this.#calls = this.#splitter.take(buffer.data.bytes.slice(0, length));
     return true;
   }
 

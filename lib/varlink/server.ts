@@ -1,6 +1,14 @@
 /** A socket where varlink is spoken, and everybody who is connected to it. */
 import { chmodSync, lstatSync, rmSync, type Stats } from "node:fs";
-import { accept, close, type Fd, listenStream, messageOf, onReadiness } from "../linux/index.ts";
+import {
+  accept,
+  close,
+  type Fd,
+  listenStream,
+  messageOf,
+  onReadiness,
+  refuseDescriptors,
+} from "../linux/index.ts";
 import { ServerConnection } from "./connection.ts";
 import type { Service } from "./service.ts";
 
@@ -62,6 +70,7 @@ export class VarlinkServer {
     if (there) rmSync(path);
     this.#fd = listenStream(path, BACKLOG);
     try {
+      refuseDescriptors(this.#fd);
       this.#bound = lstatSync(path);
       chmodSync(path, 0o666);
       this.#endWatch = onReadiness(this.#fd, () => this.#accept());

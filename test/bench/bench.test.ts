@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { insertFigures, spread } from "../../bench/report.ts";
-import { allProcesses, commandLine } from "../../lib/linux/index.ts";
+import { allProcesses, commandWords } from "../../lib/linux/index.ts";
 
 // It fetches elogind and compiles the executables first.
 setDefaultTimeout(180_000);
@@ -34,7 +34,7 @@ function expectNothingLeft(): void {
   expect(readdirSync(folder)).toEqual([]);
   expect(
     allProcesses()
-      .flatMap((pid) => commandLine(pid) ?? [])
+      .flatMap((pid) => commandWords(pid)?.join(" ") ?? [])
       .join("\n"),
   ).not.toContain(folder);
 }
@@ -70,7 +70,7 @@ test("interrupted while it measures, it leaves nothing behind", async () => {
   }
   // Until the server runs, which then is left alone for a minute.
   const isBridge = (pid: number) =>
-    new RegExp(`^${folder}/[^ ]*/lainos-dbus-bridge$`).test(commandLine(pid) ?? "");
+    new RegExp(`^${folder}/[^ ]*/lainos-dbus-bridge$`).test(commandWords(pid)?.join(" ") ?? "");
   while (!allProcesses().some(isBridge)) await Bun.sleep(20);
   child.kill("SIGINT");
   expect(await child.exited).toBe(130);

@@ -70,6 +70,8 @@ beforeEach(async () => {
   });
   connection = await Connection.open(`unix:path=${join(folder, "bus")}`);
   connection.onCall((call) => {
+    // What is not asked for in time is never decoded.
+    if (!call.path.startsWith("/unread")) void call.body;
     calls.push(call);
     connection.reply(call);
     return true;
@@ -92,6 +94,35 @@ const callTo = (path: string, signature = "", body: unknown[] = []): Outgoing =>
   ...{ type: MessageType.METHOD_CALL, serial: 7, path, interface: "a.b", member: "C" },
   ...{ signature, body },
 });
+
+/** The bytes of a message with the sender that a bus puts behind the other fields. */
+function withSender(message: Outgoing, sender: string): Buffer {
+  const plain = bytesOf(message);
+  const fieldsLength = plain.readUInt32LE(12);
+  const fields = plain.subarray(16, 16 + fieldsLength);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(sender.length);
+  const own = Buffer.concat([Buffer.from([7, 1, 0x73, 0]), length, Buffer.from(`${sender}\0`)]);
+  const joined = Buffer.concat([fields, Buffer.alloc(-fields.length & 7), own]);
+  const head = Buffer.from(plain.subarray(0, 16));
+  head.writeUInt32LE(joined.length, 12);
+  const body = plain.subarray((16 + fieldsLength + 7) & ~7);
+  return Buffer.concat([head, joined, Buffer.alloc(-joined.length & 7), body]);
+}
+
+/** What the connection has sent after Hello. */
+function sentMessages() {
+  const bytes = Uint8Array.from(received);
+  const found = [];
+  for (let at = 0; at + 16 <= bytes.length; ) {
+    const read = new Unmarshaller(bytes);
+    const length = messageLength(read.view, at);
+    if (at + length > bytes.length) break;
+    found.push(read.read(at, length, []));
+    at += length;
+  }
+  return found;
+}
 
 /** Sends all of it, as the connection takes it. */
 async function send(data: Uint8Array): Promise<void> {
@@ -153,12 +184,54 @@ describe("messages", () => {
     expect(bad).toEqual([]);
   });
 
-  test("of megabytes are read whole", async () => {
+  test("of megabytes are read whole, where they are what was asked for", async () => {
     const long = "x".repeat(3_000_000);
-    await send(bytesOf(callTo("/long", "s", [long])));
+    const asked = connection.call({ destination: "a.b", path: "/", interface: "a.b", member: "C" });
+    await send(
+      bytesOf({ type: MessageType.METHOD_RETURN, serial: 2, replySerial: 2, ...text(long) }),
+    );
+    const [got] = await asked;
+    expect(got === long).toBeTrue();
+  });
+
+  test.each([
+    ["body", callTo("/long", "s", ["x".repeat(3_000_000)])],
+    ["path", callTo(`/${"a".repeat(3_000_000)}`)],
+    ["signature and body", callTo("/long", "ayas", [new Uint8Array(70_000), ["x"]])],
+  ])(
+    "with a long %s that nobody asked for are refused by their header alone",
+    async (_what, call) => {
+      const sender = ":1.234";
+      const before = process.memoryUsage.rss();
+      for (let count = 0; count < 20; count++)
+        await send(withSender({ ...call, serial: 90 + count }, sender));
+      await send(bytesOf(callTo("/after")));
+      await until(() => calls.length === 1);
+      expect(calls.map(({ path }) => path)).toEqual(["/after"]);
+      expect(bad).toHaveLength(20);
+      const replies = sentMessages().filter(({ type }) => type === MessageType.ERROR);
+      expect(replies.map(({ replySerial }) => replySerial)).toEqual(
+        Array.from({ length: 20 }, (_, count) => 90 + count),
+      );
+      expect(replies[0]?.errorName).toBe("org.freedesktop.DBus.Error.LimitsExceeded");
+      expect(process.memoryUsage.rss() - before).toBeLessThan(100e6);
+    },
+  );
+
+  test("that are long signals are passed over, and an answer to a call from before is none of theirs", async () => {
+    await send(bytesOf({ ...callTo("/s", "s", ["x".repeat(100_000)]), type: MessageType.SIGNAL }));
     await send(bytesOf(callTo("/after")));
-    await until(() => calls.length === 2);
-    expect(calls[0]?.body[0] === long).toBeTrue();
+    await until(() => calls.length === 1);
+    expect(bad).toEqual([expect.stringContaining("too long")]);
+  });
+
+  test("are not decoded where nobody asks for what they say", async () => {
+    const message = bytesOf(callTo("/unread", "s", ["abc"]));
+    message.writeUInt8(0x21, message.length - 1);
+    await send(message);
+    await until(() => calls.length === 1);
+    expect(bad).toEqual([]);
+    expect(() => calls[0]?.body).toThrow("not decoded in time");
   });
 
   const WRONG: [string, (message: Buffer) => void][] = [
@@ -199,7 +272,7 @@ describe("messages", () => {
       const read = new Unmarshaller(bytes);
       try {
         const length = messageLength(read.view, 0);
-        if (length <= bytes.length) read.read(0, length, []);
+        if (length <= bytes.length) void read.read(0, length, []).body;
       } catch (error) {
         // Whatever it is about, it is no fault of the reader's own.
         expect(["TypeError", "RangeError"]).toContain((error as Error).name);
@@ -218,7 +291,7 @@ describe("messages", () => {
       const fieldsEnd = (16 + header.getUint32(12, true) + 7) & ~7;
       if (length < fieldsEnd) continue;
       header.setUint32(4, length - fieldsEnd, true);
-      expect(() => new Unmarshaller(bytes).read(0, length, [])).toThrow(TypeError);
+      expect(() => new Unmarshaller(bytes).read(0, length, []).body).toThrow(TypeError);
     }
   });
 
@@ -227,7 +300,7 @@ describe("messages", () => {
       let value: Variant = new Variant("y", 1);
       for (let level = 0; level < depth; level++) value = new Variant("v", value);
       const bytes = bytesOf(callTo("/deep", "v", [value]));
-      return () => new Unmarshaller(Uint8Array.from(bytes)).read(0, bytes.length, []);
+      return () => new Unmarshaller(Uint8Array.from(bytes)).read(0, bytes.length, []).body;
     };
     expect(nested(60)).not.toThrow();
     expect(nested(70)).toThrow("too deep");

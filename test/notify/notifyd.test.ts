@@ -10,7 +10,16 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { bindDatagram, close, listenStream } from "../../lib/linux/index.ts";
-import { COMMAND, cleanUp, descriptorsOf, later, newFolder, python, start } from "./world.ts";
+import {
+  ASIDE,
+  COMMAND,
+  cleanUp,
+  descriptorsOf,
+  later,
+  newFolder,
+  python,
+  start,
+} from "./world.ts";
 
 // Each test starts several processes, which takes its time on a busy machine.
 setDefaultTimeout(30_000);
@@ -117,17 +126,18 @@ print(os.read(r, 1))`,
     );
     expect(out).toBe("b''");
     await daemon.logged("STATUS=last");
-    expect(descriptorsOf(daemon.child.pid)).toBe(before);
+    while (descriptorsOf(daemon.child.pid) > before + ASIDE) await Bun.sleep(5);
     const text = daemon.text();
     expect(text).toContain("FDSTORE=1 FDNAME=x (no descriptor is kept for what is no service)");
-    expect(text).toContain("dropped a datagram that has BARRIER=1 with 2 descriptors");
     expect(text).toContain("dropped a datagram that has more in it than the BARRIER=1");
     expect(text).toContain(
       'that has nothing in it but a line that is not NAME=VALUE: "no assignment"',
     );
     expect(text).toContain('that has a NUL byte in it: "READY=1\\x00STATUS=x"');
     expect(text).toContain("that is longer than 4096 bytes");
-    expect(text).toContain("STATUS=many (ignored 253 descriptors that nothing was said of)");
+    expect(text).toContain(
+      "STATUS=many (ignored file descriptors, which are taken from services only)",
+    );
     for (const line of text.split("\n")) expect(line.length).toBeLessThan(700);
   });
 

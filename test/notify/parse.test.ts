@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RateLimiter } from "../../lib/notify/limit.ts";
+import { RateLimiter } from "../../lib/cli/index.ts";
 import { MOST_BYTES, parseDatagram } from "../../lib/notify/parse.ts";
 
 const parse = (text: string, descriptors = 0) => parseDatagram(Buffer.from(text), descriptors);

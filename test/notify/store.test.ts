@@ -101,7 +101,7 @@ test("keeps one open file once, as many as the settings say, and none without th
   const before = descriptorsOf(daemon.child.pid);
   await main.tell('send(b"FDSTORE=1", [other] * 200); send(b"FDSTORE=1", [r] * 200); barrier()');
   // Fewer only if the connection of the fetch was still open.
-  expect(descriptorsOf(daemon.child.pid)).toBeLessThanOrEqual(before);
+  while (descriptorsOf(daemon.child.pid) > before) await Bun.sleep(5);
 
   const none = await world("");
   await none.main.tell('send(b"FDSTORE=1", [0]); barrier()');

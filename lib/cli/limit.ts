@@ -1,4 +1,5 @@
 /** Keeps one sender from filling the log. */
+import type { Level, Logger } from "./log.ts";
 
 /** How much one sender may say. */
 export interface Limit {
@@ -65,5 +66,26 @@ export class RateLimiter {
       if (now < sender.ends && this.#senders.size < this.limit.senders) return;
       this.#end(key, sender);
     }
+  }
+}
+
+/** What one account may have in a daemon's log. */
+const LINES: Limit = { messages: 20, window: 10_000, senders: 4096 };
+
+/** A log of what strangers bring about: each has a few lines, and one line says how many more there were. */
+export class LimitedLog {
+  readonly #log: Logger;
+  readonly #limiter: RateLimiter;
+
+  constructor(log: Logger, limit = LINES) {
+    this.#log = log;
+    this.#limiter = new RateLimiter(limit, (account, suppressed) =>
+      log.warning(`${account}: ${suppressed} more lines of this kind were left out`),
+    );
+  }
+
+  /** Writes a line that `account` has brought about, if that has not too many already. */
+  write(level: Level, account: string, message: string): void {
+    if (this.#limiter.allow(account)) this.#log[level](message);
   }
 }
