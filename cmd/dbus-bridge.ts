@@ -32,7 +32,7 @@ export const command = defineCommand({
       );
     }
     const { startBridge } = await import("../lib/login1/index.ts");
-    const { DescriptorKeeper } = await import("../lib/notify/index.ts");
+    const { DescriptorKeeper, Heartbeat } = await import("../lib/notify/index.ts");
     const log = createLogger(NAME, args.verbose);
     let bridge: Bridge | undefined;
     // From the start, since an unhandled SIGHUP ends a process.
@@ -42,6 +42,7 @@ export const command = defineCommand({
       for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => resolve());
     });
     announceReady(ready);
+    const heartbeat = new Heartbeat(log);
     log.info("ready");
     settle(log);
     const outside = Promise.withResolvers<string>();
@@ -54,6 +55,7 @@ export const command = defineCommand({
       outside.promise,
     ]);
     endWatch();
+    heartbeat.stop();
     bridge.stop();
     if (lost !== undefined) throw new Failure(lost);
     process.exit(0);

@@ -4,6 +4,7 @@ import {
   announceReady,
   createLogger,
   DEFAULT_SYSLOG,
+  LimitedLog,
   onOutsideEnded,
   readyDescriptor,
   readyFdOption,
@@ -101,6 +102,12 @@ export const command = defineCommand({
     const ready = readyDescriptor(args.readyFd);
     const log = createLogger(NAME, args.verbose, syslogSink(NAME, args.syslog));
     const { startDaemon } = await import("../lib/notify/index.ts");
+    const { reportFailures } = await import("../lib/linux/index.ts");
+    const limited = new LimitedLog(log);
+    reportFailures((error) => {
+      const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      limited.write("error", "a callback", `a callback failed: ${trace}`);
+    });
     const { socket, store, state, root } = args;
     const end = startDaemon({ log, socket, store, state, root });
     const stop = () => {

@@ -6,7 +6,6 @@
 import type { Logger } from "../cli/index.ts";
 import { busErrors } from "../dbus/index.ts";
 import {
-  characterDeviceOf,
   close,
   closeAside,
   duplicate,
@@ -47,6 +46,8 @@ export interface DeviceHost {
 export interface DeviceLookup {
   /** @returns undefined if there is none, or none that can be taken */
   find(number: string): TakeableDevice | undefined;
+  /** Whether an open file is one of the device, of which nothing else is known. */
+  isOpenOn(fd: Fd, number: string): boolean;
   /** The seat that a device is on; undefined if udev has given it to none. */
   seatOf(device: TakeableDevice): string | undefined;
 }
@@ -176,7 +177,7 @@ export class Devices implements SessionFollower {
   async fetch(): Promise<void> {
     for (const [name, fd] of await this.store.fetch()) {
       // The keeper is not believed: what is not the device could make each call on it wait.
-      if (characterDeviceOf(fd) === numberIn(name)) {
+      if (this.lookup.isOpenOn(fd, numberIn(name))) {
         this.#left.set(name, fd);
         continue;
       }

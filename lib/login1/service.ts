@@ -2,7 +2,7 @@
 
 import { LimitedLog, type Logger, settle, version } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
-import { messageOf, reportFailures } from "../linux/index.ts";
+import { characterDeviceOf, messageOf, reportFailures } from "../linux/index.ts";
 import { Service, VarlinkServer } from "../varlink/index.ts";
 import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
@@ -128,6 +128,7 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
         const device = characterDevice(number);
         return device && takeable(device);
       },
+      isOpenOn: (fd, number) => characterDeviceOf(fd) === number,
       seatOf({ seatDevice }) {
         const record = udevRecord(seatDevice);
         return record?.hasSeat ? record.seat : undefined;

@@ -1,6 +1,7 @@
 /** Both ends of sd_notify(3). */
 export { systemdNotify } from "./command.ts";
 export { type DaemonOptions, startDaemon } from "./daemon.ts";
+export { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts";
 export { type Assignment, type Datagram, MOST_BYTES, parseDatagram } from "./parse.ts";
 export { DEFAULT_SOCKET } from "./socket.ts";
 export { DEFAULT_STATE } from "./state-file.ts";

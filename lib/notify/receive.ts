@@ -39,14 +39,14 @@ export interface ServerOptions {
   registry: Registry;
 }
 
-/** A datagram that is out of the queue. */
+/** A datagram, with what was received of its file descriptors: only a service's are. */
 interface Taken {
   /** Until the next is looked at. */
   data: Uint8Array;
   truncated: boolean;
-  /** Those that were received, the taker's to close. */
+  /** The taker's to close. */
   fds: Fd[];
-  /** How many came; undefined if they were left to the kernel, which does not say. */
+  /** How many came; undefined if some were left to the kernel, which does not say. */
   descriptors: number | undefined;
   /** Whether some were lost, since this process may open no more. */
   lost: boolean;
@@ -109,51 +109,51 @@ export class NotifyServer {
 
   /** Handles the datagram at the head of the queue, and takes it out of there whatever happens. */
   #handle(peeked: Peeked): void {
+    const { data, truncated, hasDescriptors } = peeked;
     // pid 0 stands for a sender outside our pid namespace and for one without credentials.
     const known = peeked.credentials && peeked.credentials.pid > 0;
     const credentials = known ? peeked.credentials : undefined;
-    let origin: Origin | undefined;
-    let taken: Taken | undefined;
+    let isTaken = false;
     try {
-      origin = credentials && this.#registry.origins.find(credentials);
+      const origin = credentials && this.#registry.origins.find(credentials);
+      if (!credentials) {
+        this.#say("unknown sender", "unknown user", () => [
+          "warning",
+          "dropped a datagram, since nothing says whose it is",
+        ]);
+      } else if (hasDescriptors && origin?.service !== undefined) {
+        isTaken = true;
+        const { fds = [], controlTruncated = false } = receive(this.#fd, this.#buffer) ?? {};
+        const descriptors = fds.length;
+        this.#act(credentials, origin, {
+          data,
+          truncated,
+          fds,
+          descriptors,
+          lost: controlTruncated,
+        });
+      } else {
+        const descriptors = hasDescriptors ? undefined : 0;
+        this.#act(credentials, origin, { data, truncated, fds: [], descriptors, lost: false });
+      }
     } finally {
-      taken = this.#take(peeked, credentials, origin);
+      if (!isTaken) this.#drop(peeked, `uid ${credentials?.uid}`);
     }
-    if (!credentials) {
-      closeAside("unknown", taken.fds);
-      this.#say("unknown sender", "unknown user", () => [
-        "warning",
-        "dropped a datagram, since nothing says whose it is",
-      ]);
-      return;
-    }
-    this.#act(credentials, origin, taken);
   }
 
   /**
-   * Takes the datagram out of the queue. Only a service's file descriptors are received: anybody may
-   * send some, and even to close them can take as long as their sender likes. Those of others go
-   * aside, in the kernel.
+   * Takes a datagram out of the queue and leaves its file descriptors aside, in the kernel. Anybody may
+   * send some, and to close them can take as long as their sender likes. For a barrier this is the answer.
    */
-  #take(
-    { data, truncated, hasDescriptors }: Peeked,
-    credentials: Credentials | undefined,
-    origin: Origin | undefined,
-  ): Taken {
+  #drop({ data, hasDescriptors }: Peeked, owner: string): void {
     if (!hasDescriptors) {
       dropDatagram(this.#fd);
-      return { data, truncated, fds: [], descriptors: 0, lost: false };
+      return;
     }
     const [first] = data;
-    const owner = `uid ${credentials?.uid}`;
-    const isService = origin?.service !== undefined;
     // An empty one shows no sign of having been taken.
-    if (!isService && first !== undefined && this.#discarder.discard(owner, first)) {
-      return { data, truncated, fds: [], descriptors: undefined, lost: false };
-    }
-    const received = receive(this.#fd, this.#buffer);
-    const { fds = [], controlTruncated = false } = received ?? {};
-    return { data, truncated, fds, descriptors: fds.length, lost: controlTruncated };
+    if (first !== undefined && this.#discarder.discard(owner, first)) return;
+    closeAside(owner, receive(this.#fd, this.#buffer)?.fds ?? []);
   }
 
   #act(credentials: Credentials, origin: Origin | undefined, taken: Taken): void {

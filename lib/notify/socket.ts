@@ -1,5 +1,13 @@
 /** Taking the place of the notify socket, and only if it is free. */
-import { chmodSync, lstatSync, rmSync, type Stats } from "node:fs";
+import {
+  chmodSync,
+  ftruncateSync,
+  lstatSync,
+  readFileSync,
+  rmSync,
+  type Stats,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { Failure } from "../cli/index.ts";
 import {
@@ -10,6 +18,7 @@ import {
   hasCode,
   lockFile,
   passCredentials,
+  processStatus,
   setReceiveBuffer,
 } from "../linux/index.ts";
 
@@ -36,6 +45,15 @@ function look(path: string): Stats | undefined {
 }
 
 /**
+ * Whether the process that a lock file names has ended and only waits for a thread that the kernel
+ * cannot end (state Z in proc(5)): its lock and its socket stay open, and nobody is behind them.
+ */
+function hasEnded(lockPath: string): boolean {
+  const pid = Number(readFileSync(lockPath, "utf8"));
+  return pid > 0 && processStatus(pid)?.state === "Z";
+}
+
+/**
  * Binds a datagram socket that any user may write to (0666) and that says who
  * wrote (SO_PASSCRED).
  *
@@ -46,9 +64,9 @@ function look(path: string): Stats | undefined {
  * @throws {Failure} if one is running, or something else is in the way
  */
 export function claimSocket(path: string): ClaimedSocket {
-  const lock = takeLock(path);
+  const { lock, isInherited } = takeLock(path);
   try {
-    clearPlace(path);
+    clearPlace(path, isInherited);
     // Who waits for the socket to be there writes at once, and shall be known by it.
     const fd = bindDatagram(path, (unbound) => {
       passCredentials(unbound);
@@ -77,20 +95,38 @@ export function claimSocket(path: string): ClaimedSocket {
   }
 }
 
-function takeLock(path: string): Fd {
+/** The lock, and whether it was that of one that has ended and cannot let go of it. */
+function takeLock(path: string): { lock: Fd; isInherited: boolean } {
   const folder = dirname(path);
   if (!look(folder)) throw new Failure(`${folder} is missing: run lainos-ghost-units first`);
-  const lock = lockFile(`${path}.lock`);
-  if (lock !== undefined) return lock;
-  throw new Failure(`already running: another one holds ${path}.lock`);
+  const name = `${path}.lock`;
+  let lock = lockFile(name);
+  const isInherited = lock === undefined && hasEnded(name);
+  if (isInherited) {
+    // What it holds is the file, and not its name.
+    rmSync(name);
+    lock = lockFile(name);
+  }
+  if (lock === undefined) throw new Failure(`already running: another one holds ${name}`);
+  ftruncateSync(lock);
+  writeSync(lock, `${process.pid}\n`, 0);
+  return { lock, isInherited };
 }
 
-/** Removes a socket that nobody reads from; refuses to touch anything else. */
-function clearPlace(path: string): void {
+/**
+ * Removes a socket that nobody reads from; refuses to touch anything else.
+ *
+ * @param isInherited whether it is known that its process has ended
+ */
+function clearPlace(path: string, isInherited: boolean): void {
   const stats = look(path);
   if (!stats) return;
   if (!stats.isSocket()) {
     throw new Failure(`${path} is in the way and is no socket: remove it and start this again`);
+  }
+  if (isInherited) {
+    rmSync(path);
+    return;
   }
   try {
     close(connectDatagram(path));

@@ -2,7 +2,14 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import type { Logger } from "../../lib/cli/index.ts";
-import { close, duplicate, isSameOpenFile, SystemError } from "../../lib/linux/index.ts";
+import {
+  characterDeviceOf,
+  close,
+  duplicate,
+  isSameOpenFile,
+  SystemError,
+  socketPair,
+} from "../../lib/linux/index.ts";
 import type { DeviceKind } from "../../lib/login1/device-kinds.ts";
 import { DEVICE_KINDS, takeable } from "../../lib/login1/device-kinds.ts";
 import { type DescriptorStore, Devices } from "../../lib/login1/devices.ts";
@@ -158,6 +165,8 @@ function newRun(): Devices {
         number in seatOf
           ? { kind: number === "226:0" ? card : events, node: number, seatDevice: dummy(number) }
           : undefined,
+      // All of them are /dev/null here.
+      isOpenOn: (fd) => characterDeviceOf(fd) === "1:3",
       seatOf: ({ seatDevice }) => seatOf[seatDevice.key],
     },
     {
@@ -310,6 +319,21 @@ describe("after a restart", () => {
     expect(noted).toEqual(["drop master", "226:0 force", "revoke", "13:64 force"]);
     devices.ended(one);
     expect(stored.size).toBe(0);
+  });
+
+  test("what comes back and is not the device is never used, and the device is opened anew", async () => {
+    await take(one, 13, 64);
+    const [ours, theirs] = socketPair();
+    store.keep("session-1-device-13-64", theirs);
+    await restart(one);
+    expect(noted).toEqual(["open", "13:64 force", "13:64 resumed"]);
+    expect(logged).toEqual([
+      expect.stringContaining(
+        "session-1-device-13-64: what was kept under this name is not the device",
+      ),
+      expect.stringContaining("is lost"),
+    ]);
+    for (const fd of [ours, theirs]) closeSync(fd);
   });
 
   test("what came back with a new opening is that one, and not the revoked one", async () => {

@@ -81,7 +81,7 @@ lainos_command()
 	lainos_executable="$(lainos_sandboxed "$1") /usr/libexec/lainos/$1"
 	shift
 	command=/usr/bin/env
-	command_args="-i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 $lainos_executable${notify:+ --ready-fd ${notify#fd:}} $*"
+	command_args="-i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8${WATCHDOG_USEC:+ WATCHDOG_USEC=$WATCHDOG_USEC} $lainos_executable${notify:+ --ready-fd ${notify#fd:}} $*"
 }
 
 # Run one of our executables to its end, with the same clean environment.
@@ -211,15 +211,43 @@ status()
 	return "$lainos_status"
 }
 
-# Does somebody own this name on the system bus?
-lainos_has_owner()
+# The process that supervise-daemon runs for this service, as it has noted it.
+lainos_child()
 {
-	case $(dbus-send --system --print-reply=literal --reply-timeout=2000 \
+	service_get_value child_pid
+}
+
+# Does our own process own this name on the system bus? Another's, such as one that was to be stopped
+# and hangs, says nothing of the one that was started.
+lainos_owns()
+{
+	lainos_owner=$(dbus-send --system --print-reply=literal --reply-timeout=2000 \
 		--dest=org.freedesktop.DBus /org/freedesktop/DBus \
-		org.freedesktop.DBus.NameHasOwner "string:$1" 2>/dev/null) in
-		*true*) return 0 ;;
-	esac
-	return 1
+		org.freedesktop.DBus.GetConnectionUnixProcessID "string:$1" 2>/dev/null) || return 1
+	lainos_pid=$(lainos_child)
+	[ -n "$lainos_pid" ] && [ "${lainos_owner##* }" = "$lainos_pid" ]
+}
+
+# Print what /proc says of a process: the clock tick at which it started, and its state. $1: its number
+lainos_look()
+{
+	# Behind the name, which may have anything in it: the state, and 18 fields later the start.
+	[ -n "$1" ] && sed -n 's/^.*) \([A-Z]\) \(\([^ ]* \)\{18\}\)\([0-9]*\) .*$/\4 \1/p' "/proc/$1/stat" 2>/dev/null
+}
+
+# A process that waits in the kernel for somebody, such as a FUSE server, cannot be ended, not even by
+# SIGKILL. supervise-daemon says nothing of it; the next one takes its place on the bus and at sockets.
+stop()
+{
+	lainos_old=$(lainos_child)
+	lainos_was=$(lainos_look "$lainos_old")
+	default_stop || return
+	lainos_is=$(lainos_look "$lainos_old")
+	if [ -n "$lainos_was" ] && [ "${lainos_is% *}" = "${lainos_was% *}" ]; then
+		eerror "$RC_SVCNAME: process $lainos_old has not ended (state ${lainos_is##* }): it waits in the" \
+			"kernel for somebody. A new start takes its place; /proc/$lainos_old/task/*/wchan says for what"
+	fi
+	return 0
 }
 
 # Is there a socket?
