@@ -83,6 +83,7 @@ export interface WorldOptions {
 export class World {
   /** What the bridge wrote to its log so far. */
   log = "";
+  #bus = "";
   #bridge: Bun.Subprocess | undefined;
   #bridgeCgroup = "";
   #notifyd: Bun.Subprocess | undefined;
@@ -178,9 +179,16 @@ export class World {
 
   async startBus(): Promise<void> {
     const started = await this.run([
-      ...["dbus-daemon", "--config-file=/run/bus.conf", "--nopidfile", "--fork"],
+      ...["dbus-daemon", "--config-file=/run/bus.conf", "--nopidfile", "--fork", "--print-pid"],
     ]);
     if (started.code !== 0) throw new Error(`no bus: ${started.stderr}`);
+    this.#bus = started.stdout.trim();
+  }
+
+  /** Ends the bus, and with it every connection. */
+  async endBus(): Promise<void> {
+    await this.run(["kill", "-KILL", this.#bus]);
+    rmSync(`${this.root}/run/dbus/system_bus_socket`);
   }
 
   /** Starts the bridge and waits until it says that it is ready. */
