@@ -11,12 +11,12 @@ afterEach(cleanUp);
 const INTERVAL = 150;
 
 /** A heartbeat at `socket`, and what it had restarted so far. */
-function beatAt(socket: string, interval: number | undefined = INTERVAL) {
+function beatAt(socket: string, watchdog: { interval?: number } = { interval: INTERVAL }) {
   const restarted: string[] = [];
   const lines: string[] = [];
   const log = createLogger("test", true, (level, message) => lines.push(`${level} ${message}`) > 0);
   const restart = (service: string) => restarted.push(service) - 1;
-  const heartbeat = new Heartbeat(log, { socket, interval, restart });
+  const heartbeat = new Heartbeat(log, { ...watchdog, socket, restart });
   later(() => heartbeat.stop());
   return { heartbeat, restarted, lines };
 }
@@ -58,7 +58,7 @@ test("without a watchdog nothing is said", async () => {
   const socket = join(newFolder(), "notify");
   const fd = bindDatagram(socket);
   later(() => close(fd));
-  const { heartbeat } = beatAt(socket, undefined);
+  const { heartbeat } = beatAt(socket, {});
   await Bun.sleep(INTERVAL);
   heartbeat.stop();
   expect(receive(fd, new ReceiveBuffer(100))).toBeUndefined();
