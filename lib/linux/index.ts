@@ -17,6 +17,7 @@ export * from "./local-time.ts";
 export * from "./lock.ts";
 export * from "./memory.ts";
 export * from "./mount.ts";
+export * from "./pass-on.ts";
 export * from "./poll.ts";
 export * from "./process.ts";
 export { onceReadable, onReadiness, reportFailures } from "./readiness.ts";

@@ -49,6 +49,16 @@ export function isReadable(fd: Fd): boolean {
 }
 
 /**
+ * Waits until there is something to read, or the end of it, and does nothing else.
+ *
+ * @throws {SystemError}
+ */
+export function waitUntilReadable(fd: Fd): void {
+  const set = new PollSet({ fd, events: POLLIN });
+  while (set.wait(-1) === undefined);
+}
+
+/**
  * Waits until the other end of a pipe or socket is closed (or has something to read). It is for
  * commands that have nothing else to do.
  *
