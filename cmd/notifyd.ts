@@ -6,6 +6,7 @@ import {
   DEFAULT_SYSLOG,
   LimitedLog,
   onOutsideEnded,
+  PASSED_ON,
   readyDescriptor,
   readyFdOption,
   run,
@@ -66,18 +67,58 @@ const wait = defineCommand({
   },
 });
 
-export const command = defineCommand({
-  meta: { name: NAME, description: "Receives what services say of themselves by sd_notify(3)" },
+const DEFAULT_SOCKET = "/run/systemd/notify";
+const DEFAULT_STORE = "/run/lainos/fdstore";
+
+const listen = defineCommand({
+  meta: { name: "listen", description: "Opens the sockets, and starts a command with them" },
   args: {
     socket: {
       type: "string",
-      default: "/run/systemd/notify",
+      default: DEFAULT_SOCKET,
       valueHint: "PATH",
       description: "the socket to receive at",
     },
     store: {
       type: "string",
-      default: "/run/lainos/fdstore",
+      default: DEFAULT_STORE,
+      valueHint: "PATH",
+      description: "the socket of the descriptor store",
+    },
+    keep: {
+      type: "string",
+      default: "",
+      valueHint: "N,...",
+      description: "descriptors to pass on as well",
+    },
+    [PASSED_ON]: {
+      type: "positional",
+      required: false,
+      description: "the command and its arguments, which find the sockets by sd_listen_fds(3)",
+    },
+  },
+  async run({ args, data }) {
+    const { listenAndExecute } = await import("../lib/notify/index.ts");
+    if (!/^(\d(,\d)*)?$/.test(args.keep)) {
+      throw new UsageFailure(`--keep ${args.keep}: must be numbers of descriptors below 10`);
+    }
+    const kept = args.keep.split(",").filter(Boolean).map(Number);
+    listenAndExecute({ socket: args.socket, store: args.store, kept }, data as string[]);
+  },
+});
+
+export const command = defineCommand({
+  meta: { name: NAME, description: "Receives what services say of themselves by sd_notify(3)" },
+  args: {
+    socket: {
+      type: "string",
+      default: DEFAULT_SOCKET,
+      valueHint: "PATH",
+      description: "the socket to receive at",
+    },
+    store: {
+      type: "string",
+      default: DEFAULT_STORE,
       valueHint: "PATH",
       description: "the socket at which services get back the descriptors that they left",
     },
@@ -97,19 +138,17 @@ export const command = defineCommand({
     readyFd: readyFdOption,
     verbose: { type: "boolean", description: "log barriers and signs of life too" },
   },
-  subCommands: { status, wait },
+  subCommands: { status, wait, listen },
   async run({ args }) {
     const ready = readyDescriptor(args.readyFd);
     const log = createLogger(NAME, args.verbose, syslogSink(NAME, args.syslog));
-    const { startDaemon } = await import("../lib/notify/index.ts");
-    const { reportFailures } = await import("../lib/linux/index.ts");
-    const limited = new LimitedLog(log);
-    reportFailures((error) => {
-      const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      limited.write("error", "a callback", `a callback failed: ${trace}`);
-    });
+    const { passedSockets, startDaemon } = await import("../lib/notify/index.ts");
     const { socket, store, state, root } = args;
-    const end = startDaemon({ log, socket, store, state, root });
+    const passed = passedSockets();
+    if (passed && (socket !== DEFAULT_SOCKET || store !== DEFAULT_STORE)) {
+      log.warning("--socket and --store have no effect: the sockets were open before the start");
+    }
+    const end = startDaemon({ log, socket, store, state, root, passed });
     const stop = () => {
       process.off("SIGTERM", stop).off("SIGINT", stop);
       endWatch();

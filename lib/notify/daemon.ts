@@ -1,13 +1,15 @@
 /** All parts of lainos-notifyd, put together. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "../cli/index.ts";
+import { close, type Fd } from "../linux/index.ts";
+import type { Sockets } from "./listen.ts";
 import { watchStops } from "./openrc.ts";
 import { placesBelow } from "./origin.ts";
 import { NotifyServer } from "./receive.ts";
 import { Registry } from "./registry.ts";
 import { claimSocket } from "./socket.ts";
-import { StoreServer } from "./store-server.ts";
+import { openStore, StoreServer } from "./store-server.ts";
 
 export interface DaemonOptions {
   log: Logger;
@@ -19,6 +21,8 @@ export interface DaemonOptions {
   state: string;
   /** Below which OpenRC has its things, "/" but in a test. */
   root: string;
+  /** The sockets, where root has opened them for us: see listen.ts. */
+  passed?: Sockets | undefined;
 }
 
 /**
@@ -27,26 +31,54 @@ export interface DaemonOptions {
  * @returns a function that ends it in good order
  * @throws {Failure} if another one runs
  */
-export function startDaemon({ log, socket, store, state, root }: DaemonOptions): () => void {
-  const claimed = claimSocket(socket);
-  const ends = [() => claimed.release()];
+export function startDaemon(options: DaemonOptions): () => void {
+  const { log, state, root } = options;
+  const ends: (() => void)[] = [];
   const stop = () => {
     for (const end of ends.splice(0).reverse()) end();
   };
   try {
+    const notify = takeNotifySocket(options, ends);
     const places = placesBelow(root);
     const registry = new Registry({ places, file: state, log });
     ends.push(() => registry.stop());
-    mkdirSync(dirname(store), { recursive: true, mode: 0o755 });
-    const storeServer = new StoreServer(store, registry, log);
+    const storeServer = new StoreServer(takeStoreSocket(options, ends), registry, log);
     ends.push(() => storeServer.stop());
     const endWatch = watchStops(places, (service) => registry.stopped(service));
     if (endWatch) ends.push(endWatch);
-    const server = new NotifyServer(claimed.fd, { log, registry });
+    const server = new NotifyServer(notify, { log, registry });
     ends.push(() => server.stop());
   } catch (error) {
     stop();
     throw error;
   }
   return stop;
+}
+
+/** What root has opened root removes: this process may not. */
+function takeNotifySocket({ passed, socket }: DaemonOptions, ends: (() => void)[]): Fd {
+  if (passed) {
+    ends.push(() => {
+      close(passed.notify);
+      close(passed.lock);
+    });
+    return passed.notify;
+  }
+  const claimed = claimSocket(socket);
+  ends.push(() => claimed.release());
+  return claimed.fd;
+}
+
+function takeStoreSocket({ passed, store }: DaemonOptions, ends: (() => void)[]): Fd {
+  if (passed) {
+    ends.push(() => close(passed.store));
+    return passed.store;
+  }
+  mkdirSync(dirname(store), { recursive: true, mode: 0o755 });
+  const listener = openStore(store);
+  ends.push(() => {
+    close(listener);
+    rmSync(store, { force: true });
+  });
+  return listener;
 }

@@ -2,6 +2,7 @@
 export { systemdNotify } from "./command.ts";
 export { type DaemonOptions, startDaemon } from "./daemon.ts";
 export { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts";
+export { listenAndExecute, passedSockets } from "./listen.ts";
 export { type Assignment, type Datagram, MOST_BYTES, parseDatagram } from "./parse.ts";
 export { DEFAULT_SOCKET } from "./socket.ts";
 export { DEFAULT_STATE } from "./state-file.ts";

@@ -31,6 +31,7 @@ const RECEIVE_BUFFER = 8 * 1024 * 1024;
 /** A bound socket, and the lock that says whose it is. */
 export interface ClaimedSocket {
   fd: Fd;
+  lock: Fd;
   /** Removes the socket from the file system if it is still this one, closes it and lets go of the lock. */
   release(): void;
 }
@@ -77,6 +78,7 @@ export function claimSocket(path: string): ClaimedSocket {
       const bound = lstatSync(path);
       return {
         fd,
+        lock,
         release() {
           const now = look(path);
           if (now?.ino === bound.ino && now.dev === bound.dev) rmSync(path);

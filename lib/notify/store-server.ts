@@ -39,9 +39,22 @@ interface Client {
   endWatch: () => void;
 }
 
+/**
+ * The store's socket, listening at `path`. The caller has made sure that no other daemon runs.
+ *
+ * @throws {SystemError}
+ */
+export function openStore(path: string): Fd {
+  rmSync(path, { force: true });
+  const fd = listenStream(path);
+  // Nobody has any to send here; where the kernel cannot refuse them they are closed aside.
+  refuseDescriptors(fd);
+  chmodSync(path, 0o666);
+  return fd;
+}
+
 /** The listening socket and its connections. */
 export class StoreServer {
-  readonly #path: string;
   readonly #listener: Fd;
   readonly #registry: Registry;
   readonly #log: Logger;
@@ -49,28 +62,17 @@ export class StoreServer {
   readonly #buffer = new ReceiveBuffer(MOST_REQUEST + 1);
   readonly #endWatch: () => void;
 
-  /**
-   * Listens at `path`. The caller has made sure that no other daemon runs.
-   *
-   * @throws {SystemError}
-   */
-  constructor(path: string, registry: Registry, log: Logger) {
-    this.#path = path;
+  /** @param listener what `openStore` has opened */
+  constructor(listener: Fd, registry: Registry, log: Logger) {
     this.#registry = registry;
     this.#log = log;
-    rmSync(path, { force: true });
-    this.#listener = listenStream(path);
-    // Nobody has any to send here; where the kernel cannot refuse them they are closed aside.
-    refuseDescriptors(this.#listener);
-    chmodSync(path, 0o666);
+    this.#listener = listener;
     this.#endWatch = onReadiness(this.#listener, () => this.#acceptAll());
   }
 
-  /** Ends every connection and removes the socket. */
+  /** Ends every connection. The listening socket stays the caller's. */
   stop(): void {
     this.#endWatch();
-    close(this.#listener);
-    rmSync(this.#path, { force: true });
     for (const client of [...this.#clients]) this.#end(client);
   }
 
