@@ -15,6 +15,23 @@ import type { Bridge } from "../lib/login1/index.ts";
 
 const NAME = "lainos-dbus-bridge";
 
+const firmware = defineCommand({
+  meta: { name: "firmware", description: "Sets an EFI variable of the next boot" },
+  args: {
+    which: { type: "positional", required: true, description: "setup, menu or entry" },
+    value: {
+      type: "string",
+      required: true,
+      description:
+        "0 or 1; seconds, or nothing for no menu; an entry, or nothing for the usual one",
+    },
+  },
+  async run({ args }) {
+    const { setFirmware } = await import("../lib/login1/index.ts");
+    setFirmware(args.which, args.value);
+  },
+});
+
 export const command = defineCommand({
   meta: {
     name: NAME,
@@ -24,6 +41,7 @@ export const command = defineCommand({
     "ready-fd": readyFdOption,
     verbose: { type: "boolean", description: "log more" },
   },
+  subCommands: { firmware },
   async run({ args }) {
     const ready = readyDescriptor(args["ready-fd"]);
     if (process.getuid?.() !== 0) {

@@ -1,6 +1,8 @@
 /**
  * What a daemon in its sandbox has done outside of it, by /usr/libexec/lainos/outside at the other end
  * of two pipes: mounts, sleep hooks, restarts of services. See docs/sandbox.md.
+ *
+ * At most `MOST_UNDER_WAY` orders are in the pipe, each shorter than PIPE_BUF: a write never waits.
  */
 import { writeSync } from "node:fs";
 import {
@@ -9,6 +11,7 @@ import {
   type Fd,
   onReadiness,
   readSome,
+  waitUntilReadable,
 } from "../linux/index.ts";
 
 /** How an order ended: 0, or an exit status and what was written. */
@@ -17,8 +20,19 @@ export interface Outcome {
   text: string;
 }
 
+/** So many are done at once, as outside has it; others wait for their turn. */
+const MOST_UNDER_WAY = 8;
+
+/** So many wait for their turn. */
+const MOST_QUEUED = 128;
+
+/** The longest order in bytes, which is PIPE_BUF: a pipe takes it as a whole. */
+const LONGEST = 4096;
+
 export class Outside {
   readonly #waiting = new Map<string, (outcome: Outcome | Error) => void>();
+  /** Orders that wait for their turn, the oldest first. */
+  readonly #queued: { send: () => void; fail: (error: Error) => void }[] = [];
   #lastId = 0;
   #rest = "";
   #endWatch: (() => void) | undefined;
@@ -30,18 +44,24 @@ export class Outside {
 
   /**
    * Has something done, and waits for it without doing anything else: for what takes no time.
-   * Not for one that `ask` is used with.
    *
+   * @returns what the order was answered with, if it asks for something
    * @throws {Error} it was refused or failed, with what was said
    */
-  doNow(...words: readonly (string | number | bigint)[]): void {
+  doNow(...words: readonly (string | number | bigint)[]): string {
     const id = this.#send(words);
     for (;;) {
-      for (const [answered, { status, text }] of this.#read()) {
-        if (answered !== id) continue;
-        if (status !== 0) throw new Error(text || `${words[0]} ended with status ${status}`);
-        return;
+      // Where `ask` is used as well, reading does not wait.
+      waitUntilReadable(this.answers);
+      let mine: Outcome | undefined;
+      for (const [answered, outcome] of this.#read()) {
+        if (answered === id) mine = outcome;
+        else this.#settle(answered, outcome);
       }
+      if (!mine) continue;
+      const { status, text } = mine;
+      if (status !== 0) throw new Error(text.trim() || `${words[0]} ended with status ${status}`);
+      return text.trim();
     }
   }
 
@@ -49,23 +69,36 @@ export class Outside {
    * Has something done that takes a while; several may be under way.
    *
    * @param words the last may have spaces in it
-   * @throws {Error} nobody is there to do it
+   * @throws {Error} too many wait already, or nobody is there to do it
    */
   async ask(...words: readonly string[]): Promise<Outcome> {
+    if (this.#queued.length >= MOST_QUEUED) {
+      throw new Error(`${words[0]}: ${MOST_QUEUED} orders wait to be done outside of the sandbox`);
+    }
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
-    this.#waiting.set(this.#send(words), (outcome) =>
-      outcome instanceof Error ? reject(outcome) : resolve(outcome),
-    );
+    const settle = (outcome: Outcome | Error) =>
+      outcome instanceof Error ? reject(outcome) : resolve(outcome);
+    const send = () => {
+      try {
+        this.#waiting.set(this.#send(words), settle);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    if (this.#waiting.size >= MOST_UNDER_WAY) this.#queued.push({ send, fail: reject });
+    else send();
     // Only while somebody waits: a watch holds the process.
-    this.#endWatch ??= onReadiness(this.answers, () => this.#drain());
+    if (this.#waiting.size > 0) this.#endWatch ??= onReadiness(this.answers, () => this.#drain());
     return promise;
   }
 
   #send(words: readonly (string | number | bigint)[]): string {
     const id = String(++this.#lastId);
-    const line = [id, ...words].join(" ");
-    if (line.includes("\n")) throw new Error(`${JSON.stringify(line)} has a line break in it`);
-    writeSync(this.asking, `${line}\n`);
+    const line = Buffer.from(`${[id, ...words].join(" ")}\n`);
+    if (line.indexOf("\n") !== line.length - 1 || line.length > LONGEST) {
+      throw new Error(`the order ${words[0]} has a line break in it or is too long`);
+    }
+    writeSync(this.asking, line);
     return id;
   }
 
@@ -90,6 +123,7 @@ export class Outside {
         for (const [id, outcome] of found) this.#settle(id, outcome);
       }
     } catch (error) {
+      for (const { fail } of this.#queued.splice(0)) fail(error as Error);
       for (const id of [...this.#waiting.keys()]) this.#settle(id, error as Error);
     }
     if (this.#waiting.size > 0) return;
@@ -99,11 +133,11 @@ export class Outside {
 
   #settle(id: string, outcome: Outcome | Error): void {
     this.#waiting.get(id)?.(outcome);
-    this.#waiting.delete(id);
+    if (this.#waiting.delete(id)) this.#queued.shift()?.send();
   }
 }
 
-const KINDS = ["system", "programs", "restarts"] as const;
+const KINDS = ["system", "programs", "services"] as const;
 type Kind = (typeof KINDS)[number];
 
 /** The descriptors of one kind, by LAINOS_OUTSIDE. */

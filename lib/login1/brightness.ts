@@ -1,8 +1,9 @@
 /** The brightness of a screen's or a keyboard's light (SetBrightness). */
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { busErrors } from "../dbus/index.ts";
 import { login1Errors } from "./errors.ts";
+import { setBrightnessOutside } from "./outside.ts";
 import type { Session } from "./session.ts";
 import { deviceAt, udevRecord } from "./udev.ts";
 
@@ -46,6 +47,59 @@ export async function setBrightness(
       `Device ${subsystem}:${name} does not belong to your seat ${session.seat.id}, refusing.`,
     );
   }
-  // A slow light (I2C) must not hold up the rest of us.
-  await writeFile(join(device.syspath, "brightness"), String(brightness), { flag: "r+" });
+  await light(subsystem, device.syspath).set(brightness);
+}
+
+/** One light. A slow one (I2C) must not hold up the rest of us, nor be asked for what is past. */
+class Light {
+  #running: Promise<void> | undefined;
+  #next: { value: number; done: Promise<void> } | undefined;
+
+  constructor(private readonly write: (value: number) => Promise<void>) {}
+
+  /** Sets it. Of several values that come while it is being set the last counts, for all of them. */
+  set(value: number): Promise<void> {
+    if (this.#next) {
+      this.#next.value = value;
+      return this.#next.done;
+    }
+    if (!this.#running) return this.#run(value);
+    const next = { value, done: Promise.resolve() };
+    // Whether the one before it failed is told to who asked for that.
+    next.done = this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined;
+        return this.#run(next.value);
+      });
+    this.#next = next;
+    return next.done;
+  }
+
+  #run(value: number): Promise<void> {
+    const running = this.write(value).finally(() => {
+      if (this.#running === running) this.#running = undefined;
+    });
+    this.#running = running;
+    return running;
+  }
+
+  get isIdle(): boolean {
+    return this.#running === undefined && this.#next === undefined;
+  }
+}
+
+/** Those that are being set, by their directories in /sys/devices. */
+const lights = new Map<string, Light>();
+
+function light(subsystem: "backlight" | "leds", syspath: string): Light {
+  for (const [known, { isIdle }] of lights) if (isIdle) lights.delete(known);
+  const found =
+    lights.get(syspath) ??
+    new Light(async (value) => {
+      if (await setBrightnessOutside(subsystem, basename(syspath), value)) return;
+      await writeFile(join(syspath, "brightness"), String(value), { flag: "r+" });
+    });
+  lights.set(syspath, found);
+  return found;
 }

@@ -5,6 +5,7 @@
  */
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { hasCode, setImmutable } from "../linux/index.ts";
+import { setFirmwareOutside } from "./outside.ts";
 
 const VARIABLES = "/sys/firmware/efi/efivars";
 const FIRMWARE = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
@@ -94,7 +95,7 @@ export const firmware = {
   set bootsToSetup(wanted: boolean) {
     const before = readNumber("OsIndications", FIRMWARE) ?? 0n;
     const after = wanted ? before | BOOT_TO_SETUP : before & ~BOOT_TO_SETUP;
-    if (after === before) return;
+    if (after === before || setFirmwareOutside("setup", wanted ? "1" : "0")) return;
     const bytes = Buffer.alloc(8);
     bytes.writeBigUInt64LE(after);
     write("OsIndications", FIRMWARE, bytes);
@@ -114,6 +115,7 @@ export const firmware = {
   /** The loader counts in seconds; what is less is one. */
   set menuTimeout(timeout: bigint) {
     const seconds = timeout === NO_MENU ? undefined : String((timeout + SECOND - 1n) / SECOND);
+    if (setFirmwareOutside("menu", seconds ?? "")) return;
     writeText("LoaderConfigTimeoutOneShot", seconds);
   },
 
@@ -133,6 +135,33 @@ export const firmware = {
   },
 
   set entry(name: string) {
+    if (setFirmwareOutside("entry", name)) return;
     writeText("LoaderEntryOneShot", name === "" ? undefined : name);
   },
 };
+
+/**
+ * Sets one of them by the words of an order, as `setFirmwareOutside` gives it.
+ *
+ * @throws {RangeError} there is no such variable, value or entry
+ * @throws {Error} Node's, if the firmware does not take it
+ */
+export function setFirmware(which: string, value: string): void {
+  const refuse = () => new RangeError(`${which} ${JSON.stringify(value)}: no value that it takes`);
+  switch (which) {
+    case "setup":
+      if (value !== "0" && value !== "1") throw refuse();
+      firmware.bootsToSetup = value === "1";
+      return;
+    case "menu":
+      if (!/^\d{0,14}$/.test(value)) throw refuse();
+      firmware.menuTimeout = value === "" ? NO_MENU : BigInt(value) * SECOND;
+      return;
+    case "entry":
+      if (value !== "" && !firmware.entries.includes(value)) throw refuse();
+      firmware.entry = value;
+      return;
+    default:
+      throw refuse();
+  }
+}

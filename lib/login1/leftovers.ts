@@ -4,10 +4,9 @@
  */
 import { readdirSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
-import { type Cgroup, hasCode, isMountPoint, messageOf, uidsOf } from "../linux/index.ts";
+import { type Cgroup, messageOf, uidsOf } from "../linux/index.ts";
 import type { SessionCgroups } from "./cgroups.ts";
-import { RUNTIME_ROOT } from "./paths.ts";
-import { removeRuntimeDir, runtimePath } from "./runtime-dir.ts";
+import { mountedRuntimeDirs, removeRuntimeDir, runtimePath } from "./runtime-dir.ts";
 
 /** What is known of sessions and users, at the moment of the call. */
 interface Known {
@@ -43,7 +42,7 @@ export class Leftovers {
     for (const { uid, slice } of this.cgroups.slices()) {
       if (!this.known.isUser(uid)) slice.remove();
     }
-    for (const uid of runtimeDirs()) {
+    for (const uid of mountedRuntimeDirs()) {
       // Whoever has processes may be using it, whatever made it.
       if (this.known.isUser(uid) || hasProcesses(uid)) continue;
       this.log.warning(`${runtimePath(uid)} is of nobody who is logged in: it is removed`);
@@ -70,19 +69,6 @@ export class Leftovers {
     } catch (error) {
       this.log.error(`${scope.path} stays: ${messageOf(error)}`);
     }
-  }
-}
-
-/** The users whose runtime directory is mounted. */
-function runtimeDirs(): number[] {
-  try {
-    return readdirSync(RUNTIME_ROOT)
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-      .filter((uid) => isMountPoint(runtimePath(uid)));
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return [];
-    throw error;
   }
 }
 

@@ -5,14 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { outsideFor } from "../cli/index.ts";
-import {
-  hasCode,
-  MS_NODEV,
-  MS_NOSUID,
-  mount,
-  unmount,
-  writeFileAtomically,
-} from "../linux/index.ts";
+import { hasCode, writeFileAtomically } from "../linux/index.ts";
 import { findCommand, runCommand, runCommandNow } from "./command.ts";
 
 /** How long a hook may take, in milliseconds; systemd's limit. */
@@ -76,26 +69,82 @@ export interface RuntimeLimits {
 }
 
 /**
- * Mounts a tmpfs at a user's runtime directory.
+ * Makes a user's runtime directory outside, or puts right what is there. In the sandbox there is no
+ * /run/user: what is in it is the users' own.
  *
- * @throws {Error} it cannot be mounted; EPERM or EACCES where this process may not
+ * @returns false without a sandbox: then this process does it by itself
+ * @throws {Error} something else is in its place, or nothing can be mounted there
  */
-export function mountRuntimeDir(path: string, { uid, gid, size, inodes }: RuntimeLimits): void {
+export function makeRuntimeDirOutside({ uid, gid, size, inodes }: RuntimeLimits): boolean {
   const outside = outsideFor("system");
-  const options = ["mode=0700", `uid=${uid}`, `gid=${gid}`, `size=${size}`, `nr_inodes=${inodes}`];
-  if (outside) outside.doNow("mount", uid, gid, size, inodes);
-  else mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options.join(","));
+  outside?.doNow("make-runtime-dir", uid, gid, size, inodes);
+  return outside !== undefined;
 }
 
 /**
- * Unmounts what is at a user's runtime directory.
+ * Unmounts and removes a user's runtime directory outside.
  *
- * @throws {Error} nothing is mounted there
+ * @returns false without a sandbox
+ * @throws {Error} it stays
  */
-export function unmountRuntimeDir(path: string, uid: number): void {
+export function removeRuntimeDirOutside(uid: number): boolean {
   const outside = outsideFor("system");
-  if (outside) outside.doNow("unmount", uid);
-  else unmount(path);
+  outside?.doNow("remove-runtime-dir", uid);
+  return outside !== undefined;
+}
+
+/** Whether this process sees no more of /run than its sandbox has. */
+export function isInSandbox(): boolean {
+  return outsideFor("system") !== undefined;
+}
+
+/**
+ * Has the kernel announce a device and all below it, so that udev's rules run over them.
+ *
+ * @param syspath a directory below /sys/devices, or /sys/devices itself
+ * @returns false without a sandbox
+ */
+export function announceOutside(syspath: string): boolean {
+  const outside = outsideFor("system");
+  outside?.doNow("announce", syspath);
+  return outside !== undefined;
+}
+
+/**
+ * Sets a light outside.
+ *
+ * @param name its name in sysfs
+ * @returns undefined without a sandbox
+ * @throws {Error} the kernel takes no such value
+ */
+export async function setBrightnessOutside(
+  subsystem: "backlight" | "leds",
+  name: string,
+  value: number,
+): Promise<true | undefined> {
+  const outside = outsideFor("programs");
+  if (!outside) return undefined;
+  const { status, text } = await outside.ask("brightness", subsystem, String(value), name);
+  if (status !== 0) throw new Error(text.trim() || `brightness ended with status ${status}`);
+  return true;
+}
+
+/**
+ * Sets a variable of the next boot outside: `setup` to 0 or 1, `menu` to seconds, `entry` to a name;
+ * the last two to "" for none.
+ *
+ * @returns false without a sandbox
+ */
+export function setFirmwareOutside(which: "setup" | "menu" | "entry", value: string): boolean {
+  const outside = outsideFor("system");
+  outside?.doNow("firmware", which, value);
+  return outside !== undefined;
+}
+
+/** Asks outside whether there is a tree that a soft reboot would go to; undefined without a sandbox. */
+export function hasNextRootOutside(): boolean | undefined {
+  const outside = outsideFor("system");
+  return outside && outside.doNow("next-root") === "yes";
 }
 
 /**

@@ -239,7 +239,7 @@ export class Power {
     const had = this.#scheduled !== undefined;
     this.#scheduled = undefined;
     if (existsSync(SCHEDULED_SHUTDOWN)) rmSync(SCHEDULED_SHUTDOWN, { force: true });
-    if (this.#nologin && existsSync(NOLOGIN)) setNoLogin(false);
+    if (this.#nologin) setNoLogin(false);
     this.#nologin = false;
     if (had) this.#changed();
   }

@@ -1,9 +1,18 @@
 /** XDG_RUNTIME_DIR: a tmpfs of the user's own, as user-runtime-dir@.service of systemd mounts it. */
 import { chmodSync, chownSync, mkdirSync, rmdirSync } from "node:fs";
 import { $ } from "bun";
-import { folderStatus, hasCode, isMountPoint } from "../linux/index.ts";
+import {
+  folderStatus,
+  hasCode,
+  isMountPoint,
+  MS_NODEV,
+  MS_NOSUID,
+  mount,
+  mounts,
+  unmount,
+} from "../linux/index.ts";
 import { type Config, runtimeDirectoryInodes } from "./config.ts";
-import { mountRuntimeDir, unmountRuntimeDir } from "./outside.ts";
+import { isInSandbox, makeRuntimeDirOutside, removeRuntimeDirOutside } from "./outside.ts";
 import { RUNTIME_ROOT } from "./paths.ts";
 
 /** The runtime directory of a user, whether it exists or not. */
@@ -24,6 +33,9 @@ export function runtimePath(uid: number): string {
 export function createRuntimeDir(uid: number, gid: number, config: Config): string {
   const path = runtimePath(uid);
   if (isSettled(path, uid, gid)) return path;
+  const size = config.RuntimeDirectorySize;
+  const inodes = runtimeDirectoryInodes(config);
+  if (makeRuntimeDirOutside({ uid, gid, size, inodes })) return path;
   mkdirSync(RUNTIME_ROOT, { recursive: true, mode: 0o755 });
   chmodSync(RUNTIME_ROOT, 0o755);
   try {
@@ -35,10 +47,9 @@ export function createRuntimeDir(uid: number, gid: number, config: Config): stri
     }
   }
   if (!isMountPoint(path)) {
-    const size = config.RuntimeDirectorySize;
-    const inodes = runtimeDirectoryInodes(config);
+    const options = `mode=0700,uid=${uid},gid=${gid},size=${size},nr_inodes=${inodes}`;
     try {
-      mountRuntimeDir(path, { uid, gid, size, inodes });
+      mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options);
       return path;
     } catch (error) {
       if (!hasCode(error, "EPERM", "EACCES")) {
@@ -52,8 +63,19 @@ export function createRuntimeDir(uid: number, gid: number, config: Config): stri
   return path;
 }
 
+/** The users whose runtime directory is mounted. */
+export function mountedRuntimeDirs(): number[] {
+  // In its sandbox this process does not see them.
+  const found = mounts(isInSandbox() ? 1 : "self").flatMap(({ target }) => {
+    const uid = target.startsWith(`${RUNTIME_ROOT}/`) ? target.slice(RUNTIME_ROOT.length + 1) : "";
+    return /^\d+$/.test(uid) ? [Number(uid)] : [];
+  });
+  return [...new Set(found)];
+}
+
 /** Whether nothing is left to be done: the usual case, but for a user's first login. */
 function isSettled(path: string, uid: number, gid: number): boolean {
+  if (isInSandbox()) return mountedRuntimeDirs().includes(uid);
   try {
     const found = folderStatus(path);
     if (!found?.isMountPoint) return false;
@@ -71,8 +93,9 @@ function isSettled(path: string, uid: number, gid: number): boolean {
  */
 export async function removeRuntimeDir(uid: number): Promise<void> {
   const path = runtimePath(uid);
+  if (removeRuntimeDirOutside(uid)) return;
   // Several may be stacked, and the user's own mounts (a FUSE portal) go with the lowest.
-  while (isMountPoint(path)) unmountRuntimeDir(path, uid);
+  while (isMountPoint(path)) unmount(path);
   try {
     rmdirSync(path);
   } catch (error) {

@@ -5,7 +5,7 @@ import { busErrors } from "../dbus/index.ts";
 import { hasCode } from "../linux/index.ts";
 import { login1Errors } from "./errors.ts";
 import type { Manager } from "./manager.ts";
-import { removeSeatRules, writeSeatRule } from "./outside.ts";
+import { announceOutside, removeSeatRules, writeSeatRule } from "./outside.ts";
 import type { Seat } from "./seat.ts";
 import type { Session } from "./session.ts";
 import { deviceAt, isSeatName, seatsOfDevices, udevRecord } from "./udev.ts";
@@ -103,19 +103,23 @@ export function attachDevice(seat: string, path: string): void {
     throw refuse(`Device '${path}' lacks 'ID_FOR_SEAT' udev property.`);
   }
   writeSeatRule(seat, idForSeat);
-  triggerBelow(device.syspath);
+  announce(device.syspath);
 }
 
 /** Takes back what `attachDevice` gave, of all devices. */
 export function flushDevices(): void {
   removeSeatRules();
-  triggerBelow("/sys/devices");
+  announce("/sys/devices");
 }
 
 /**
  * Has the kernel announce a folder's device and all below it anew, which is what
  * udevadm trigger does: udev's rules then run over them.
  */
+function announce(syspath: string): void {
+  if (!announceOutside(syspath)) triggerBelow(syspath);
+}
+
 function triggerBelow(folder: string): void {
   const entries = readFolder(folder);
   if (entries.some((entry) => entry.name === "uevent")) {

@@ -1,6 +1,7 @@
 /** Which OpenRC service a process belongs to, by what only root can arrange: cgroups and supervisors. */
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { outsideFor } from "../cli/index.ts";
 import {
   type Credentials,
   commandWords,
@@ -74,6 +75,8 @@ interface Remembered {
 export class Origins {
   readonly #places: Places;
   readonly #remembered = new Map<number, Remembered>();
+  /** What was answered of a service's pid files, and when. */
+  readonly #pids = new Map<string, { asked: number; pids: number[] }>();
 
   constructor(places: Places) {
     this.#places = places;
@@ -142,7 +145,7 @@ export class Origins {
       }
       const parent = below.parent > 1 ? processStatus(below.parent) : undefined;
       if (!parent) break;
-      const above = this.#partOf(parent);
+      const above = this.#partOf(parent, below.pid);
       if (above?.kind === "supervisor" && (service ?? above.service) === above.service) {
         return { service: above.service, supervised: below.pid, isControl };
       }
@@ -151,15 +154,19 @@ export class Origins {
     return service === undefined ? { isControl: false } : { service, isControl };
   }
 
-  /** Whether a process is OpenRC's own: a supervisor, or a service's script. Only root's can be. */
-  #partOf({ pid, command }: ProcessStatus) {
+  /**
+   * Whether a process is OpenRC's own: a supervisor, or a service's script. Only root's can be.
+   *
+   * @param child a child of it, if one is known
+   */
+  #partOf({ pid, command }: ProcessStatus, child?: number) {
     // The command is the cheapest to look at, and rarely one of these.
     const isSupervisor = command === SUPERVISOR;
     if (!isSupervisor && !command.startsWith("openrc-run")) return undefined;
     if (uidsOf(pid)?.[0] !== 0) return undefined;
     if (isSupervisor) {
       const service = commandWords(pid)?.[1] ?? "";
-      const does = this.isService(service) && this.#supervises(pid, service);
+      const does = this.isService(service) && this.#supervises(pid, service, child);
       return does ? ({ kind: "supervisor", service } as const) : undefined;
     }
     const script = commandWords(pid)?.find((word) => word.startsWith(`${this.#places.scripts}/`));
@@ -172,8 +179,7 @@ export class Origins {
    * that start-stop-daemon was given. It counts only if it is of that service.
    */
   mainOf(service: string): ProcessId | undefined {
-    const child = join(this.#places.state, "options", service, "child_pid");
-    for (const noted of [pidIn(child), ...this.#pidFiles(service)]) {
+    for (const noted of [this.#childOf(service), ...this.#pidsOf(service)]) {
       const found = noted === undefined ? undefined : this.#look(noted, performance.now());
       if (!found || found.origin.service !== service) continue;
       const { pid, startTime, command } = found.origin;
@@ -185,15 +191,34 @@ export class Origins {
 
   /**
    * Whether a process with that name is supervise-daemon: by what it executes, or, where a sandbox
-   * keeps us from knowing that of a process with more capabilities, by the pid file that OpenRC has.
+   * keeps us from knowing that, by what OpenRC has noted: the supervisor its child's pid, and
+   * start-stop-daemon's pid file the supervisor's own.
    */
-  #supervises(pid: number, service: string): boolean {
+  #supervises(pid: number, service: string, child?: number): boolean {
     const executable = executableOf(pid);
     if (executable !== undefined) return basename(executable) === "supervise-daemon";
-    return this.#pidFiles(service).includes(pid);
+    if (child !== undefined && this.#childOf(service) === child) return true;
+    return this.#pidsOf(service).includes(pid);
+  }
+
+  /** The pid that a service's supervisor has noted of its child. */
+  #childOf(service: string): number | undefined {
+    return pidIn(join(this.#places.state, "options", service, "child_pid"));
   }
 
   /** What the pid files have that OpenRC noted for a service. */
+  #pidsOf(service: string): (number | undefined)[] {
+    // In its sandbox this process sees no pid files. What works outside is asked once in a while.
+    const outside = outsideFor("services");
+    if (!outside) return this.#pidFiles(service);
+    const now = performance.now();
+    const known = this.#pids.get(service);
+    if (known && now - known.asked < FRESH) return known.pids;
+    const pids = outside.doNow("pids", service).split(/\s+/).filter(Boolean).map(Number);
+    this.#pids.set(service, { asked: now, pids });
+    return pids;
+  }
+
   #pidFiles(service: string): (number | undefined)[] {
     const daemons = join(this.#places.state, "daemons", service);
     return readdirNames(daemons).map((name) => {

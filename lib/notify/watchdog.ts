@@ -120,7 +120,7 @@ export class Restarter {
   async #run(service: string, state: Restarts): Promise<void> {
     delete state.timer;
     try {
-      state.running = outsideFor("restarts")?.ask("restart", service) ?? restartHere(service);
+      state.running = outsideFor("services")?.ask("restart", service) ?? restartHere(service);
       const { status, text } = await state.running;
       if (status === 0) this.log.info(`${service}: restarted`);
       else {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { errorOf, PowerWorld } from "./power-world.ts";
 
 const USER = 65534;
@@ -96,4 +97,30 @@ test("the boot loader's menu and entry are for one boot", async () => {
   expect(await power.property("RebootToBootLoaderEntry")).toBe("arch-lts.conf");
   expect(await set("")).toBe("none");
   expect(await power.property("RebootToBootLoaderEntry")).toBe("");
+});
+
+test("what works outside sets the same variables, and no others, by the bridge's own command", async () => {
+  const command = join(import.meta.dir, "../../cmd/dbus-bridge.ts");
+  const set = (which: string, value: string) =>
+    power.world.run(["bun", command, "firmware", which, `--value=${value}`]);
+  await variable("OsIndicationsSupported", FIRMWARE, number(5));
+  await variable("OsIndications", FIRMWARE, number(4));
+  await variable("LoaderEntries", LOADER, text("arch.conf\0arch lts.conf"));
+  expect((await set("setup", "1")).code).toBe(0);
+  expect(bytes("OsIndications", FIRMWARE)).toEqual([7, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
+  expect((await set("menu", "30")).code).toBe(0);
+  expect(bytes("LoaderConfigTimeoutOneShot", LOADER)).toEqual([7, 0, 0, 0, ...text("30")]);
+  expect((await set("menu", "")).code).toBe(0);
+  expect(existsSync(pathOf("LoaderConfigTimeoutOneShot", LOADER))).toBe(false);
+  expect((await set("entry", "arch lts.conf")).code).toBe(0);
+  expect(await power.property("RebootToBootLoaderEntry")).toBe("arch lts.conf");
+  for (const [which, value] of [
+    ["setup", "4"],
+    ["entry", "other.conf"],
+    ["BootOrder", "1"],
+  ] as const) {
+    const refused = await set(which, value);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("no value that it takes");
+  }
 });
