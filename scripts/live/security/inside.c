@@ -153,8 +153,8 @@ static long other_hook(void)
 	return order(8, 9, "1 hook pre suspend /etc/lainos/sleep.d/../../../usr/local/bin/attack\n");
 }
 static long other_program(void) { return order(8, 9, "1 shut-down --help;attack\n"); }
-static long other_mount(void) { return order(6, 7, "1 mount ../../usr 0 1048576 100\n"); }
-static long mount_options(void) { return order(6, 7, "1 mount 0 0 1048576 1,suid\n"); }
+static long other_mount(void) { return order(6, 7, "1 make-runtime-dir ../../usr 0 1048576 100\n"); }
+static long mount_options(void) { return order(6, 7, "1 make-runtime-dir 0 0 1048576 1,suid\n"); }
 static long rule(void) { return order(6, 7, "1 attach seat1\",RUN+=\"x device\n"); }
 
 /* A proc of one's own would have keys of the kernel that can be written. */

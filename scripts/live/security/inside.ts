@@ -62,7 +62,8 @@ export async function attackInside(live: Live): Promise<Attack[]> {
   const launch = (profile: string, ...words: string[]) =>
     must(live, [
       ...["env", "-i", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"],
-      ...["/usr/libexec/lainos/sandbox", profile, PROGRAM, ...words],
+      // Without the daemon's own sockets, which only lainos-notifyd can open.
+      ...["/usr/libexec/lainos/sandbox", "--listening", profile, PROGRAM, ...words],
     ]);
   const notifyd = await launch("notifyd", FILTER);
   const unfiltered = {
