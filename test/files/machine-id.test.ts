@@ -115,3 +115,16 @@ test("a persistent id is kept if it is one, and libdbus reads no other", async (
     exitCode: 0,
   });
 });
+
+test("a link in the place of a new file is not written through", async () => {
+  const links = `mkdir -p /run/lainos; echo kept >/run/victim
+    ln -s /run/victim /run/lainos/machine-id.new; ln -s /run/victim /run/machine-id.new`;
+  const readOnly = "$etc; echo uninitialized > /etc/machine-id; mount -o remount,bind,ro /etc";
+  const show = "cat /run/victim; stat -c %F /run/lainos/machine-id /run/machine-id; is_mount";
+  const done = await inNamespace(`${links}\n${readOnly}`, `start\n${show}`);
+  expect(done).toEqual({
+    stdout: "kept\nregular file\nregular file\nmount\n",
+    stderr: "",
+    exitCode: 0,
+  });
+});

@@ -125,6 +125,8 @@ lainos_log()
 	lainos_log_dir=/var/log/lainos
 	if ! mkdir -p "$lainos_log_dir" 2>/dev/null || [ ! -w "$lainos_log_dir" ]; then
 		lainos_log_dir=/run/lainos/log
+		# Both are root's alone: supervise-daemon follows a link in the place of the file.
+		checkpath --quiet --directory --mode 0755 --owner root:root /run/lainos || return 1
 	fi
 	checkpath --quiet --directory --mode 0750 --owner root:root "$lainos_log_dir" || return 1
 	output_log=$lainos_log_dir/$RC_SVCNAME.log
