@@ -1,5 +1,14 @@
 /** One connection to a message bus: calls with time limits, signals, and the callers' credentials. */
-import { close, type Fd, messageOf, processStatus } from "../linux/index.ts";
+import {
+  close,
+  type Fd,
+  hasItsNumber,
+  identityOfPid,
+  identityOfPidfd,
+  messageOf,
+  processStatus,
+  type ProcessIdentity,
+} from "../linux/index.ts";
 import { BusError, busErrors } from "./errors.ts";
 import type { Passed } from "./long-message.ts";
 import {
@@ -14,7 +23,7 @@ import {
 import { type Owner, Quota } from "./quota.ts";
 import { splitSignature } from "./signature.ts";
 import { Transport } from "./transport.ts";
-import { checkName } from "./variant.ts";
+import { checkName, type Variant } from "./variant.ts";
 
 const BUS = "org.freedesktop.DBus";
 const BUS_PATH = "/org/freedesktop/DBus";
@@ -33,8 +42,21 @@ const CALL_TIMEOUT = 25_000;
 
 /** Who is behind a connection to the bus, as the bus daemon saw it connect. */
 export interface Caller {
-  uid: number;
-  pid: number;
+  readonly uid: number;
+  /** 0 once the process has ended: it is never that of a later process. */
+  readonly pid: number;
+}
+
+/** A caller whose process is looked at again each time that its pid is asked for. */
+class Connected implements Caller {
+  constructor(
+    readonly uid: number,
+    readonly process: ProcessIdentity | undefined,
+  ) {}
+
+  get pid(): number {
+    return this.process && hasItsNumber(this.process) ? this.process.pid : 0;
+  }
 }
 
 /** A method call to make. */
@@ -528,9 +550,7 @@ export class Connection {
     // First, or the name might go unseen.
     await this.#watchNames();
     const [credentials] = await this.#callBus("GetConnectionCredentials", "s", [uniqueName]);
-    const { UnixUserID: uid, ProcessID: pid } = credentials as Record<string, { value: number }>;
-    if (!uid || !pid) throw busErrors.accessDenied(`the bus does not know who ${uniqueName} is`);
-    return { uid: uid.value, pid: pid.value };
+    return callerFrom(credentials as Record<string, Variant<number>>, uniqueName);
   }
 
   /** Called with each unique name that leaves the bus. */
@@ -578,6 +598,19 @@ function errorOf(message: Incoming): BusError {
 /** An error's text, which a stranger must not make longer than what it asked. */
 function cutError(text: string): string {
   return text.length > LONGEST_ERROR ? `${text.slice(0, LONGEST_ERROR)}…` : text;
+}
+
+/** Reads what GetConnectionCredentials answers; see the D-Bus specification. */
+function callerFrom(credentials: Record<string, Variant<number>>, uniqueName: string): Caller {
+  const { UnixUserID: uid, ProcessID: pid, ProcessFD: pidfd } = credentials;
+  try {
+    if (!uid || !pid) throw busErrors.accessDenied(`the bus does not know who ${uniqueName} is`);
+    // Buses know the process by a pidfd from dbus-daemon 1.15.8 on, with Linux 6.5.
+    const process = pidfd ? identityOfPidfd(pidfd.value) : identityOfPid(pid.value, uid.value);
+    return new Connected(uid.value, process);
+  } finally {
+    if (pidfd) close(pidfd.value);
+  }
 }
 
 /** The descriptors at the top level of a body, which is where our own messages have them. */

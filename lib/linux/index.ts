@@ -20,6 +20,7 @@ export * from "./mount.ts";
 export * from "./pass-on.ts";
 export * from "./poll.ts";
 export * from "./process.ts";
+export * from "./process-identity.ts";
 export { onceReadable, onReadiness, reportFailures } from "./readiness.ts";
 export * from "./seccomp.ts";
 export * from "./send-as.ts";

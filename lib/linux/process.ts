@@ -7,6 +7,7 @@ import { close, type Fd } from "./fd.ts";
 import { libc, Memory } from "./libc.ts";
 import { isReadable } from "./poll.ts";
 
+const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
 const PR_SET_PDEATHSIG = 1;
 const SIG_DFL = null;
@@ -76,6 +77,16 @@ export function pidfdInodeOf(pid: number): bigint | undefined {
  */
 export function kill(pid: number, signal: number): void {
   check(libc.kill(pid, signal), `kill -${signal}`, `pid ${pid}`);
+}
+
+/**
+ * Signals the process of a pidfd, and never a later one of its number; see pidfd_send_signal(2).
+ *
+ * @throws {SystemError} ESRCH if it has ended, EPERM or EINVAL
+ */
+export function killPidfd(pidfd: Fd, signal: number): void {
+  const result = libc.syscall(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0, 0);
+  check(result, `pidfd_send_signal ${signal}`, `descriptor ${pidfd}`);
 }
 
 /**

@@ -194,7 +194,8 @@ export class Inhibitors {
    * Makes an inhibitor.
    *
    * @returns its descriptor, the caller's to close: when nobody holds it any more, the inhibitor ends
-   * @throws {BusError} LimitsExceeded, or InvalidArgs for a text that is too long
+   * @throws {BusError} LimitsExceeded, InvalidArgs for a text that is too long, or AccessDenied for a
+   *   caller whose process has ended
    */
   add(what: InhibitWhat[], mode: InhibitMode, who: string, why: string, caller: Caller): Fd {
     if (this.#all.size >= this.max) {
@@ -203,6 +204,8 @@ export class Inhibitors {
       );
     }
     const { uid, pid } = caller;
+    // As with logind, which cannot say then whose it would be.
+    if (pid === 0) throw busErrors.accessDenied("The process that connected to the bus has ended");
     const id = String(this.#counter + 1);
     const inhibitor: Inhibitor = { id, what, mode, who, why, uid, pid, since: now() };
     this.#checkShare(inhibitor);

@@ -14,7 +14,7 @@ import {
   type Fd,
   findPidfd,
   hasCode,
-  kill,
+  identityOf,
   makeFifo,
   messageOf,
   now,
@@ -50,7 +50,7 @@ import { seatsOfDevices } from "./udev.ts";
 import { User } from "./user.ts";
 import { type Account, UserLives } from "./user-lives.ts";
 import { activeVt, switchVt, watchActiveVt } from "./vt.ts";
-import { leaderOf, SessionWatches } from "./watches.ts";
+import { SessionWatches } from "./watches.ts";
 
 /** How long the processes of a terminated session have between SIGTERM and SIGKILL, in milliseconds. */
 const KILL_DELAY = 10_000;
@@ -198,7 +198,10 @@ export class Manager {
   }
 
   #sessionLedBy(pid: number): Session | undefined {
-    for (const session of this.sessions.values()) if (session.leader.pid === pid) return session;
+    for (const session of this.sessions.values()) {
+      // Of a leader that has ended the number may be another's.
+      if (session.leader.pid === pid && this.#leaderRuns(session)) return session;
+    }
     return undefined;
   }
 
@@ -258,7 +261,7 @@ export class Manager {
 
   /** The session that is asked for, of which nobody knows yet, if there may be one. */
   #describe(request: CreateRequest, leaderPid: number, pidfd: Fd, byDescriptor: boolean): Session {
-    const leader = leaderOf(leaderPid, pidfd);
+    const leader = identityOf(leaderPid, pidfd);
     if (!leader) throw noLeader(leaderPid);
     const known = this.users.get(request.uid);
     // A user database may be on the network: who is logged in already is not asked for again, as with logind.
@@ -400,8 +403,7 @@ export class Manager {
       throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
     }
     if (who === "leader") {
-      if (!this.#leaderRuns(session)) throw login1Errors.noSuchSession(session.id);
-      kill(session.leader.pid, signal);
+      if (!this.#signalLeader(session, signal)) throw login1Errors.noSuchSession(session.id);
     } else {
       this.#signalAll(session, signal);
     }
@@ -585,11 +587,13 @@ export class Manager {
 
   #signalAll(session: Session, signal: number): void {
     const scope = this.#cgroups.scopeOf(session);
-    if (scope) {
-      scope.signal(signal);
-    } else if (this.#leaderRuns(session)) {
-      kill(session.leader.pid, signal);
-    }
+    if (scope) scope.signal(signal);
+    else this.#signalLeader(session, signal);
+  }
+
+  /** @returns false if the leader has ended */
+  #signalLeader(session: Session, signal: number): boolean {
+    return this.#watches.get(session)?.signalLeader(signal) ?? false;
   }
 
   /** The last step: nothing runs in a session that is ending, so it is gone. */
@@ -633,7 +637,7 @@ export class Manager {
     const { pid, pidfdId, startTime } = session.leader;
     const pidfd = findPidfd(pid);
     if (pidfd === undefined) return;
-    const found = leaderOf(pid, pidfd);
+    const found = identityOf(pid, pidfd);
     if (found?.pidfdId === pidfdId && found.startTime === startTime) {
       this.#watchLeader(session, pidfd);
     } else {

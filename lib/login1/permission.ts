@@ -3,7 +3,7 @@
  * their own; of everybody else polkit is asked, and where there is no polkit
  * logind's own defaults decide (`policy.ts`).
  */
-import { BusError, busErrors, type CallContext, whenKnown } from "../dbus/index.ts";
+import { BusError, busErrors, type CallContext, type Caller, whenKnown } from "../dbus/index.ts";
 import { localityOf } from "./locality.ts";
 import type { Manager } from "./manager.ts";
 import { allowedByDefault } from "./policy.ts";
@@ -93,8 +93,8 @@ export function usePolkit(polkit: Polkit, manager: Manager): void {
  */
 export function authorize(call: CallContext, right: Right): undefined | Promise<undefined> {
   const owner = right.action === ACTIONS.switchVt ? undefined : right.owner;
-  return whenKnown(call.caller(), ({ uid, pid }) =>
-    uid === 0 || uid === owner ? undefined : askPolkit(call, right, owner, pid),
+  return whenKnown(call.caller(), (caller) =>
+    caller.uid === 0 || caller.uid === owner ? undefined : askPolkit(call, right, owner, caller),
   );
 }
 
@@ -102,7 +102,7 @@ async function askPolkit(
   call: CallContext,
   right: Right,
   owner: number | undefined,
-  pid: number,
+  caller: Caller,
 ): Promise<undefined> {
   const { action, what } = right;
   const who = owner === undefined ? "root" : `root and the user ${owner}`;
@@ -125,6 +125,6 @@ async function askPolkit(
     case "failed":
       throw busErrors.accessDenied(`polkit could not be asked whether you may ${what}`);
     case "absent":
-      if (!allowedByDefault(action, localityOf(manager, pid))) throw denied;
+      if (!allowedByDefault(action, localityOf(manager, caller.pid))) throw denied;
   }
 }

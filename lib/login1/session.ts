@@ -1,7 +1,7 @@
 /** One session: what is known of it, and what follows from that. */
 import { statSync } from "node:fs";
 import { escapeLabel } from "../dbus/index.ts";
-import { hasCode, now, type Timestamp } from "../linux/index.ts";
+import { hasCode, now, type ProcessIdentity, type Timestamp } from "../linux/index.ts";
 import { SESSION_FOLDER, SESSIONS } from "./paths.ts";
 import type { Seat } from "./seat.ts";
 import type { User } from "./user.ts";
@@ -26,20 +26,12 @@ export type SessionType = (typeof SESSION_TYPES)[number];
 export type SessionClass = (typeof SESSION_CLASSES)[number];
 export type SessionState = "opening" | "online" | "active" | "closing";
 
-/** The process that a session stands and falls with. */
-export interface Leader {
-  pid: number;
-  /** The inode of its pidfd, which names the process until the next boot; 0 where it has none of its own (before Linux 6.9). */
-  pidfdId: bigint;
-  /** Where that is 0: in clock ticks since boot, tells it from a later process of the same number. */
-  startTime: bigint;
-}
-
 /** What a session is from its start on. */
 export interface SessionFacts {
   id: string;
   user: User;
-  leader: Leader;
+  /** The process that it stands and falls with. */
+  leader: ProcessIdentity;
   service: string;
   type: SessionType;
   class: SessionClass;
@@ -82,7 +74,7 @@ export class Session {
   readonly id: string;
   readonly objectPath: string;
   readonly user: User;
-  readonly leader: Leader;
+  readonly leader: ProcessIdentity;
   readonly service: string;
   class: SessionClass;
   desktop: string;

@@ -7,30 +7,13 @@ import {
   hasCode,
   hasEnded,
   hasHungUp,
+  killPidfd,
   O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
   open,
-  pidfdInode,
-  startTimeOf,
   watchPidfd,
 } from "../linux/index.ts";
-import type { Leader } from "./session.ts";
-
-/**
- * What tells a process from a later one of its number.
- *
- * @param pidfd opened before; if what is said is the process's, so is the pidfd
- * @returns undefined if it has ended
- */
-export function leaderOf(pid: number, pidfd: Fd): Leader | undefined {
-  const pidfdId = pidfdInode(pidfd);
-  if (pidfdId !== undefined) {
-    return hasEnded(pidfd) ? undefined : { pid, pidfdId, startTime: 0n };
-  }
-  const startTime = startTimeOf(pid);
-  return startTime === undefined ? undefined : { pid, pidfdId: 0n, startTime };
-}
 
 /** The fifos, none of which anybody writes to. */
 const fifos = new DescriptorWatch("hang-ups");
@@ -52,6 +35,18 @@ export class SessionWatches {
   /** Whether the leader that is watched still runs. */
   get leaderRuns(): boolean {
     return this.#leader !== undefined && !hasEnded(this.#leader);
+  }
+
+  /** Signals the leader. @returns false if it has ended */
+  signalLeader(signal: number): boolean {
+    if (this.#leader === undefined) return false;
+    try {
+      killPidfd(this.#leader, signal);
+      return true;
+    } catch (error) {
+      if (hasCode(error, "ESRCH")) return false;
+      throw error;
+    }
   }
 
   /** Calls `emptied` whenever nothing runs in the scope any more, also if that is so already. */
