@@ -66,3 +66,15 @@ export function laterLibraries(folder: string): string {
   const libraries = `${folder}/usr/lib/x86_64-linux-gnu`;
   return `LD_LIBRARY_PATH=${libraries}:${libraries}/systemd`;
 }
+
+/**
+ * The command of a dbus-daemon about as new as Arch's, with the libc that it needs.
+ *
+ * @throws {Error} if apt cannot fetch it
+ */
+export async function laterBus(): Promise<string[]> {
+  const folder = await unpackedPackages("forky", ["dbus-daemon", "libdbus-1-3", "libc6"]);
+  const libraries = `${folder}/usr/lib/x86_64-linux-gnu`;
+  const loader = [`${libraries}/ld-linux-x86-64.so.2`, "--library-path", libraries];
+  return [...loader, `${folder}/usr/bin/dbus-daemon`];
+}

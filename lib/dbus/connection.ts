@@ -43,7 +43,7 @@ const CALL_TIMEOUT = 25_000;
 /** Who is behind a connection to the bus, as the bus daemon saw it connect. */
 export interface Caller {
   readonly uid: number;
-  /** 0 once the process has ended: it is never that of a later process. */
+  /** 0 once the process has ended, or where it cannot be seen from here: never that of a later one. */
   readonly pid: number;
 }
 
@@ -604,10 +604,11 @@ function cutError(text: string): string {
 function callerFrom(credentials: Record<string, Variant<number>>, uniqueName: string): Caller {
   const { UnixUserID: uid, ProcessID: pid, ProcessFD: pidfd } = credentials;
   try {
-    if (!uid || !pid) throw busErrors.accessDenied(`the bus does not know who ${uniqueName} is`);
+    if (!uid) throw busErrors.accessDenied(`the bus does not know who ${uniqueName} is`);
     // Buses know the process by a pidfd from dbus-daemon 1.15.8 on, with Linux 6.5.
-    const process = pidfd ? identityOfPidfd(pidfd.value) : identityOfPid(pid.value, uid.value);
-    return new Connected(uid.value, process);
+    if (pidfd) return new Connected(uid.value, identityOfPidfd(pidfd.value));
+    // A process outside of the bus's pid namespace has no number there.
+    return new Connected(uid.value, pid && identityOfPid(pid.value, uid.value));
   } finally {
     if (pidfd) close(pidfd.value);
   }

@@ -30,7 +30,9 @@ export function hasItsNumber({ pid, pidfdId, startTime }: ProcessIdentity): bool
   const pidfd = findPidfd(pid);
   if (pidfd === undefined) return false;
   try {
-    return (pidfdInode(pidfd) ?? 0n) === pidfdId && (pidfdId > 0n || startTimeOf(pid) === startTime);
+    return (
+      (pidfdInode(pidfd) ?? 0n) === pidfdId && (pidfdId > 0n || startTimeOf(pid) === startTime)
+    );
   } finally {
     close(pidfd);
   }

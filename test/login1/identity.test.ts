@@ -1,24 +1,40 @@
 /** Processes are not taken for earlier ones whose numbers they have. */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
+import { laterBus } from "../debian-packages.ts";
 import { callManager, createSession, getProperty, World } from "./world.ts";
 
 const MALLORY = 65534;
 const VICTIM = 1;
 const PASSED = join(import.meta.dir, "passed-connection.py");
 
+// A newer dbus-daemon may have to be fetched.
+setDefaultTimeout(120_000);
+
+/** One with this release's dbus-daemon, and one with a later one, which knows pidfds. */
+const worlds: World[] = [];
+const buses: Connection[] = [];
 let world: World;
 let bus: Connection;
 beforeAll(async () => {
-  world = await World.create({ ownPids: true });
-  bus = await world.connect();
+  for (const options of [{}, { bus: await laterBus() }]) {
+    const made = await World.create({ ownPids: true, ...options });
+    worlds.push(made);
+    buses.push(await made.connect());
+  }
+  use(0);
 });
 afterAll(async () => {
-  bus?.close();
-  await world?.end();
+  for (const connection of buses) connection.close();
+  for (const made of worlds) await made.end();
 });
+
+function use(index: number) {
+  world = worlds[index] as World;
+  bus = buses[index] as Connection;
+}
 /** The numbers inside of what the tests have started, and the descriptors of their sessions. */
 const started: number[] = [];
 const descriptors: number[] = [];
@@ -58,10 +74,11 @@ function start(command: string[], user?: number) {
 }
 
 /** A shell inside whose child, a process that waits, has a number that was somebody else's. */
-async function takeNumber(pid: number): Promise<void> {
+async function takeNumber(pid: number, user = 0): Promise<void> {
   // The kernel gives the next process the number after that of the last one.
-  const script = `echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; sleep infinity & echo $!; wait`;
-  const { line } = start(["sh", "-c", script, "sh", String(pid)]);
+  const script =
+    "echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; setpriv --reuid=$2 sleep infinity & echo $!; wait";
+  const { line } = start(["sh", "-c", script, "sh", String(pid), String(user)]);
   expect(Number(await line())).toBe(pid);
   started.push(pid);
 }
@@ -96,9 +113,9 @@ test("the number of a leader that is dead is free for the next login", async () 
   await expect(callManager(bus, "GetSessionByPID", "u", [pid])).rejects.toMatchObject({
     errorName: "org.freedesktop.login1.NoSessionForPID",
   });
-  await expect(callManager(bus, "KillSession", "ssi", [first.id, "leader", 15])).rejects.toMatchObject(
-    { errorName: "org.freedesktop.login1.NoSuchSession" },
-  );
+  await expect(
+    callManager(bus, "KillSession", "ssi", [first.id, "leader", 15]),
+  ).rejects.toMatchObject({ errorName: "org.freedesktop.login1.NoSuchSession" });
   const second = await newSession(VICTIM, pid);
   expect(second.id).not.toBe(first.id);
   expect(await callManager(bus, "GetSessionByPID", "u", [pid])).toEqual([second.path]);
@@ -116,4 +133,43 @@ test("a connection is not in the session of a process that has its maker's numbe
   expect(await callManager(bus, "GetSessionByPID", "u", [pid])).toEqual([path]);
   await world.run(["kill", "-USR1", child]);
   expect(await client.line()).toBe("error PID 0 does not belong to any known session");
+});
+
+test("nor where the bridge asks for it only then, with a bus that knows pidfds", async () => {
+  use(1);
+  const client = start(["/usr/bin/python3", PASSED, "silent"], MALLORY);
+  const pid = Number(await client.line());
+  const child = await client.line();
+  await isGone(pid);
+  await takeNumber(pid, MALLORY);
+  const { path } = await newSession(MALLORY, pid);
+  expect(await callManager(bus, "GetSessionByPID", "u", [pid])).toEqual([path]);
+  await world.run(["kill", "-USR1", child]);
+  expect(await client.line()).toBe("error PID 0 does not belong to any known session");
+});
+
+test("a caller that is there is known by its pidfd, which does not stay open", async () => {
+  use(1);
+  const login = start(["sh", "-c", "echo $$; exec sleep infinity"]);
+  const pid = Number(await login.line());
+  started.push(pid);
+  const { id } = await newSession(MALLORY, pid);
+  const [bridge] = await bus.call({
+    destination: "org.freedesktop.DBus",
+    path: "/org/freedesktop/DBus",
+    interface: "org.freedesktop.DBus",
+    member: "GetConnectionUnixProcessID",
+    signature: "s",
+    body: ["org.freedesktop.login1"],
+  });
+  const open = async () =>
+    (await world.run(["ls", `/proc/${bridge}/fd`])).stdout.split("\n").length;
+  const cgroup = `/user.slice/user-${MALLORY}.slice/session-${id}.scope/leader`;
+  const ask = () =>
+    world.run(["loginctl", "show-session", "self", "--property=Id"], { user: MALLORY, cgroup });
+  const before = await open();
+  for (let times = 0; times < 5; times++) {
+    expect(await ask()).toMatchObject({ code: 0, stdout: `Id=${id}\n` });
+  }
+  expect(await open()).toBe(before);
 });
