@@ -1,5 +1,6 @@
 /** Mounting, unmounting, and what is mounted where; see mount(2) and proc_pid_mountinfo(5). */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { check, hasCode } from "./errors.ts";
 import { cString, libc, Memory } from "./libc.ts";
 
@@ -10,6 +11,9 @@ const UMOUNT_NOFOLLOW = 8;
 
 /** One line of /proc/self/mountinfo. */
 export interface Mount {
+  id: number;
+  /** The id of the mount that it is mounted on. */
+  parent: number;
   target: string;
   type: string;
   source: string;
@@ -46,20 +50,58 @@ export function unmount(target: string): void {
 
 /** Every mount that a process sees, this one by default, in the order of mounting. */
 export function mounts(pid: number | "self" = "self"): Mount[] {
-  return readFileSync(`/proc/${pid}/mountinfo`, "utf8")
+  return lines(pid).map(toMount);
+}
+
+const lines = (pid: number | "self") =>
+  readFileSync(`/proc/${pid}/mountinfo`, "utf8")
     .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => {
-      const fields = line.split(" ");
-      const separator = fields.indexOf("-");
-      return {
-        target: unescapeOctal(fields[4] ?? ""),
-        type: fields[separator + 1] ?? "",
-        source: unescapeOctal(fields[separator + 2] ?? ""),
-        options: fields[5] ?? "",
-        device: fields[2] ?? "",
-      };
-    });
+    .filter((line) => line !== "");
+
+function toMount(line: string): Mount {
+  const fields = line.split(" ");
+  const separator = fields.indexOf("-");
+  return {
+    id: Number(fields[0]),
+    parent: Number(fields[1]),
+    target: unescapeOctal(fields[4] ?? ""),
+    type: fields[separator + 1] ?? "",
+    source: unescapeOctal(fields[separator + 2] ?? ""),
+    options: fields[5] ?? "",
+    device: fields[2] ?? "",
+  };
+}
+
+/**
+ * What a process, this one by default, has mounted exactly at `path`, the lowest first: the last one is
+ * what is seen there. The kernel's list is asked, and no file system, which may be one of a user's and need not answer.
+ *
+ * A namespace can have other mounts of the same path that nobody can reach, since they are below what
+ * was mounted on a folder above. They are left out.
+ */
+export function mountsAt(path: string, pid: number | "self" = "self"): Mount[] {
+  const folders = ["/"];
+  for (const name of path.split("/").filter(Boolean))
+    folders.push(join(folders.at(-1) ?? "", name));
+  // Only these are taken apart: there may be thousands, and this is asked at each login.
+  const target = (line: string) => unescapeOctal(line.split(" ", 5)[4] ?? "");
+  const known = lines(pid)
+    .filter((line) => folders.includes(target(line)))
+    .map(toMount);
+  const ids = new Set(known.map(({ id }) => id));
+  let top = known.find((entry) => entry.target === "/" && !ids.has(entry.parent));
+  let stack: Mount[] = [];
+  for (const folder of folders) {
+    stack = [];
+    for (let next = top; next; ) {
+      const parent: number = next.id;
+      next = known.find((entry) => entry.target === folder && entry.parent === parent);
+      if (!next) break;
+      stack.push(next);
+      top = next;
+    }
+  }
+  return stack;
 }
 
 /** The device, as `MAJOR:MINOR`, of the file system that a process has a path on. */
@@ -84,6 +126,7 @@ export interface FolderStatus {
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_STATX_DONT_SYNC = 0x4000;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const S_IFMT = 0o170000;
@@ -91,14 +134,15 @@ const S_IFDIR = 0o040000;
 const status = new Memory(256);
 
 /**
- * Looks at what is at `path`, by statx(2); a symbolic link is not followed.
+ * Looks at what is at `path`, by statx(2); a symbolic link is not followed. A file system that would
+ * have to ask a server answers with what it knows, so this does not wait for anybody.
  *
  * @returns undefined if it is no folder
  * @throws {SystemError} ENOENT if nothing is there
  */
 export function folderStatus(path: string): FolderStatus | undefined {
   const { bytes, view } = status;
-  const flags = AT_SYMLINK_NOFOLLOW;
+  const flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
   check(libc.statx(AT_FDCWD, cString(path), flags, STATX_BASIC_STATS, bytes), "statx", path);
   const mode = view.getUint16(28, true);
   if ((mode & S_IFMT) !== S_IFDIR) return undefined;

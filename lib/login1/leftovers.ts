@@ -45,7 +45,7 @@ export class Leftovers {
     for (const uid of mountedRuntimeDirs()) {
       // Whoever has processes may be using it, whatever made it.
       if (this.known.isUser(uid) || hasProcesses(uid)) continue;
-      this.log.warning(`${runtimePath(uid)} is of nobody who is logged in: it is removed`);
+      this.log.warning(`${runtimePath(uid)} is mounted but its user is not logged in; removing it`);
       removeRuntimeDir(uid).catch((error) =>
         this.log.error(`${runtimePath(uid)} stays: ${messageOf(error)}`),
       );

@@ -353,7 +353,8 @@ describe("the connection", () => {
   test("a caller is known by the bus and forgotten when it goes", async () => {
     const short = await Connection.open(bus.address);
     const name = short.uniqueName;
-    expect(await server.caller(name)).toEqual({ uid: 0, pid: process.pid });
+    const { uid, pid } = await server.caller(name);
+    expect({ uid, pid }).toEqual({ uid: 0, pid: process.pid });
     const lost = Promise.withResolvers<void>();
     server.onNameLost((lostName) => {
       if (lostName === name) lost.resolve();
