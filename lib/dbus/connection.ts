@@ -6,8 +6,8 @@ import {
   identityOfPid,
   identityOfPidfd,
   messageOf,
-  processStatus,
   type ProcessIdentity,
+  processStatus,
 } from "../linux/index.ts";
 import { BusError, busErrors } from "./errors.ts";
 import type { Passed } from "./long-message.ts";

@@ -9,6 +9,7 @@ export * from "./descriptor-watch.ts";
 export { errno, hasCode, messageOf, SystemError } from "./errors.ts";
 export * from "./evdev.ts";
 export * from "./fd.ts";
+export * from "./file-status.ts";
 export * from "./files.ts";
 export * from "./foreign.ts";
 export * from "./inotify.ts";

@@ -3,22 +3,17 @@
  * or an X server, that may say what the session is and take its devices. It
  * loses control when it lets go or leaves the bus.
  */
-import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import { BusError, busErrors, type CallContext, type Caller } from "../dbus/index.ts";
-import { type Fd, hasCode, majorMinor, messageOf } from "../linux/index.ts";
+import { type Fd, hasCode, messageOf } from "../linux/index.ts";
 import type { SessionFollower } from "./changes.ts";
 import type { Devices } from "./devices.ts";
 import { login1Errors } from "./errors.ts";
 import type { Manager } from "./manager.ts";
 import { SESSION_CLASSES, SESSION_TYPES, type Session } from "./session.ts";
+import { isReadWrite, terminalName } from "./terminal.ts";
 import { checkText } from "./texts.ts";
-import { characterDevice } from "./udev.ts";
 import { activeVt, ControlledVt, VT_RELEASE_SIGNAL } from "./vt.ts";
-
-const O_ACCMODE = 3;
-const O_RDWR = 2;
-const O_PATH = 0o10000000;
 
 export class Control implements SessionFollower {
   readonly #vts = new Map<Session, ControlledVt>();
@@ -229,7 +224,11 @@ export class Control implements SessionFollower {
    */
   setTty(session: Session, sender: string, fd: Fd): void {
     this.require(session, sender, "You must be in control of this session to set tty");
-    const tty = ttyName(fd);
+    if (!isReadWrite(fd)) {
+      throw busErrors.accessDenied("The terminal must be open for reading and writing");
+    }
+    const tty = terminalName(fd);
+    if (tty === undefined) throw login1Errors.system("ENOTTY", "Not a terminal");
     if (session.tty === tty) return;
     session.tty = tty;
     this.manager.sessionChanged(session, "TTY");
@@ -289,32 +288,4 @@ export class Control implements SessionFollower {
   ended(session: Session): void {
     if (session.controller !== undefined) this.#drop(session);
   }
-}
-
-/** The name below /dev of the terminal that a descriptor is open on, for reading and writing. */
-function ttyName(fd: Fd): string {
-  const flagsLine = /^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
-  const flags = Number.parseInt(flagsLine?.[1] ?? "0", 8);
-  const notTty = login1Errors.system("ENOTTY", "Not a terminal");
-  if ((flags & O_PATH) !== 0) throw notTty;
-  if ((flags & O_ACCMODE) !== O_RDWR) {
-    throw busErrors.accessDenied("The terminal must be open for reading and writing");
-  }
-  const status = statSync(`/proc/self/fd/${fd}`);
-  if (!status.isCharacterDevice()) throw notTty;
-  const number = majorMinor(status.rdev);
-  const name = pseudoTerminal(number) ?? virtualOrSerial(number);
-  if (name === undefined) throw notTty;
-  return name;
-}
-
-/** Unix98 pseudo terminals have the majors 136 to 143; sysfs does not know them. */
-function pseudoTerminal(number: string): string | undefined {
-  const [major = 0, minor = 0] = number.split(":").map(Number);
-  return major >= 136 && major <= 143 ? `pts/${(major - 136) * 256 + minor}` : undefined;
-}
-
-function virtualOrSerial(number: string): string | undefined {
-  const device = characterDevice(number);
-  return device?.subsystem === "tty" ? device.node?.replace("/dev/", "") : undefined;
 }

@@ -4,9 +4,9 @@ import { $ } from "bun";
 import {
   folderStatus,
   hasCode,
+  type Mount,
   MS_NODEV,
   MS_NOSUID,
-  type Mount,
   mount,
   mounts,
   mountsAt,
@@ -124,8 +124,7 @@ function uncover(path: string): boolean {
   return stack.length > 0;
 }
 
-const tooMany = (path: string) =>
-  new Error(`${path} is covered by too many mounts: unmount them`);
+const tooMany = (path: string) => new Error(`${path} is covered by too many mounts: unmount them`);
 
 /** The users at whose runtime directory something is mounted. */
 export function mountedRuntimeDirs(): number[] {

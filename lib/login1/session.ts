@@ -1,9 +1,9 @@
 /** One session: what is known of it, and what follows from that. */
-import { statSync } from "node:fs";
 import { escapeLabel } from "../dbus/index.ts";
-import { hasCode, now, type ProcessIdentity, type Timestamp } from "../linux/index.ts";
+import { now, type ProcessIdentity, type Timestamp } from "../linux/index.ts";
 import { SESSION_FOLDER, SESSIONS } from "./paths.ts";
 import type { Seat } from "./seat.ts";
+import { lastTouched } from "./terminal.ts";
 import type { User } from "./user.ts";
 
 /** The types and classes of pam_systemd(8) and sd_session_get_class(3). */
@@ -178,13 +178,8 @@ export class Session {
   get idle(): Idle {
     if (this.graphical) return this.idleHint;
     if (this.type !== "tty" || this.tty === "") return { hint: false, since: NEVER };
-    let touched: bigint;
-    try {
-      touched = BigInt(Math.trunc(statSync(`/dev/${this.tty}`).atimeMs)) * 1000n;
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return { hint: false, since: NEVER };
-      throw error;
-    }
+    const touched = lastTouched(this.tty);
+    if (touched === undefined) return { hint: false, since: NEVER };
     const { realtime, monotonic } = now();
     const age = realtime - touched;
     const since = { realtime: touched, monotonic: monotonic > age ? monotonic - age : 0n };

@@ -1,10 +1,12 @@
 /** Control of a session, what its controller may say of it, and idle hints. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, ioctlBytes, O_NOCTTY, O_RDONLY, O_RDWR, open } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
+import { compile } from "./probe.ts";
 import { type CreateOptions, createSession, getProperty, World } from "./world.ts";
 
 const ALICE = 65534;
@@ -47,7 +49,13 @@ const stateOf = (id: string) =>
 async function login(options: Partial<CreateOptions> = {}) {
   const leader = await world.leader();
   const made = await createSession(bus, { uid: ALICE, leader: leader.pid, ...options });
-  const call = (connection: Connection, member: string, signature = "", body: unknown[] = []) =>
+  const call = (
+    connection: Connection,
+    member: string,
+    signature = "",
+    body: unknown[] = [],
+    timeout = 25_000,
+  ) =>
     connection.call({
       destination: "org.freedesktop.login1",
       path: made.path,
@@ -55,6 +63,7 @@ async function login(options: Partial<CreateOptions> = {}) {
       member,
       signature,
       body,
+      timeout,
     });
   return { ...made, leader, call };
 }
@@ -177,14 +186,64 @@ describe("control", () => {
     close(terminal.fd);
     close(fd);
   });
+
+  test("takes no pseudo terminal of another instance for this system's of that number", async () => {
+    const { id, call, fd } = await login({ type: "tty" });
+    await call(bus, "TakeControl", "b", [false]);
+    // As anybody can mount it in a user namespace.
+    const mounted = "mkdir /run/pts && mount -t devpts -o newinstance,ptmxmode=666 none /run/pts";
+    expect(await world.run(["sh", "-c", mounted])).toMatchObject({ code: 0, stderr: "" });
+    // There must be one here by that name.
+    const ours = openTerminal();
+    const number = Number(ours.name.split("/")[1]);
+    const theirs: number[] = [];
+    const path = `${world.root}/run/pts`;
+    while (!existsSync(`${path}/${number}`)) {
+      theirs.push(open(`${path}/ptmx`, O_RDWR | O_NOCTTY));
+    }
+    for (const master of theirs) unlock(master);
+    await expect(
+      call(bus, "SetTTY", "h", [open(`${path}/${number}`, O_RDWR | O_NOCTTY)]),
+    ).rejects.toMatchObject(errorName("System.Error.ENOTTY"));
+    expect(stateOf(id).TTY ?? "").toBe("");
+    for (const master of [ours.fd, ...theirs, fd]) close(master);
+    await world.run(["sh", "-c", "umount -l /run/pts && rmdir /run/pts"]);
+  });
+
+  test("is not kept waiting by a file whose file system does not answer", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "p7-tty-"));
+    const fuse = await compile(join(import.meta.dir, "fuse.c"), "-lc", folder);
+    await world.run(["sh", "-c", "mknod -m 666 /dev/fuse c 10 229; mkdir /run/fuse"]);
+    const server = Bun.spawn(world.inside([fuse, "/run/fuse", String(ALICE), "all", "silent"]), {
+      stdout: "pipe",
+    });
+    await server.stdout.getReader().read();
+    try {
+      const { call, fd } = await login({ type: "tty" });
+      await call(bus, "TakeControl", "b", [false]);
+      const file = open(`${world.root}/run/fuse/tty`, O_RDWR);
+      const answer = call(bus, "SetTTY", "h", [file], 1000);
+      await expect(answer).rejects.toMatchObject(errorName("System.Error.ENOTTY"));
+      close(fd);
+    } finally {
+      server.kill("SIGKILL");
+      await world.run(["sh", "-c", "umount -l /run/fuse; rmdir /run/fuse; rm /dev/fuse"]);
+      rmSync(folder, { recursive: true });
+    }
+  });
 });
+
+/** Lets the other end of a pseudo terminal be opened. */
+function unlock(master: number): void {
+  const TIOCSPTLCK = 0x4004_5431;
+  ioctlBytes(master, TIOCSPTLCK, new Uint8Array(4), "TIOCSPTLCK");
+}
 
 /** A new pseudo terminal, unlocked; see pts(4). */
 function openTerminal(): { fd: number; name: string } {
-  const TIOCSPTLCK = 0x4004_5431;
   const TIOCGPTN = 0x8004_5430;
   const fd = open("/dev/ptmx", O_RDWR | O_NOCTTY);
-  ioctlBytes(fd, TIOCSPTLCK, new Uint8Array(4), "TIOCSPTLCK");
+  unlock(fd);
   const number = new Uint8Array(4);
   ioctlBytes(fd, TIOCGPTN, number, "TIOCGPTN");
   return { fd, name: `pts/${new DataView(number.buffer).getUint32(0, true)}` };
