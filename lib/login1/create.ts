@@ -83,10 +83,12 @@ export function placeSession(
   }
   for (const name of TEXTS) checkArgument(name, request[name]);
   checkExtraDevices(request.extraDeviceAccess);
-  let seat = request.seat === "" ? undefined : seatOf(request.seat);
-  if (request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
-  let { vtnr } = request;
-  const ttyVt = vtNumber(tty);
+  // Somebody far away sits at no seat, whatever the login's environment says; logind believes it.
+  const { remote } = request;
+  let seat = remote || request.seat === "" ? undefined : seatOf(request.seat);
+  if (!remote && request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
+  let vtnr = remote ? 0 : request.vtnr;
+  const ttyVt = remote ? undefined : vtNumber(tty);
   if (ttyVt !== undefined) {
     seat ??= seatOf("seat0");
     if (seat?.id !== "seat0") {
@@ -99,7 +101,7 @@ export function placeSession(
       throw invalidArgument("vtnr", `TTY ${tty} and VT number ${vtnr} do not match`);
     }
     vtnr = ttyVt;
-  } else if (!seat && LOCAL_DISPLAY.test(request.display) && !request.remote) {
+  } else if (!seat && LOCAL_DISPLAY.test(request.display) && !remote) {
     // An X server on a local display, whose VT its own session knows.
     if (vtnr !== 0) seat = seatOf("seat0");
   }

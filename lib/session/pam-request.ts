@@ -53,8 +53,28 @@ const isLocalHost = (host: string) =>
   /^(localhost|localhost\.localdomain|.*\.localhost|127\.0\.0\.1|::1)\.?$/i.test(host);
 
 /**
+ * Login programs whose users sit at the machine, also where they name no terminal: they set XDG_SEAT
+ * and XDG_VTNR themselves, before they open the session.
+ */
+const DISPLAY_MANAGERS =
+  /^(?:greetd|lightdm|sddm|gdm|lxdm|xdm|ly|lemurs|emptty|plasmalogin|cosmic-greeter)(?:-[a-z-]+)?$/;
+
+/** A virtual terminal; see vcs(4) for the numbers. */
+const VIRTUAL_TERMINAL = /^tty[1-9]\d?$/;
+
+/** An X display of this machine. */
+const LOCAL_DISPLAY = /^(?:unix)?:\d/;
+
+/** The classes that a seat's own programs have. */
+const SEAT_CLASSES = ["greeter", "lock-screen"];
+
+/**
  * Derives a session from PAM's items and environment. What is malformed is left out, since a login
  * must not fail because of it.
+ *
+ * The items (PAM_*) are the login program's word. The environment may be the user's: pam_env reads
+ * files of theirs where it is told to (user_readenv). So it puts nobody at a seat, and gives nobody a
+ * seat's class, unless the login program by its name or terminal is one of that seat's.
  *
  * @param items the variables that pam_exec(8) sets, and those of PAM's own environment
  * @param uid the user's, from the user database
@@ -62,35 +82,33 @@ const isLocalHost = (host: string) =>
  */
 export function sessionRequest(items: Environment, uid: number, leader: number): SessionRequest {
   const service = matching(SERVICE, items.PAM_SERVICE);
+  const remoteHost = matching(PRINTABLE, items.PAM_RHOST);
+  const given = items.PAM_TTY ?? "";
+  const atSeat = sitsAtSeat(service, given, items.PAM_RHOST ?? "");
   let type = oneOf(TYPES, items.XDG_SESSION_TYPE);
   let sessionClass = oneOf(CLASSES, items.XDG_SESSION_CLASS);
+  if (!atSeat && SEAT_CLASSES.includes(sessionClass)) sessionClass = "";
   let display = matching(DISPLAY, items.DISPLAY);
-  let tty = items.PAM_TTY ?? "";
-  if (tty.includes(":")) {
+  let tty = "";
+  if (given.includes(":")) {
     // A display manager's terminal: it stands there so that utmp shows it.
-    display ||= matching(DISPLAY, tty);
-    tty = "";
-  } else if (tty === "cron" || tty === "atd" || JOB_SERVICES.includes(service)) {
+    display ||= matching(DISPLAY, given);
+  } else if (isJob(service, given)) {
     type = "unspecified";
     sessionClass = "background";
-    tty = "";
-  } else if (tty === "ssh") {
+  } else if (given === "ssh") {
     // sshd says so before it has a terminal, and where it never gets one.
     type = "tty";
     sessionClass = "user";
-    tty = "";
   } else {
-    tty = matching(TTY, tty.replace(/^\/dev\//, ""));
+    tty = matching(TTY, terminalOf(given));
   }
   type ||= display !== "" ? "x11" : tty !== "" ? "tty" : "unspecified";
   sessionClass ||= type === "unspecified" ? "background" : "user";
 
-  const remoteHost = matching(PRINTABLE, items.PAM_RHOST);
-  const remote = remoteHost !== "" && !isLocalHost(remoteHost);
-  // Somebody far away sits at no seat, whatever their environment says.
-  const named = remote ? "" : (items.XDG_SEAT ?? "");
+  const named = atSeat ? (items.XDG_SEAT ?? "") : "";
   const seat = isSeatName(named) ? named : "";
-  const hasTerminals = !remote && (seat === "" || seat === "seat0");
+  const hasTerminals = atSeat && (seat === "" || seat === "seat0");
   return {
     uid,
     leader,
@@ -102,8 +120,23 @@ export function sessionRequest(items: Environment, uid: number, leader: number):
     vtnr: hasTerminals ? parseVtnr(items.XDG_VTNR) : 0,
     tty,
     display,
-    remote,
+    remote: remoteHost !== "" && !isLocalHost(remoteHost),
     remoteUser: matching(PRINTABLE, items.PAM_RUSER),
     remoteHost,
   };
+}
+
+const terminalOf = (tty: string) => tty.replace(/^\/dev\//, "");
+
+const isJob = (service: string, tty: string) =>
+  tty === "cron" || tty === "atd" || JOB_SERVICES.includes(service);
+
+/** Whether a login can be at a seat, by what its program says of it. No host is one's own seat, this one neither. */
+function sitsAtSeat(service: string, tty: string, host: string): boolean {
+  if (host !== "" || isJob(service, tty) || tty === "ssh") return false;
+  return (
+    VIRTUAL_TERMINAL.test(terminalOf(tty)) ||
+    LOCAL_DISPLAY.test(tty) ||
+    DISPLAY_MANAGERS.test(service)
+  );
 }

@@ -113,6 +113,19 @@ describe("the scriptlet", () => {
     expect(await runlevels(root)).not.toContain("sysinit/dbus");
   });
 
+  test("the session is registered before what a user's own file may say is read", async () => {
+    const { root, call } = await system();
+    await using _ = root;
+    const own = "session    required   pam_env.so user_readenv=1\n";
+    await root.write("etc/pam.d/system-login", `${SYSTEM_LOGIN}${own}${own}`);
+    for (let time = 0; time < 2; time++) {
+      expect((await call("post_install", "6.0.0-1")).exitCode).toBe(0);
+      expect(await root.read("etc/pam.d/system-login")).toBe(`${WITH_LINES}${own}${own}`);
+    }
+    await call("pre_remove", "6.0.0-1");
+    expect(await root.read("etc/pam.d/system-login")).toBe(`${SYSTEM_LOGIN}${own}${own}`);
+  });
+
   test("a last line without its newline stays a line", async () => {
     const { root, call } = await system();
     await using _ = root;

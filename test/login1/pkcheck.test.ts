@@ -48,7 +48,9 @@ const activate = async (id: string) =>
 test("allow_active, allow_inactive and allow_any are for those whom login1 says so of", async () => {
   const first = await login(ONE, { seat: "seat0" });
   const second = await login(TWO, { seat: "seat0" });
-  const remote = await login(REMOTE, { remote: true, remoteHost: "lain.example", type: "tty" });
+  // No seat, although its environment had one.
+  const far = { remote: true, remoteHost: "lain.example", seat: "seat0" };
+  const remote = await login(REMOTE, { ...far, type: "tty" });
   const seatless = await login(SEATLESS, { type: "tty", tty: "pts/9" });
   const outside = await world.leader({ user: NOWHERE });
   await activate(first.id);
