@@ -34,6 +34,33 @@ export function cgroupOf(pid: number): string | undefined {
   }
 }
 
+/** TASKS_MAX of systemd: the kernel has no more pids (PID_MAX_LIMIT). */
+const MOST_TASKS = 4_194_303n;
+
+/**
+ * How many processes and threads there can be: the least of kernel.pid_max, kernel.threads-max and
+ * what the topmost cgroup is limited to, which has a limit in a container. systemd reckons so too.
+ *
+ * @param root where cgroup2 is mounted
+ */
+export function mostTasks(root: string): bigint {
+  const limits = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max", `${root}/pids.max`];
+  return limits.reduce((least, path) => {
+    const limit = limitIn(path);
+    return limit !== undefined && limit < least ? limit : least;
+  }, MOST_TASKS);
+}
+
+function limitIn(path: string): bigint | undefined {
+  try {
+    const text = readFileSync(path, "utf8").trim();
+    return /^\d+$/.test(text) ? BigInt(text) : undefined;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
 /** The files that a cgroup is delegated by, where the kernel does not list them in /sys/kernel/cgroup/delegate. */
 const DELEGATED_FILES = ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"];
 
@@ -110,6 +137,48 @@ export class Cgroup {
   limit({ depth, descendants }: { depth?: number; descendants?: number }): void {
     if (depth !== undefined) this.#write("cgroup.max.depth", `${depth}`);
     if (descendants !== undefined) this.#write("cgroup.max.descendants", `${descendants}`);
+  }
+
+  /**
+   * Limits the processes and threads in it and below it, with the controller `pids`.
+   *
+   * @param most undefined for no limit
+   * @returns false if it does not have that controller
+   */
+  limitTasks(most: bigint | undefined): boolean {
+    try {
+      this.#write("pids.max", most === undefined ? "max" : `${most}`);
+      return true;
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return false;
+      throw error;
+    }
+  }
+
+  /** Whether those right below it have a controller. */
+  passed(controller: string): boolean {
+    try {
+      return this.#words("cgroup.subtree_control").includes(controller);
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Lets those right below it have a controller. @returns false if it has none to give, or the kernel
+   * refuses because processes are in it
+   */
+  passOn(controller: string): boolean {
+    if (this.passed(controller)) return true;
+    try {
+      this.#write("cgroup.subtree_control", `+${controller}`);
+      return true;
+    } catch (error) {
+      // ENOENT: a version 1 hierarchy holds it.
+      if (hasCode(error, "ENOENT", "EBUSY", "EOPNOTSUPP", "ENOTSUP")) return false;
+      throw error;
+    }
   }
 
   /**

@@ -2,7 +2,7 @@
  * Sessions as cgroups: /user.slice/user-UID.slice/session-ID.scope, the layout
  * of systemd, by which libsystemd tells whose a process is (sd_pid_get_session(3)).
  */
-import { Cgroup, cgroupOf, cgroupRoot, processStatus } from "../linux/index.ts";
+import { Cgroup, cgroupOf, cgroupRoot, mostTasks, processStatus } from "../linux/index.ts";
 import type { Session } from "./session.ts";
 import type { User } from "./user.ts";
 
@@ -20,10 +20,19 @@ const START = "leader";
 const SCOPE_DEPTH = 12;
 const SCOPE_DESCENDANTS = 1024;
 
+/** The controller of processes and threads. */
+const TASKS = "pids";
+
 export class SessionCgroups {
   readonly #root = cgroupRoot();
   /** The controllers that a user's slice passes on, by uid, once this run has seen to it. */
   readonly #passed = new Map<number, string[]>();
+
+  /** Whether it was said that there is no bound. */
+  #unlimited = false;
+
+  /** @param tasks how many processes and threads a user may have, of so many that there can be; undefined for no limit */
+  constructor(private readonly tasks: (most: bigint) => bigint | undefined) {}
 
   /** Whether the system has the cgroup2 tree. Without it only leaders and their children are known. */
   get available(): boolean {
@@ -41,7 +50,7 @@ export class SessionCgroups {
    * Whatever the user's slice may be limited by, the user may limit by in the
    * scope: see docs/cgroups.md.
    *
-   * @returns the controllers that the kernel refuses to pass on, with its reasons, at a user's first
+   * @returns what the kernel refuses, with its reasons, at a user's first
    * @throws {Error} if the scope cannot be made, or the process is gone
    */
   enter(session: Session, pid: number): string[] {
@@ -55,7 +64,13 @@ export class SessionCgroups {
     if (!passed || !scope.createAlone()) {
       slice.create();
       slice.limit({ depth: 1 + SCOPE_DEPTH });
-      ({ passed, refused } = slice.passOnControllers());
+      refused = this.limitTasks(user);
+      const controllers = slice.passOnControllers();
+      passed = controllers.passed;
+      refused = [
+        ...refused,
+        ...controllers.refused.map((what) => `${user.slice} cannot pass on ${what}`),
+      ];
       this.#passed.set(user.uid, passed);
       scope.create();
     }
@@ -65,6 +80,33 @@ export class SessionCgroups {
     start.delegate(user.uid, user.gid);
     start.add(pid);
     return refused;
+  }
+
+  /**
+   * Limits the processes and threads of a user who has a slice.
+   *
+   * @returns what cannot be done, the first time
+   */
+  limitTasks(user: User): string[] {
+    const slice = this.sliceOf(user);
+    if (this.#root === undefined || !slice?.exists()) return [];
+    const most = this.tasks(mostTasks(this.#root));
+    // cgroup-delegate has done so where it runs.
+    this.#top("").passOn(TASKS);
+    this.#top("/user.slice").passOn(TASKS);
+    if (slice.limitTasks(most) || most === undefined || this.#unlimited) return [];
+    this.#unlimited = true;
+    return ["users have no bound of processes: cgroup2 has no controller pids to give here"];
+  }
+
+  /** How many processes and threads a user may have; undefined where nothing limits them. */
+  get mostUserTasks(): bigint | undefined {
+    if (this.#root === undefined || !this.#top("/user.slice").passed(TASKS)) return undefined;
+    return this.tasks(mostTasks(this.#root));
+  }
+
+  #top(path: "" | "/user.slice"): Cgroup {
+    return new Cgroup(this.#root ?? "", path);
   }
 
   /** Limits what the user may make in a session's scope, which may come after it: no more are made from then on. */

@@ -56,13 +56,32 @@ export function readSize(text: string): bigint | undefined {
   return size < NEVER ? size : undefined;
 }
 
+/** A number of things, or a part of them all. */
+export type Bound = { count: bigint } | { millionths: bigint } | "infinity";
+
+/** `4096`, `33%`, `5‰` or `infinity`, as TasksMax= of systemd.resource-control(5). */
+export function readBound(text: string): Bound | undefined {
+  if (text === "infinity") return text;
+  const millionths = readShare(text);
+  if (millionths !== undefined) return millionths > 0n ? { millionths } : undefined;
+  const count = readNumber(text);
+  return count ? { count } : undefined;
+}
+
 /** A size, or a part of `whole` in percent or per mille: `10%`, `12.5%`, `5‰`. Zero is none. */
 export function readSizeOf(text: string, whole: bigint): bigint | undefined {
+  if (!/[%‰]$/.test(text)) return readSize(text) || undefined;
+  const share = readShare(text);
+  return share === undefined ? undefined : (whole * share) / 1_000_000n || undefined;
+}
+
+/** Percent or per mille, in millionths: all of it at most. */
+function readShare(text: string): bigint | undefined {
   const [, number, fraction, sign] = /^(\d+)(?:\.(\d{1,2}))?\s*([%‰])$/.exec(text) ?? [];
-  if (number === undefined) return readSize(text) || undefined;
-  // In ten-thousandths of a per cent, so that both signs come out whole.
+  if (number === undefined) return undefined;
+  // Both signs come out whole.
   const share = scale(number, fraction, sign === "%" ? 10_000n : 1000n);
-  return share <= 1_000_000n ? (whole * share) / 1_000_000n || undefined : undefined;
+  return share <= 1_000_000n ? share : undefined;
 }
 
 export function readNumber(text: string, most = NEVER - 1n): bigint | undefined {

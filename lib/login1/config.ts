@@ -3,7 +3,7 @@ import { totalmem } from "node:os";
 import type { Logger } from "../cli/index.ts";
 import { isShutdown, isWay, type Sleep } from "./actions.ts";
 import { type Calendar, readCalendar } from "./calendar.ts";
-import { NEVER, readSize, readSizeOf, readTime } from "./config-values.ts";
+import { type Bound, NEVER, readBound, readSize, readSizeOf, readTime } from "./config-values.ts";
 import {
   boolean,
   CONFIG_FOLDERS,
@@ -108,6 +108,12 @@ const SETTINGS = {
     "a number such as 64K",
     undefined,
   ),
+  /** Of each user's slice. logind had the key until systemd's own slices took its place (TasksMax= of user-.slice). */
+  UserTasksMax: setting<Bound>(
+    readBound,
+    "a number, a part of all that there can be such as 33%, or infinity",
+    { millionths: 330_000n },
+  ),
   RemoveIPC: boolean(true),
   InhibitorsMax: number(8192n),
   SessionsMax: number(8192n),
@@ -136,6 +142,19 @@ export type ConfigKey = keyof Config;
 /** How many inodes a user's runtime directory may have. */
 export function runtimeDirectoryInodes(config: Config): bigint {
   return config.RuntimeDirectoryInodesMax ?? config.RuntimeDirectorySize / PAGE;
+}
+
+/**
+ * How many processes and threads a user may have.
+ *
+ * @param most how many there can be at all
+ * @returns undefined for no limit
+ */
+export function userTasks({ UserTasksMax: bound }: Config, most: bigint): bigint | undefined {
+  if (bound === "infinity") return undefined;
+  if ("count" in bound) return bound.count;
+  const share = (most * bound.millionths) / 1_000_000n;
+  return share > 0n ? share : 1n;
 }
 
 /** Whether what still runs in a user's session is to end with it: KillUserProcesses and its two lists. */

@@ -22,7 +22,7 @@ import {
 } from "../linux/index.ts";
 import { nearestAncestor, SessionCgroups } from "./cgroups.ts";
 import type { ManagerEvents, SessionFollower } from "./changes.ts";
-import { killsProcessesOf, type Settings } from "./config.ts";
+import { killsProcessesOf, type Settings, userTasks } from "./config.ts";
 import {
   CreateError,
   type CreateRequest,
@@ -69,7 +69,7 @@ export class Manager {
   readonly seats = new Map<string, Seat>();
   /** They stay their sessions' seats until these have ended, or the device is there again. */
   readonly #goneSeats = new Map<string, Seat>();
-  readonly #cgroups = new SessionCgroups();
+  readonly #cgroups: SessionCgroups;
   readonly #watches = new Map<Session, SessionWatches>();
   readonly #news: News;
   readonly #userLives: UserLives;
@@ -92,6 +92,12 @@ export class Manager {
     this.#log = log;
     this.#events = events;
     this.#settings = settings;
+    this.#cgroups = new SessionCgroups((most) => userTasks(settings.config, most));
+    settings.followers.push(() =>
+      this.#news.after("the new configuration", () => {
+        for (const user of this.users.values()) this.#warn(this.#cgroups.limitTasks(user));
+      }),
+    );
     this.#news = new News(log, events, this);
     this.#userLives = new UserLives(log, settings, events, this.#news, this.#cgroups, this.users);
     this.#leftovers = new Leftovers(log, this.#cgroups, {
@@ -348,16 +354,22 @@ export class Manager {
 
   #moveIntoScope(session: Session): void {
     try {
-      const refused = this.#cgroups.enter(session, session.leader.pid);
-      if (refused.length > 0) {
-        this.#log.warning(`${session.user.slice} cannot pass on ${refused.join(", ")}`);
-      }
+      this.#warn(this.#cgroups.enter(session, session.leader.pid));
     } catch (error) {
       const reason = messageOf(error);
       this.#log.error(`the scope of session ${session.id} could not be made: ${reason}`);
       const failed = busErrors.failed(`${session.scope} could not be made: ${reason}`);
       throw new CreateError(failed, { why: "noScope" });
     }
+  }
+
+  #warn(problems: string[]): void {
+    for (const problem of problems) this.#log.warning(problem);
+  }
+
+  /** How many processes and threads a user may have (UserTasksMax); undefined where nothing limits them. */
+  get mostUserTasks(): bigint | undefined {
+    return this.#cgroups.mostUserTasks;
   }
 
   /**

@@ -72,6 +72,57 @@ describe("the boot", () => {
     expect(Number(await sh(machine, `cat ${user}/pids.current`))).toBeGreaterThan(1);
     expect(Number(await sh(machine, `cat ${user}/memory.current`))).toBeGreaterThan(1 << 20);
   });
+
+  test("a user's processes are bounded, by a third of all or as configured", async () => {
+    const folder = "/etc/lainos/logind.conf.d";
+    const property = () => sh(machine, `busctl get-property ${MANAGER} UserTasksMax`);
+    const user = "bomber";
+    await sh(machine, `useradd --create-home --shell /bin/bash ${user}`);
+    const slice = (uid: string) => `/sys/fs/cgroup/user.slice/user-${uid}.slice`;
+    const read = async (path: string) => (await sh(machine, `cat ${path}`)).trim();
+    const limits = await sh(machine, "cat /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max");
+    const third = Math.floor((Math.min(...limits.trim().split("\n").map(Number)) * 33) / 100);
+    expect(await property()).toBe(`t ${third}\n`);
+    expect(await read(`${slice("1000")}/pids.max`)).toBe(String(third));
+    try {
+      const line = "[Login]\\nUserTasksMax=60\\n";
+      await sh(machine, `mkdir -p ${folder} && printf '${line}' >${folder}/50-tasks.conf`);
+      await sh(machine, "rc-service lainos-dbus-bridge reload");
+      await machine.waitFor(async () => (await property()) === "t 60\n", "the new bound");
+      const uid = (await sh(machine, `id -u ${user}`)).trim();
+      await background(
+        machine,
+        `exec su -l ${user} -c "b() { b | b & sleep 0.1; b; }; b"`,
+        "/run/bomb.log",
+      );
+      const refused = async () => !(await read(`${slice(uid)}/pids.events`)).endsWith("max 0");
+      await machine.waitFor(
+        async () => (await machine.exec(["test", "-d", slice(uid)])).code === 0 && refused(),
+        "a process too many",
+      );
+      expect(Number(await read(`${slice(uid)}/pids.current`))).toBeLessThanOrEqual(60);
+      // Others do not notice it.
+      expect(
+        await must(
+          machine,
+          ["sh", "-c", "for i in 1 2 3; do sleep 0 & done; wait; echo done"],
+          LIVE_USER,
+        ),
+      ).toBe("done\n");
+      expect(await must(machine, ["loginctl", "show-user", "--property=Name", user])).toBe(
+        `Name=${user}\n`,
+      );
+      await must(machine, ["loginctl", "terminate-user", user]);
+      await machine.waitFor(
+        async () => (await machine.exec(["test", "-d", slice(uid)])).code !== 0,
+        "the end of all of it",
+      );
+    } finally {
+      await sh(machine, `rm -f ${folder}/50-tasks.conf; rc-service lainos-dbus-bridge reload`);
+      await sh(machine, `userdel --remove ${user} 2>&1`);
+    }
+    await machine.waitFor(async () => (await property()) === `t ${third}\n`, "the old bound");
+  });
 });
 
 describe("the seat", () => {

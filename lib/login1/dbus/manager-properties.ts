@@ -17,7 +17,6 @@ export const managerProperties: Members<Login1> = {
   Docked: property("b", "false", ({ lid }) => lid.docked),
   LidClosed: property("b", "true", ({ lid }) => lid.closed),
   OnExternalPower: property("b", "false", (_login1) => onExternalPower()),
-  // Long obsolete, and never obeyed here: what limits a user's tasks is pam_limits or a cgroup.
-  UserTasksMax: hidden(property("t", "const", (_login1) => UNLIMITED)),
+  UserTasksMax: hidden(property("t", "const", ({ manager }) => manager.mostUserTasks ?? UNLIMITED)),
   NCurrentSessions: property("t", "false", ({ manager }) => BigInt(manager.sessions.size)),
 };
