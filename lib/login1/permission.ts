@@ -89,7 +89,8 @@ export function usePolkit(polkit: Polkit, manager: Manager): void {
  *
  * @throws {BusError} AccessDenied, with what was asked for;
  *   InteractiveAuthorizationRequired where a password would do and the caller did
- *   not say that it may be asked for
+ *   not say that it may be asked for; LimitsExceeded where polkit has too many questions
+ *   about the caller's user already
  */
 export function authorize(call: CallContext, right: Right): undefined | Promise<undefined> {
   const owner = right.action === ACTIONS.switchVt ? undefined : right.owner;
@@ -110,7 +111,7 @@ async function askPolkit(
   if (action === undefined || !judges) throw denied;
   const { polkit, manager } = judges;
   const interactive = call.interactive || right.interactive === true;
-  switch (await polkit.check(call.sender, action, interactive)) {
+  switch (await polkit.check(call.sender, caller.uid, action, interactive)) {
     case "yes":
       return;
     case "no":
@@ -124,6 +125,10 @@ async function askPolkit(
       throw busErrors.accessDenied(`polkit did not say in time whether you may ${what}`);
     case "failed":
       throw busErrors.accessDenied(`polkit could not be asked whether you may ${what}`);
+    case "busy":
+      throw busErrors.limitsExceeded(
+        `Too many questions about user ${caller.uid} wait for polkit's answer, so it is not asked whether you may ${what}`,
+      );
     case "absent":
       if (!allowedByDefault(action, localityOf(manager, caller.pid))) throw denied;
   }

@@ -10,9 +10,17 @@ const ALLOW_USER_INTERACTION = 1;
 /**
  * `challenge`: a password would do, and nobody was asked for it; `late`: no answer
  * in time; `failed`: polkit is there, or should be, and answers with an error;
- * `absent`: the bus knows no polkit, running or to be started.
+ * `absent`: the bus knows no polkit, running or to be started; `busy`: too many questions about
+ * this user wait for an answer.
  */
-export type Verdict = "yes" | "no" | "challenge" | "late" | "failed" | "absent";
+export type Verdict = "yes" | "no" | "challenge" | "late" | "failed" | "absent" | "busy";
+
+/**
+ * How many questions about one user may wait: for a person, and at all. Those without a person
+ * polkit answers at once; the others are a user's to leave open, by an agent of their own.
+ */
+const MOST_WITH_PERSON = 16;
+const MOST_OF_USER = 128;
 
 /** How long polkit has, in milliseconds. */
 export interface Patience {
@@ -36,6 +44,8 @@ export class Polkit {
   readonly #patience: Patience;
   /** What is being asked, by the caller that it is about. */
   readonly #asked = new Map<string, Set<string>>();
+  /** How many questions wait, by the uid that they are about. */
+  readonly #waiting = new Map<number, { all: number; withPerson: number }>();
   #count = 0;
 
   constructor(connection: Connection, log: Logger, patience = PATIENCE) {
@@ -53,9 +63,30 @@ export class Polkit {
    * Nothing is remembered: polkit's rules and who is in the foreground may change
    * between two calls.
    *
+   * An agent of the user's own may leave a question unanswered for minutes, so one user's are few.
+   *
+   * @param uid the caller's
    * @param interactive whether polkit may ask a person for a password
    */
-  async check(name: string, action: string, interactive: boolean): Promise<Verdict> {
+  async check(name: string, uid: number, action: string, interactive: boolean): Promise<Verdict> {
+    const waiting = this.#waiting.get(uid) ?? { all: 0, withPerson: 0 };
+    const withPerson = interactive ? 1 : 0;
+    if (waiting.all >= MOST_OF_USER || waiting.withPerson + withPerson > MOST_WITH_PERSON) {
+      return "busy";
+    }
+    this.#waiting.set(uid, waiting);
+    waiting.all++;
+    waiting.withPerson += withPerson;
+    try {
+      return await this.#ask(name, action, interactive);
+    } finally {
+      waiting.all--;
+      waiting.withPerson -= withPerson;
+      if (waiting.all === 0) this.#waiting.delete(uid);
+    }
+  }
+
+  async #ask(name: string, action: string, interactive: boolean): Promise<Verdict> {
     const id = `lainos-${++this.#count}`;
     const asked = this.#asked.get(name) ?? new Set();
     this.#asked.set(name, asked.add(id));

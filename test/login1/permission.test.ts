@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createLogger } from "../../lib/cli/index.ts";
-import { BusError, type Connection, Variant } from "../../lib/dbus/index.ts";
+import { BusError, type Connection, type Request, Variant } from "../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../lib/linux/index.ts";
 import { ACTIONS } from "../../lib/login1/permission.ts";
 import { DEFAULTS } from "../../lib/login1/policy.ts";
@@ -25,7 +25,7 @@ import {
 } from "./calls.ts";
 import { hasPolkit, startPolkitd } from "./polkitd.ts";
 import { addCommands } from "./power-world.ts";
-import { buildCreateSession } from "./probe.ts";
+import { buildCreateSession, compile } from "./probe.ts";
 import { type Created, callManager, createSession, World } from "./world.ts";
 
 const POLICY = resolve(
@@ -140,6 +140,25 @@ describe("without polkit", () => {
   });
 });
 
+const LOGIN1 = ["org.freedesktop.login1", MANAGER];
+
+/** Makes the one who calls it the password prompt of a process. */
+function registerAgent(pid: number, uid: number): Request {
+  const subject = {
+    pid: new Variant("u", pid),
+    "start-time": new Variant("t", processStatus(pid)?.startTime),
+    uid: new Variant("i", uid),
+  };
+  return {
+    destination: "org.freedesktop.PolicyKit1",
+    path: "/org/freedesktop/PolicyKit1/Authority",
+    interface: "org.freedesktop.PolicyKit1.Authority",
+    member: "RegisterAuthenticationAgent",
+    signature: "(sa{sv})ss",
+    body: [["unix-process", subject], "C", "/agent"],
+  };
+}
+
 describe("with polkit", () => {
   let world: World;
   let bus: Connection;
@@ -217,19 +236,7 @@ describe("with polkit", () => {
         stderr: "pipe",
       });
       await child.stdout.getReader().read();
-      const subject = {
-        pid: new Variant("u", child.pid),
-        "start-time": new Variant("t", processStatus(child.pid)?.startTime),
-        uid: new Variant("i", ACTIVE),
-      };
-      await agent.call({
-        destination: "org.freedesktop.PolicyKit1",
-        path: "/org/freedesktop/PolicyKit1/Authority",
-        interface: "org.freedesktop.PolicyKit1.Authority",
-        member: "RegisterAuthenticationAgent",
-        signature: "(sa{sv})ss",
-        body: [["unix-process", subject], "C", "/agent"],
-      });
+      await agent.call(registerAgent(child.pid, ACTIVE));
       child.stdin.write("go\n");
       child.stdin.end();
       return child;
@@ -258,24 +265,86 @@ describe("with polkit", () => {
     for (const { fd } of [owned, own]) close(fd);
   });
 
+  test("one user's silent prompts are few, and keep nobody else from being answered", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "p7-questions-"));
+    const program = await compile(join(import.meta.dir, "questions.c"), "-lsystemd", folder);
+    const owned = await createSession(bus, { uid: OWNER, leader: (await world.leader()).pid });
+    const seated = await createSession(bus, {
+      uid: ACTIVE,
+      leader: (await world.leader()).pid,
+      seat: "seat0",
+    });
+    const agent = await world.connect();
+    let prompts = 0;
+    agent.onCall(({ member }) => {
+      if (member === "BeginAuthentication") prompts++;
+    });
+    const child = Bun.spawn(world.inside([program, "140", owned.id], { user: OTHER }), {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const answers: string[] = [];
+    const reading = (async () => {
+      for await (const chunk of child.stdout) {
+        answers.push(...Buffer.from(chunk).toString().trim().split("\n"));
+      }
+    })();
+    try {
+      await world.until("it is there", () => answers.includes("up"));
+      await agent.call(registerAgent(child.pid, OTHER));
+      child.stdin.write("go\n");
+      child.stdin.flush();
+      const cgroup = `/user.slice/user-${ACTIVE}.slice/session-${seated.id}.scope`;
+      const asks = () =>
+        world.run(["busctl", "call", ...LOGIN1, "org.freedesktop.login1.Manager", "CanPowerOff"], {
+          user: ACTIVE,
+          cgroup,
+        });
+      await world.until("all of them have come", () => answers.length + prompts >= 140);
+      expect(await asks()).toMatchObject({ stdout: 's "yes"\n' });
+      const refused = answers.filter((line) => line.endsWith(".LimitsExceeded")).length;
+      expect({ prompts, refused }).toEqual({ prompts: 16, refused: 140 - 16 });
+      // It may still ask what nobody is prompted for, and once the others are gone, again.
+      const alone = await world.run(
+        ["busctl", "call", ...LOGIN1, "org.freedesktop.login1.Manager", "CanPowerOff"],
+        { user: OTHER },
+      );
+      expect(alone).toMatchObject({ stdout: 's "challenge"\n' });
+      child.stdin.end();
+      await child.exited;
+      await reading;
+      const people: People = { world, bus, owned };
+      await world.until("its questions are taken back", async () => {
+        const again = await call(people, MANAGER, "LockSession", ["s", owned.id], { user: OTHER });
+        return again === "password";
+      });
+    } finally {
+      child.kill("SIGKILL");
+      agent.close();
+      for (const { fd } of [owned, seated]) close(fd);
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   test("one that does not answer in time denies, and the next call is answered again", async () => {
     const log = createLogger("test");
     const patience = { alone: 50, withPerson: 50 };
     const polkit = new Polkit(bus, log, patience);
     const subject = bus.uniqueName;
-    expect(await new Polkit(bus, log).check(subject, ACTIONS.manage, false)).toBe("yes");
+    expect(await new Polkit(bus, log).check(subject, 0, ACTIONS.manage, false)).toBe("yes");
     polkitd.kill("SIGSTOP");
     try {
-      expect(await polkit.check(subject, ACTIONS.manage, false)).toBe("late");
+      expect(await polkit.check(subject, 0, ACTIONS.manage, false)).toBe("late");
     } finally {
       polkitd.kill("SIGCONT");
     }
-    expect(await new Polkit(bus, log).check(subject, ACTIONS.manage, false)).toBe("yes");
+    expect(await new Polkit(bus, log).check(subject, 0, ACTIONS.manage, false)).toBe("yes");
   });
 
   test("what it answers with an error is a denial", async () => {
     const polkit = new Polkit(bus, createLogger("test"));
-    expect(await polkit.check(":1.99999", ACTIONS.manage, false)).not.toBe("yes");
-    expect(await polkit.check(bus.uniqueName, "org.example.none", false)).toBe("failed");
+    expect(await polkit.check(":1.99999", 0, ACTIONS.manage, false)).not.toBe("yes");
+    expect(await polkit.check(bus.uniqueName, 0, "org.example.none", false)).toBe("failed");
   });
 });
