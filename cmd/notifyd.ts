@@ -4,7 +4,7 @@ import {
   announceReady,
   createLogger,
   DEFAULT_SYSLOG,
-  LimitedLog,
+  logFailures,
   onOutsideEnded,
   PASSED_ON,
   readyDescriptor,
@@ -142,6 +142,7 @@ export const command = defineCommand({
   async run({ args }) {
     const ready = readyDescriptor(args.readyFd);
     const log = createLogger(NAME, args.verbose, syslogSink(NAME, args.syslog));
+    logFailures(log);
     const { passedSockets, startDaemon } = await import("../lib/notify/index.ts");
     const { socket, store, state, root } = args;
     const passed = passedSockets();

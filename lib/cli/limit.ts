@@ -1,4 +1,5 @@
 /** Keeps one sender from filling the log. */
+import { reportFailures } from "../linux/index.ts";
 import type { Level, Logger } from "./log.ts";
 
 /** How much one sender may say. */
@@ -88,4 +89,16 @@ export class LimitedLog {
   write(level: Level, account: string, message: string): void {
     if (this.#limiter.allow(account)) this.#log[level](message);
   }
+}
+
+/** What was thrown, with where, for a log. */
+export const traceOf = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error);
+
+/** Has what callbacks of the event loop throw written to a daemon's log; the event loop goes on. */
+export function logFailures(log: Logger): void {
+  const limited = new LimitedLog(log);
+  reportFailures((error) =>
+    limited.write("error", "callbacks", `a callback failed: ${traceOf(error)}`),
+  );
 }

@@ -1,8 +1,8 @@
 /** The bridge: a Manager, its objects on the bus, and the signals between them. */
 
-import { LimitedLog, type Logger, settle, version } from "../cli/index.ts";
+import { LimitedLog, type Logger, logFailures, settle, traceOf, version } from "../cli/index.ts";
 import { BusError, type CallContext, Connection, ObjectTree, Variant } from "../dbus/index.ts";
-import { characterDeviceOf, messageOf, reportFailures } from "../linux/index.ts";
+import { characterDeviceOf, messageOf } from "../linux/index.ts";
 import { Service, VarlinkServer } from "../varlink/index.ts";
 import { isShutdown } from "./actions.ts";
 import type { ManagerEvents } from "./changes.ts";
@@ -67,9 +67,7 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
   const { promise: closed, resolve: close } = Promise.withResolvers<string>();
   // What strangers bring about is counted: none of them fills the log.
   const limited = new LimitedLog(log);
-  reportFailures((error) =>
-    limited.write("error", "a callback", `a callback failed: ${traceOf(error)}`),
-  );
+  logFailures(log);
   connection.onBadMessage = (error, sender) => {
     const account = connection.accountOf(sender);
     limited.write("warning", account, `${account}: a message was dropped: ${error.message}`);
@@ -297,9 +295,6 @@ export async function startBridge(log: Logger, store: DescriptorStore): Promise<
     },
   };
 }
-
-const traceOf = (error: unknown) =>
-  error instanceof Error ? (error.stack ?? error.message) : String(error);
 
 function serveVarlink(manager: Manager, log: Logger): VarlinkServer {
   const info = {

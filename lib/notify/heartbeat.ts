@@ -51,7 +51,7 @@ export class Heartbeat {
     const { socket = DEFAULT_SOCKET, interval = watchdogInterval() } = options;
     this.#log = log;
     this.#socket = socket;
-    const restarter = new Restarter(log);
+    const restarter = new Restarter(log, "programs");
     this.#restart = options.restart ?? ((service) => restarter.restart(service));
     if (interval === undefined) return;
     this.#timer = setInterval(() => this.#beat(), interval / BEATS);

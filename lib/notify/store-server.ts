@@ -3,7 +3,6 @@ import { chmodSync, rmSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import {
   accept,
-  close,
   closeAside,
   type Fd,
   listenStream,

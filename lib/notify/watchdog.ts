@@ -84,7 +84,11 @@ interface Restarts {
 export class Restarter {
   readonly #restarts = new Map<string, Restarts>();
 
-  constructor(readonly log: Logger) {}
+  /** @param kind what works outside of this daemon's sandbox and takes the order */
+  constructor(
+    readonly log: Logger,
+    readonly kind: "services" | "programs" = "services",
+  ) {}
 
   /** Restarts it, now or when the back-off is over; returns in how many seconds. */
   restart(service: string): number {
@@ -120,7 +124,7 @@ export class Restarter {
   async #run(service: string, state: Restarts): Promise<void> {
     delete state.timer;
     try {
-      state.running = outsideFor("services")?.ask("restart", service) ?? restartHere(service);
+      state.running = outsideFor(this.kind)?.ask("restart", service) ?? restartHere(service);
       const { status, text } = await state.running;
       if (status === 0) this.log.info(`${service}: restarted`);
       else {
