@@ -11,7 +11,7 @@ export const command = defineCommand({
       type: "boolean",
       description: "change nothing, print how each key stands, exit 1 if one differs",
     },
-    only: { type: "string", valueHint: "net|kernel", description: "only these keys" },
+    only: { type: "string", valueHint: "net|kernel|fs|vm|dev", description: "only these keys" },
     except: {
       type: "string",
       valueHint: "KEY,...",
@@ -46,7 +46,8 @@ export const command = defineCommand({
       return;
     }
     const scopes = SCOPES.filter((scope) => args.only === undefined || args.only === scope);
-    if (scopes.length === 0) throw new UsageFailure(`--only ${args.only}: must be net or kernel`);
+    if (scopes.length === 0)
+      throw new UsageFailure(`--only ${args.only}: must be of ${SCOPES.join(", ")}`);
     const except = (args.except ?? "").split(",").filter(Boolean);
     const unknown = except.find((key) => !hardeningKeys().includes(key));
     if (unknown !== undefined) {

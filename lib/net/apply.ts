@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode, messageOf } from "../linux/index.ts";
-import { HARDENING, type Hardening, type Scope } from "./table.ts";
+import { HARDENING, type Hardening, type Scope, scopeOf } from "./table.ts";
 
 /** How one key stands. */
 export interface KeyResult {
@@ -76,10 +76,11 @@ function* expand(procSys: string, { key }: Hardening): Generator<string> {
 
 /**
  * The keys as a file of sysctl.d(5), whose `*` stands for every name there is. A
- * dash before a key lets sysctl(8) pass over it where the kernel lacks it.
+ * dash before a key lets sysctl(8) pass over it where the kernel lacks it. Values that the kernel never
+ * takes back are left out.
  */
 export function sysctlFile(): string {
-  const rows = HARDENING.map(
+  const rows = HARDENING.filter(({ final }) => !final).map(
     ({ key, value, reason }) => `# ${reason}\n-${notation(key)} = ${value}\n`,
   );
   return `${SYSCTL_HEAD}\n${rows.join("\n")}`;
@@ -123,7 +124,7 @@ export function hardeningKeys(): string[] {
 function go(procSys: string, { scopes, except }: Choice, apply: boolean): KeyResult[] {
   const results: KeyResult[] = [];
   for (const row of HARDENING) {
-    if (!scopes.some((scope) => row.key.startsWith(`${scope}/`))) continue;
+    if (!scopes.includes(scopeOf(row))) continue;
     if (except.includes(notation(row.key))) continue;
     const own: KeyResult[] = [];
     for (const path of expand(procSys, row)) own.push(treat(procSys, path, row, apply));

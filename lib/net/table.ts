@@ -1,7 +1,10 @@
 /** Which kernel settings, and why. */
 
-/** `net` keys belong to a network namespace, `kernel` keys to the whole machine. */
-export const SCOPES = ["net", "kernel"] as const;
+/**
+ * `net` keys belong to a network namespace, all others to the whole machine: `fs` to file systems and
+ * core dumps, `vm` to memory, `dev` to devices.
+ */
+export const SCOPES = ["net", "kernel", "fs", "vm", "dev"] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** One setting. */
@@ -15,9 +18,31 @@ export interface Hardening {
   readonly key: string;
   readonly value: string;
   readonly reason: string;
+  /** Where it is not the key's first part. */
+  readonly scope?: Scope;
+  /**
+   * The kernel never takes the value back. Such a key is not in the file of sysctl.d(5): sysctl(8)
+   * writes every file in turn, so a later file could not win.
+   */
+  readonly final?: boolean;
 }
 
-/** In the order of writing. See ip-sysctl and sysctl/kernel in the kernel's documentation. */
+/** The scope of a row. */
+export function scopeOf({ key, scope }: Hardening): Scope {
+  const found = scope ?? SCOPES.find((name) => key.startsWith(`${name}/`));
+  if (found === undefined) throw new Error(`${key} is in no scope: name one in its row`);
+  return found;
+}
+
+/**
+ * In the order of writing. See ip-sysctl, sysctl/kernel, sysctl/fs, sysctl/net and sysctl/vm in the
+ * kernel's documentation. systemd sets the `fs.protected_*` keys and `kernel.pid_max` by files of its
+ * own (sysctl.d/50-default.conf, 50-pid-max.conf).
+ *
+ * `kernel.core_pattern` and `kernel.yama.ptrace_scope` are set before the sandbox closes, by the init
+ * script, and only compared here: a process that can write the first names a program that the kernel
+ * runs as root, and the second takes CAP_SYS_PTRACE, with which `/proc/1/root` leads out.
+ */
 export const HARDENING: readonly Hardening[] = [
   {
     key: "net/ipv6/conf/*/disable_ipv6",
@@ -98,5 +123,79 @@ export const HARDENING: readonly Hardening[] = [
     key: "kernel/sysrq",
     value: "0",
     reason: "whoever sits at the keyboard cannot kill a screen lock or reboot",
+  },
+  {
+    key: "net/core/bpf_jit_harden",
+    value: "1",
+    reason: "users' filters cannot place their constants in the kernel's executable memory",
+    // Only the first network namespace has it.
+    scope: "kernel",
+  },
+  {
+    key: "kernel/unprivileged_bpf_disabled",
+    value: "2",
+    reason:
+      "users load no BPF programs, whose verifier has had many holes; root may allow it again",
+  },
+  {
+    key: "kernel/perf_event_paranoid",
+    value: "3",
+    reason: "users measure no kernel, and nothing at all where the kernel knows 3 (mainline: 2)",
+  },
+  {
+    key: "kernel/kexec_load_disabled",
+    value: "1",
+    reason: "root cannot replace the kernel by another one while it runs",
+    final: true,
+  },
+  {
+    key: "kernel/yama/ptrace_scope",
+    value: "1",
+    reason: "a program that is taken over cannot read the user's other programs",
+  },
+  {
+    key: "kernel/pid_max",
+    value: "4194304",
+    reason: "a process id is not used again within seconds",
+  },
+  {
+    key: "kernel/core_pattern",
+    value: "|/bin/false",
+    reason: "no program's memory, which may hold passwords, is written to a disk",
+  },
+  {
+    key: "fs/suid_dumpable",
+    value: "0",
+    reason: "a program with more rights than its user leaves no core dump",
+  },
+  {
+    key: "fs/protected_symlinks",
+    value: "1",
+    reason: "a link of someone else's in /tmp is not followed",
+  },
+  {
+    key: "fs/protected_hardlinks",
+    value: "1",
+    reason: "users make no hard links to files that they cannot write",
+  },
+  {
+    key: "fs/protected_regular",
+    value: "2",
+    reason: "a file of someone else's in /tmp is not opened by a program that means to create it",
+  },
+  {
+    key: "fs/protected_fifos",
+    value: "1",
+    reason: "the same for fifos",
+  },
+  {
+    key: "vm/unprivileged_userfaultfd",
+    value: "0",
+    reason: "users cannot stop the kernel in the middle of a copy, which exploits build on",
+  },
+  {
+    key: "dev/tty/ldisc_autoload",
+    value: "0",
+    reason: "users do not load old line disciplines, which have had many holes",
   },
 ];

@@ -17,10 +17,12 @@ for part in fs vm dev kernel; do
 	[ ! -d "proc/sys/$part" ] || mount -o bind,ro "proc/sys/$part" "proc/sys/$part"
 done
 mkdir "$dir/sysctl"
-for key in kptr_restrict dmesg_restrict sysrq; do
-	[ -e "proc/sys/kernel/$key" ] || continue
-	cat "proc/sys/kernel/$key" >"$dir/sysctl/$key"
-	mount --bind "$dir/sysctl/$key" "proc/sys/kernel/$key"
+keys=$(sed -n 's/^-\(\(kernel\|fs\|vm\|dev\)\.[^ ]*\) =.*/\1/p' etc/sysctl.d/99-lainos-hardening.conf 2>/dev/null || :)
+for key in $keys kernel.kexec_load_disabled; do
+	file=proc/sys/$(printf %s "$key" | tr . /)
+	[ -e "$file" ] || continue
+	cat "$file" >"$dir/sysctl/$key"
+	mount --bind "$dir/sysctl/$key" "$file"
 done
 for file in sysrq-trigger kmsg; do
 	[ ! -e "proc/$file" ] || mount --bind /dev/null "proc/$file"

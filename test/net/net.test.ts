@@ -165,7 +165,51 @@ describe("on a stand-in for /proc/sys", () => {
     expect(value("net/ipv4/tcp_syncookies")).toBe("9");
     expect(netInit("--proc-sys", root, "--only", "net").status).toBe(0);
     expect(value("net/ipv4/tcp_syncookies")).toBe("1");
+    expect(netInit("--proc-sys", root, "--check").status).toBe(1);
+    expect(netInit("--proc-sys", root).status).toBe(0);
     expect(netInit("--proc-sys", root, "--check").status).toBe(0);
+  });
+
+  test("what systemd sets beside the network, and what it leaves to the kernel's defaults", () => {
+    const root = newProcSys("9");
+    expect(netInit("--proc-sys", root).status).toBe(0);
+    const expected = {
+      "fs/protected_symlinks": "1",
+      "fs/protected_hardlinks": "1",
+      "fs/protected_regular": "2",
+      "fs/protected_fifos": "1",
+      "fs/suid_dumpable": "0",
+      "kernel/pid_max": "4194304",
+      "kernel/core_pattern": "|/bin/false",
+      "kernel/yama/ptrace_scope": "1",
+      "kernel/kexec_load_disabled": "1",
+      "kernel/perf_event_paranoid": "3",
+      "kernel/unprivileged_bpf_disabled": "2",
+      "net/core/bpf_jit_harden": "1",
+      "vm/unprivileged_userfaultfd": "0",
+      "dev/tty/ldisc_autoload": "0",
+    };
+    const found = Object.keys(expected).map((key) => [
+      key,
+      readFileSync(join(root, key), "utf8").trim(),
+    ]);
+    expect(Object.fromEntries(found)).toEqual(expected);
+  });
+
+  test.each(["fs", "vm", "dev"])("--only %s sets its keys and no others", (scope) => {
+    const root = newProcSys("9");
+    expect(netInit("--proc-sys", root, "--only", scope).status).toBe(0);
+    for (const { key, value } of HARDENING) {
+      const wanted = key.startsWith(`${scope}/`) ? value : "9";
+      const found = readFileSync(join(root, key.replace("*", "all")), "utf8").trim();
+      expect({ key, found }).toEqual({ key, found: wanted });
+    }
+  });
+
+  test("a key of the first network namespace alone counts as the kernel's", () => {
+    const root = newProcSys("9");
+    expect(netInit("--proc-sys", root, "--only", "kernel").status).toBe(0);
+    expect(readFileSync(join(root, "net/core/bpf_jit_harden"), "utf8")).toBe("1");
   });
 
   test("a key that the kernel lacks is named, not made, and no failure", () => {
@@ -238,13 +282,82 @@ describe("the file for sysctl(8)", () => {
     });
   });
 
+  test("leaves out what the kernel never takes back, so that a later file can win", () => {
+    const text = readFileSync(FILE, "utf8");
+    expect(text).not.toContain("kexec_load_disabled");
+    for (const { key, final } of HARDENING) {
+      if (!final) expect(text).toContain(`-${key.replaceAll("/", ".")} = `);
+    }
+  });
+
   test("makes sysctl set what the command sets", () => {
     const { out, errors, status } = inNamespace(`
       ip link add p7.0 type veth peer name p7b
-      grep -v kernel ${FILE} | sysctl -q -p /dev/stdin
+      grep '^-net.ipv' ${FILE} | sysctl -q -p /dev/stdin
       $NET_INIT --check`);
     expect(errors).toBe("");
     expect(out).toMatch(/^right +net\.ipv4\.conf\.p7\/0\.rp_filter/m);
     expect(status).toBe(0);
+  });
+});
+
+const SERVICE = join(import.meta.dir, "../../openrc/init.d/lainos-net-init");
+
+/**
+ * Runs start_pre of the init script, with OpenRC's words for messages, in a mount namespace with
+ * files for the two keys and for sysctl.d.
+ */
+function startPre(sysctl: string, pattern: string, settings = "") {
+  const folder = mkdtempSync(join(tmpdir(), "p7-net-init-"));
+  folders.push(folder);
+  mkdirSync(join(folder, "sysctl.d"));
+  writeFileSync(join(folder, "sysctl.d/99-lainos-hardening.conf"), sysctl);
+  writeFileSync(join(folder, "pattern"), `${pattern}\n`);
+  const script = `
+    mkdir -p /etc/sysctl.d
+    mount --bind ${folder}/sysctl.d /etc/sysctl.d
+    mount --bind ${folder}/pattern /proc/sys/kernel/core_pattern
+    [ ! -e /proc/sys/kernel/yama ] || mount -t tmpfs tmpfs /proc/sys/kernel/yama
+    grep -v libexec/lainos/service.sh ${SERVICE} >${folder}/service
+    ewarn() { echo "$*" >&2; }
+    ${settings}
+    . ${folder}/service
+    start_pre`;
+  const child = Bun.spawnSync(["unshare", "--mount", "sh", "-euc", script]);
+  return {
+    status: child.exitCode,
+    errors: child.stderr.toString(),
+    pattern: readFileSync(join(folder, "pattern"), "utf8").trim(),
+  };
+}
+
+describe("what the service sets before its sandbox closes", () => {
+  const FILE = "-kernel.core_pattern = |/bin/false\n";
+
+  test("is the file's", () => {
+    expect(startPre(FILE, "core")).toEqual({ status: 0, errors: "", pattern: "|/bin/false" });
+  });
+
+  test("is nothing where --except names the key, or its line is gone", () => {
+    const settings = 'lainos_net_init_args="--except kernel.sysrq,kernel.core_pattern"';
+    expect(startPre(FILE, "core", settings).pattern).toBe("core");
+    expect(startPre("# no such line\n", "core")).toMatchObject({ status: 0, pattern: "core" });
+  });
+
+  test("cannot be written in the sandbox, which binds all other keys of the table", () => {
+    const sandbox = readFileSync(
+      join(import.meta.dir, "../../files/usr/libexec/lainos/sandbox"),
+      "utf8",
+    );
+    const profile = /\n\t\tnet-init\)\n\t\t\tbind_common.*?;;/s.exec(sandbox)?.[0] ?? "";
+    const bound = new Set(profile.match(/[a-z_]+/g));
+    for (const { key } of HARDENING) {
+      if (key.startsWith("net/")) continue;
+      const outside = /core_pattern|ptrace_scope/.test(key);
+      expect({ key, bound: bound.has(key.split("/").at(-1) ?? "") }).toEqual({
+        key,
+        bound: !outside,
+      });
+    }
   });
 });
