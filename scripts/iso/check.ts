@@ -24,6 +24,12 @@ export const COMMAND_LINE = [
   "rd.live.squashimg=%ARCH%/airootfs.sfs",
   "rd.live.waitdev=5",
   "random.trust_cpu=off",
+  // No use of memory that was freed or never written, and none of a place that can be guessed.
+  "init_on_alloc=1",
+  "init_on_free=1",
+  "page_alloc.shuffle=1",
+  // The security modules, for AppArmor: Arch's kernel has it, and leaves it out by default.
+  "lsm=landlock,lockdown,yama,integrity,apparmor,bpf",
 ];
 
 /** Files whose contents are secret, and the modes that keep them so. */

@@ -113,7 +113,10 @@ async function check(
   expect(await must("ps -eo comm= | grep ^systemd || :")).toBe("");
 
   const words = (await must("cat /proc/cmdline")).trim().split(" ");
-  for (const word of ["init=/sbin/openrc-init", "random.trust_cpu=off"]) {
+  for (const word of [
+    ...["init=/sbin/openrc-init", "random.trust_cpu=off", "init_on_alloc=1", "init_on_free=1"],
+    ...["page_alloc.shuffle=1", "lsm=landlock,lockdown,yama,integrity,apparmor,bpf"],
+  ]) {
     expect(words).toContain(word);
   }
   expect(words.filter((word) => word.startsWith("rd.live"))).toEqual([]);
@@ -137,7 +140,8 @@ async function check(
   // Nothing of the medium is left.
   expect(await must("grep -rl liveuser /etc /home --exclude='*-' || :")).toBe("");
   expect((await machine.run("getent passwd liveuser")).code).not.toBe(0);
-  expect(await must("getent shadow root")).not.toContain("$lainosLayer02$");
+  expect(await must("getent shadow root")).toStartWith("root:!:");
+  expect(await must("getent group seat")).toEndWith(":\n");
   for (const path of [
     ...["/home/liveuser", "/etc/polkit-1/rules.d/49-lainos-live.rules", "/etc/calamares"],
     ...["/etc/dracut.conf.d/20-lainos-live.conf", "/usr/share/applications/lainos-install.desktop"],
