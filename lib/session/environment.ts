@@ -59,7 +59,7 @@ export function sessionVariables(parts: Omit<EnvironmentParts, "inherited">): En
 
 /** The whole environment of the desktop: what was inherited and gets through, and the session's. */
 export function desktopEnvironment(parts: EnvironmentParts): Record<string, string> {
-  const { inherited, user, desktop } = parts;
+  const { inherited, user, desktop, facts } = parts;
   const passed = Object.entries(inherited).filter(
     ([name]) => !NOT_PASSED_ON.some((pattern) => pattern.test(name)),
   );
@@ -71,6 +71,9 @@ export function desktopEnvironment(parts: EnvironmentParts): Record<string, stri
     SHELL: user?.shell,
     // wlroots' own, which any other compositor ignores.
     WLR_RENDERER: desktop.kind === "wayland" && parts.softwareRenderer ? "pixman" : undefined,
+    // libseat asks seatd before it asks login1. seatd knows of no session, so what it opens is not
+    // taken back when another session comes to the foreground.
+    LIBSEAT_BACKEND: desktop.kind === "wayland" && facts?.seat ? "logind" : undefined,
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/bin",
   };
   const environment: Environment = {

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { contrast, PALETTE } from "../../scripts/artwork/palette.ts";
 import { ensureHostPackages } from "../../scripts/host.ts";
+import { COMMAND_LINE } from "../../scripts/iso/check.ts";
 import { CONFIG } from "./installer.ts";
 import { misfits, SHAPES } from "./shapes.ts";
 
@@ -116,9 +117,26 @@ describe("the modules' configuration", () => {
     const groups = users.defaultGroups.map(({ name }) => name);
     expect(groups.filter((name) => !known.has(name))).toEqual([]);
     expect(groups).toContain("wheel");
+    // seatd, which is not started, would let a member read the keyboard of whoever sits there.
+    expect(groups).not.toContain("seat");
     expect(users.sudoersGroup).toBe("");
     const packages = readFileSync(join(ROOT, "profile/packages.x86_64"), "utf8").split("\n");
     expect(packages).toContain(basename(users.user.shell));
+  });
+
+  test("leaves root locked", () => {
+    expect(parse("modules/users.conf")).toMatchObject({
+      setRootPassword: false,
+      doReusePassword: false,
+    });
+  });
+
+  test("tells the installed kernel what the medium's is told, but for where its root is", () => {
+    const { defaults } = parse("modules/grubcfg.conf") as {
+      defaults: { GRUB_CMDLINE_LINUX: string };
+    };
+    const own = COMMAND_LINE.filter((word) => !/^(root=|rd\.)/.test(word));
+    expect(defaults.GRUB_CMDLINE_LINUX.split(" ")).toEqual(own);
   });
 
   test("offers the file system that it chooses by itself, and LUKS that every GRUB opens", () => {

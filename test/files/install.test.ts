@@ -100,6 +100,25 @@ describe("the scriptlet", () => {
     expect(await readdir(join(root.path, "etc/pam.d"))).toEqual(["system-login"]);
   });
 
+  test("does not start seatd, and takes a person's own link to it away with the script", async () => {
+    const { root, call } = await system();
+    await using _ = root;
+    for (const name of ["seatd", "greetd"]) {
+      await root.write(`usr/bin/${name}`, "#!/bin/sh\n", 0o755);
+    }
+    const script = await root.read("install");
+    await root.write("install", script.replaceAll(" /usr/bin/", ` ${root.path}/usr/bin/`));
+    await call("post_install", "6.0.0-1");
+    expect(await runlevels(root)).toContain("default/greetd");
+    expect(await runlevels(root)).not.toContain("default/seatd");
+    const link = join(root.path, "etc/runlevels/default/seatd");
+    await symlink(`${root.path}/etc/init.d/seatd`, link);
+    await call("post_install", "6.0.0-1");
+    expect(await runlevels(root)).toContain("default/seatd");
+    await call("pre_remove", "6.0.0-1");
+    expect(await runlevels(root)).toEqual([]);
+  });
+
   test("leaves what a person decided: another runlevel, a line that is commented out", async () => {
     const { root, call } = await system();
     await using _ = root;

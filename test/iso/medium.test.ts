@@ -146,9 +146,12 @@ async function boots(
       "lainos-notifyd",
       "lainos-machine-id",
     ];
-    order.push("seatd", "lainos-dbus-bridge", "iwd", "greetd", "chrony", "nftables", "polkit");
+    order.push("lainos-dbus-bridge", "iwd", "greetd", "chrony", "nftables", "polkit");
     order.push("lainos-net-init", "lainos-audio-init", "dhcpcd", "syslog-ng", "lainos-serial");
     for (const name of order) expect(services).toContainEqual({ name, state: "started" });
+    // A member of the group seat could read the keyboard of whoever sits there.
+    expect((await medium.run("pgrep -x seatd")).stdout).toBe("");
+    expect(await medium.must("getent group seat")).toEndWith(":\n");
     expect(services.filter(({ state }) => state !== "started")).toEqual([]);
   });
 

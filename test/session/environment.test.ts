@@ -45,6 +45,7 @@ describe("the desktop's environment", () => {
       USER: "lain",
       LOGNAME: "lain",
       SHELL: "/bin/zsh",
+      LIBSEAT_BACKEND: "logind",
       PATH: "/usr/local/sbin:/usr/local/bin:/usr/bin",
     });
   });
@@ -56,6 +57,15 @@ describe("the desktop's environment", () => {
     expect(renderer({})).toBe("pixman");
     expect(renderer({ inherited: { WLR_RENDERER: "gles2" } })).toBe("gles2");
     expect(renderer({ desktop: openbox })).toBeUndefined();
+  });
+
+  test("has libseat ask login1 where there is a seat, unless somebody chose otherwise", () => {
+    const backend = (changes: Partial<EnvironmentParts>) =>
+      desktopEnvironment(parts(changes)).LIBSEAT_BACKEND;
+    expect(backend({})).toBe("logind");
+    expect(backend({ inherited: { LIBSEAT_BACKEND: "seatd" } })).toBe("seatd");
+    expect(backend({ desktop: openbox })).toBeUndefined();
+    expect(backend({ facts: undefined })).toBeUndefined();
   });
 
   test("has the system's locale, unless somebody chose another", () => {
