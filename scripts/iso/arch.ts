@@ -8,9 +8,12 @@ import { buildPackages } from "../repo/build.ts";
 import { readRecipes, WORK } from "../repo/recipe.ts";
 import { checkPackages } from "./preflight.ts";
 import { AIROOTFS, imageName, PROFILE, type Profile } from "./profile.ts";
+import { closeRepositories, KEYRING } from "./trust.ts";
 
 export interface ArchOptions {
   readonly profile: Profile;
+  /** Whether there is a key that our packages are signed with. */
+  readonly keys: boolean;
   /** SOURCE_DATE_EPOCH. */
   readonly epoch: string;
   readonly out: string;
@@ -28,7 +31,7 @@ export interface ArchOptions {
  * @throws HostError with the end of the log where mkarchiso fails; its work folder is removed.
  */
 export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
-  const { profile, epoch, out, work, log, signal, report } = options;
+  const { profile, keys, epoch, out, work, log, signal, report } = options;
   await mkdir(work, { recursive: true });
   const staged = join(work, "profile");
   const repository = join(work, "repository");
@@ -36,8 +39,10 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
   const fresh = join(work, "out");
   try {
     await makeRepository(repository, await buildAll(report, signal));
-    await stageProfile(staged, repository);
-    await checkPackages(join(staged, profile.pacman_conf), profile, report, signal);
+    await stageProfile(staged, repository, keys);
+    const names = profile.packages.filter((name) => keys || name !== KEYRING);
+    const config = join(staged, profile.pacman_conf);
+    await checkPackages(config, { ...profile, packages: names }, report, signal);
     await report.step("mkarchiso", (detail) =>
       runMkarchiso(["-v", "-w", root, "-o", fresh, staged], epoch, log, detail, signal),
     );
@@ -92,8 +97,14 @@ async function buildAll(report: Reporter, signal: AbortSignal): Promise<string[]
 /**
  * A copy of the profile for mkarchiso: the overlay itself instead of the link to it, and a
  * repository of the packages that were just built before all others.
+ * @param keys whether there is a key that our packages are signed with. Without one, neither this build
+ * nor the medium takes anything from our repositories: what was built here is all there is.
  */
-export async function stageProfile(staged: string, repository: string): Promise<void> {
+export async function stageProfile(
+  staged: string,
+  repository: string,
+  keys: boolean,
+): Promise<void> {
   await rm(staged, { recursive: true, force: true });
   await cp(PROFILE, staged, { recursive: true, verbatimSymlinks: true });
   await rm(join(staged, "airootfs"), { force: true });
@@ -102,13 +113,21 @@ export async function stageProfile(staged: string, repository: string): Promise<
   const text = await readFile(file, "utf8");
   const section = `[${REPOSITORY}]\n`;
   if (!text.includes(section)) throw new HostError(`${file} has no ${section.trim()}`);
+  // Made by this build a moment ago, in a folder of root's: there is nothing that a signature could add.
   const local = `[protocol7-checkout]\nSigLevel = Never\nServer = file://${repository}\n\n`;
   // repo-add has named the database after the repository that it stands in for.
   for (const end of ["db", "files"]) {
     const from = join(repository, `${REPOSITORY}.${end}.tar.gz`);
     await cp(from, join(repository, `protocol7-checkout.${end}`));
   }
-  await writeFile(file, text.replace(section, `${local}${section}`));
+  const opened = text.replace(section, `${local}${section}`);
+  await writeFile(file, keys ? opened : closeRepositories(opened));
+  if (keys) return;
+  const installed = join(staged, "airootfs/etc/pacman.conf");
+  await writeFile(installed, closeRepositories(await readFile(installed, "utf8")));
+  const names = join(staged, "packages.x86_64");
+  const lines = (await readFile(names, "utf8")).split("\n");
+  await writeFile(names, lines.filter((name) => name !== KEYRING).join("\n"));
 }
 
 /** Runs it with a log, and passes each of its own messages on as they come. */

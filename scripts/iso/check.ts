@@ -5,6 +5,7 @@
 import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { AIROOTFS, overlayPaths, PROFILE, type Profile } from "./profile.ts";
+import { LEVEL } from "./trust.ts";
 
 /** What archiso 88 knows. */
 const BOOTMODES = ["bios.syslinux", "uefi.grub", "uefi.systemd-boot"];
@@ -45,6 +46,7 @@ export async function checkProfile(profile: Profile, folder = PROFILE): Promise<
     ...definition(profile),
     ...packages(profile),
     ...(await menus(profile, folder)),
+    ...(await repositories(profile, folder)),
     ...(await permissions(profile)),
     ...(await accounts()),
     ...(await runlevels()),
@@ -165,6 +167,42 @@ function entries(text: string): string[] {
       .filter((word) => !COMMAND_LINE.includes(word) && !word.startsWith("vga="))
       .join(" "),
   );
+}
+
+/** In the order of pacman.conf: the first repository that has a name wins, whatever the version. */
+const ORDER = ["protocol_7_repo", "core", "extra", "lainos_repo"];
+
+/** Both pacman.conf: which repository goes before which, and that nothing unsigned is taken. */
+async function repositories({ pacman_conf }: Profile, folder: string): Promise<string[]> {
+  const faults: string[] = [];
+  for (const [where, file] of [
+    [pacman_conf, join(folder, pacman_conf)],
+    ["/etc/pacman.conf", join(AIROOTFS, "etc/pacman.conf")],
+  ] as const) {
+    const text = await readFile(file, "utf8").catch(() => "");
+    const levels = new Map<string, string>();
+    let section = "";
+    for (const line of text.split("\n")) {
+      section = /^\[(.*)\]$/.exec(line)?.[1] ?? section;
+      if (line === `[${section}]`) levels.set(section, "");
+      const level = /^SigLevel\s*=\s*(.*)$/.exec(line)?.[1];
+      if (level !== undefined) levels.set(section, level);
+    }
+    const order = [...levels.keys()].filter((name) => name !== "options");
+    if (order.join() !== ORDER.join()) {
+      faults.push(`${where}: the repositories are ${order.join(", ")}, not ${ORDER.join(", ")}`);
+    }
+    for (const [name, level] of levels) {
+      const own = name === "protocol_7_repo" || name === "lainos_repo";
+      const right = own ? level === LEVEL : name !== "options" || /^Required\b/.test(level);
+      if (!right || /TrustAll|Never|Optional\b(?<!DatabaseOptional)/.test(level)) {
+        faults.push(
+          `${where}: SigLevel of ${name} is ${level || "not there"}: pacman would take what nobody signed`,
+        );
+      }
+    }
+  }
+  return faults;
 }
 
 /** file_permissions against the overlay's files, both ways. */

@@ -25,6 +25,7 @@ import { missing } from "../live/state.ts";
 import { buildByName } from "../repo/build.ts";
 import { layOut, makeImage } from "./medium.ts";
 import { AIROOTFS, imageName, type Profile } from "./profile.ts";
+import { closeRepositories, hasKeys } from "./trust.ts";
 
 /** By Debian's names, what packages.x86_64 stands for. */
 const PACKAGES = {
@@ -247,6 +248,9 @@ async function layOverlay(root: string, profile: Profile): Promise<void> {
     await chown(join(root, path), uid, gid);
     await chmod(join(root, path), Number.parseInt(mode, 8));
   }
+  if (await hasKeys()) return;
+  const config = join(root, "etc/pacman.conf");
+  await writeFile(config, closeRepositories(await readFile(config, "utf8")));
 }
 
 async function layStandins(root: string): Promise<void> {

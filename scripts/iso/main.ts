@@ -15,6 +15,7 @@ import { checkProfile } from "./check.ts";
 import { buildStandin, REPLACED } from "./debian.ts";
 import { type Base, checkArchHost, checkSpace } from "./preflight.ts";
 import { type Profile, readProfile } from "./profile.ts";
+import { hasKeys, trustLine } from "./trust.ts";
 
 interface Choice {
   readonly base: Base;
@@ -93,6 +94,8 @@ async function build(choice: Choice, signal: AbortSignal): Promise<void> {
   const report: Reporter = process.stdout.isTTY ? drawn : lines((line) => console.log(line));
   const epoch = await sourceDate();
   const profile = await readProfile(epoch);
+  const keys = await hasKeys();
+  console.log(trustLine(keys));
   await report.step("Host and profile", async () => {
     if (base === "arch") await checkArchHost();
     if (sign !== undefined) await checkKey(sign);
@@ -106,11 +109,12 @@ async function build(choice: Choice, signal: AbortSignal): Promise<void> {
     const shared = { profile, epoch, out, work, signal, report };
     const image =
       base === "arch"
-        ? await buildByMkarchiso({ ...shared, log })
+        ? await buildByMkarchiso({ ...shared, keys, log })
         : await buildStandin({ ...shared });
     await report.step("Checksum", () => writeChecksum(image));
     if (sign !== undefined) await report.step("Signature", () => signFile(image, sign, signal));
     conclude(image, base, profile);
+    console.log(`\n${trustLine(keys)}`);
   } finally {
     await rm(work, { recursive: true, force: true });
   }

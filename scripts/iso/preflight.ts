@@ -59,6 +59,11 @@ export async function checkPackages(
       const done = await pacman`pacman ${flags} ${words} -Sy`;
       signal.throwIfAborted();
       if (done.exitCode === 0) return;
+      if (UNTRUSTED.test(done.stderr)) {
+        throw new HostError(
+          `pacman does not trust a repository of ${config}: ${said(done.stderr, UNTRUSTED)}; if it is ours, pacman-key --add packages/lainos-keyring/lainos.pub and pacman-key --lsign-key its fingerprint`,
+        );
+      }
       throw new HostError(
         `a repository of ${config} does not answer: ${lastLine(done.stderr)}; look at its Server line and the network`,
       );
@@ -77,6 +82,15 @@ export async function checkPackages(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** What pacman says of a repository that is not signed, or not by a key that it trusts. */
+const UNTRUSTED =
+  /failed retrieving file '\S+\.sig'|missing required signature|key "\S+" (is|could not)|unknown trust/;
+
+/** The line that fits. */
+function said(text: string, pattern: RegExp): string {
+  return text.split("\n").find((line) => pattern.test(line)) ?? lastLine(text);
 }
 
 function lastLine(text: string): string {

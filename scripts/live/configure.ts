@@ -125,6 +125,6 @@ export async function configure(name: string, rootfs: string, signal?: AbortSign
 /** No password: the live user's is empty and root's is locked, as `exec` needs neither. */
 const ADD_USERS = `
 for group in seat input render netdev; do getent group "$group" >/dev/null || groupadd -r "$group"; done
-useradd -m -u 1000 -s /bin/bash -G audio,video,input,render,seat ${LIVE_USER}
+useradd -m -u 1000 -s /bin/bash -G audio,video,input,render ${LIVE_USER}
 passwd -d ${LIVE_USER} >/dev/null
 `;

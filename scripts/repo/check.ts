@@ -169,6 +169,11 @@ export function compareWithArch(ours: readonly Entry[], arch: readonly Entry[]):
   const faults: string[] = [];
   for (const real of replaced) {
     const own = ours.find(({ name }) => name === real.name);
+    if (own !== undefined && own.files.length > 0) {
+      faults.push(
+        `${own.name} has files and the name of a package of Arch's, which it would replace everywhere: only packages without files may`,
+      );
+    }
     if (own !== undefined && compareVersions(own.version, real.version) <= 0) {
       faults.push(
         `${own.name} ${own.version} is not above Arch's ${real.version}: pacman would take that for an upgrade`,

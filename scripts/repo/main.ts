@@ -107,7 +107,7 @@ async function check(root: string, databases: string): Promise<void> {
   }, "repo");
 }
 
-function conclude({ outcomes, retained, published }: Result, place: string): void {
+function conclude({ outcomes, retained, trust, published }: Result, place: string): void {
   const failed = outcomes.filter(({ state }) => state === "failed");
   const unreachable = outcomes.filter(({ state }) => state === "unreachable");
   for (const { name, why } of failed) console.error(`repo: ${name} failed: ${why}`);
@@ -117,6 +117,7 @@ function conclude({ outcomes, retained, published }: Result, place: string): voi
   for (const name of published ? REPOSITORIES : []) {
     console.log(`${name}  Server = file://${join(place, name, ARCHITECTURE)}`);
   }
+  if (published) console.log(trust);
   if (failed.length > 0) process.exitCode = 1;
   else if (unreachable.length > 0) process.exitCode = INCOMPLETE;
 }

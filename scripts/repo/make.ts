@@ -1,4 +1,6 @@
 /** From PKGBUILDs to repositories, in one go. */
+import { join } from "node:path";
+import { $ } from "zx";
 import { PackageError } from "../makepkg.ts";
 import type { Level } from "../package.ts";
 import { checkKey } from "../sign.ts";
@@ -27,6 +29,8 @@ export interface Result {
   readonly outcomes: readonly Outcome[];
   /** The packages that are there from before, since they were not built now. */
   readonly retained: readonly string[];
+  /** What is said of the signatures, in a line. */
+  readonly trust: string;
   /** False where there was no package to make a repository of. */
   readonly published: boolean;
 }
@@ -68,7 +72,30 @@ export async function makeRepositories(options: MakeOptions): Promise<Result> {
   });
   const files = [...built, ...before];
   if (files.length > 0) await publishSafely({ out, files, sign, signal });
-  return { outcomes, retained: before.map(packageName), published: files.length > 0 };
+  const published = files.length > 0;
+  const trust = await trustOf(sign, join(options.packages, "lainos-keyring/lainos.pub"));
+  return { outcomes, retained: before.map(packageName), trust, published };
+}
+
+/** What the pacman of an installed system will make of the repositories. */
+async function trustOf(sign: string | undefined, keys: string): Promise<string> {
+  if (sign === undefined) {
+    return "not signed: an installed system refuses these repositories (SigLevel = Required DatabaseRequired); --sign KEY signs them";
+  }
+  if (!(await Bun.file(keys).exists())) {
+    return `signed by ${sign}, which no installed system knows: ${keys} is missing`;
+  }
+  const known = await fingerprints("--show-keys", keys);
+  const own = await fingerprints("--list-keys", sign);
+  return own.some((one) => known.includes(one))
+    ? `signed by ${sign}, which lainos-keyring has`
+    : `signed by ${sign}, which is not in ${keys}: an installed system refuses these repositories`;
+}
+
+async function fingerprints(...words: string[]): Promise<string[]> {
+  const done = await $({ nothrow: true, quiet: true })`gpg --batch --with-colons ${words}`;
+  if (done.exitCode !== 0) throw new PackageError(`gpg ${words.join(" ")}: ${done.stderr.trim()}`);
+  return [...done.stdout.matchAll(/^fpr:+([0-9A-F]+):/gm)].map(([, one = ""]) => one);
 }
 
 /** @throws PackageError instead of the system's own error where the disk is full. */

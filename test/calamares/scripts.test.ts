@@ -3,6 +3,9 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { $ } from "zx";
+import { ensureHostPackages } from "../../scripts/host.ts";
+import { removeAll, throwAwayKey } from "../repo/support.ts";
 
 const TOP = resolve(import.meta.dir, "../..");
 const SCRIPTS = join(TOP, "packages/lainos-calamares-config-layer-02/libexec");
@@ -152,6 +155,41 @@ test("a start over a serial line is carried over to GRUB and to the kernel", asy
   expect(await grubSays("GRUB_CMDLINE_LINUX_DEFAULT")).toBe("quiet rd.luks.uuid=1234");
   expect(await grubSays("GRUB_TERMINAL")).toBe("console serial");
   expect(await grubSays("GRUB_SERIAL_COMMAND")).toBe("serial --unit=1 --speed=115200");
+});
+
+test("pacman's keyring trusts the keys of the keyrings that packages brought, and no agent is left", async () => {
+  await ensureHostPackages(["pacman"]);
+  const { home, key, end } = await throwAwayKey();
+  try {
+    const gpg = $({ quiet: true, env: { ...process.env, GNUPGHOME: home } });
+    await put("usr/share/pacman/keyrings/lainos-trusted", `${key}:4:\n`);
+    await put("usr/share/pacman/keyrings/lainos-revoked", "");
+    const file = join(root, "usr/share/pacman/keyrings/lainos.gpg");
+    await gpg`gpg --batch --output ${file} --export ${key}`;
+    await mkdir(join(root, "etc/pacman.d"), { recursive: true });
+    // The system's folder, whose name distributions give pacman-key as they build it.
+    const program = await readFile(Bun.which("pacman-key") ?? "", "utf8");
+    const folder = /KEYRING_IMPORT_DIR='(.*)'/.exec(program)?.[1] ?? "";
+    const bound = `mount --bind ${join(root, "usr/share/pacman/keyrings")} ${folder}`;
+    const script = `${bound} && exec sh ${join(SCRIPTS, "keys")}`;
+    await $({
+      quiet: true,
+      env: { ...process.env, LAINOS_ROOT: root },
+    })`unshare --mount sh -c ${script}`;
+    const ring = join(root, "etc/pacman.d/gnupg");
+    const listed = await $({ quiet: true })`pacman-key --gpgdir ${ring} --list-keys ${key}`;
+    expect(listed.stdout).toMatch(/\[\s*full\s*\]/);
+    const agents = await $({ quiet: true, nothrow: true })`pgrep -f ${`gpg-agent.*${ring}`}`;
+    expect(agents.stdout).toBe("");
+  } finally {
+    end();
+    await removeAll();
+  }
+}, 60_000);
+
+test("a system without keyrings is left as it is", async () => {
+  expect((await run("keys")).code).toBe(0);
+  expect(await Bun.file(join(root, "etc/pacman.d/gnupg")).exists()).toBe(false);
 });
 
 test("an ordinary start adds no serial line, and the layout for the passphrase", async () => {

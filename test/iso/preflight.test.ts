@@ -69,6 +69,21 @@ test("a repository that does not answer is named, with what to look at", async (
   await expect(wrong).rejects.toThrow(/a repository of .*pacman\.conf does not answer: .*Server/);
 });
 
+test("a repository that is not signed is said to be that, with how to trust a key", async () => {
+  const file = await config("repository");
+  await writeFile(
+    file,
+    (await Bun.file(file).text()).replace(
+      "SigLevel = Never",
+      "SigLevel = Required DatabaseRequired",
+    ),
+  );
+  const wrong = checkPackages(file, packages("known"), quiet, signal);
+  await expect(wrong).rejects.toThrow(
+    /pacman does not trust a repository of .*: error: .*protocol_7_repo\.db\.sig.*; if it is ours, pacman-key --add/,
+  );
+});
+
 test("too little room is said in gigabytes, with another folder as the mend", async () => {
   const small = join(folder, "small");
   await mkdir(small);

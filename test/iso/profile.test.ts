@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { $ } from "zx";
+import { ensureHostPackages } from "../../scripts/host.ts";
 import { stageProfile } from "../../scripts/iso/arch.ts";
 import { checkProfile } from "../../scripts/iso/check.ts";
 import {
@@ -112,6 +114,24 @@ describe("the checker finds", () => {
       "%ARCHISO_SEARCH_FILENAME% is none",
     ],
     [
+      "a repository that takes what nobody signed",
+      "pacman.conf",
+      (t) => t.replace("SigLevel = Required DatabaseRequired", "SigLevel = Optional TrustAll"),
+      "pacman.conf: SigLevel of protocol_7_repo is Optional TrustAll",
+    ],
+    [
+      "a repository without a level of its own",
+      "pacman.conf",
+      (t) => t.replace("[lainos_repo]\nSigLevel = Required DatabaseRequired", "[lainos_repo]"),
+      "pacman.conf: SigLevel of lainos_repo is not there",
+    ],
+    [
+      "repositories of ours before Arch's",
+      "pacman.conf",
+      (t) => t.replace("[core]", "[lainos_repo]\n[core]"),
+      "the repositories are protocol_7_repo, lainos_repo, core, extra, not",
+    ],
+    [
       "menus that differ",
       "grub/grub.cfg",
       (t) => t.replace("nomodeset", "nomodeset verbose"),
@@ -134,14 +154,31 @@ describe("the checker finds", () => {
   });
 });
 
-test("mkarchiso gets the overlay itself, and the new package before all repositories", async () => {
-  const folder = await scratch();
+/** A repository's databases, as far as the stage looks at them. */
+async function checkout(folder: string): Promise<string> {
   const repository = join(folder, "repository");
   for (const end of ["db", "files"]) {
     await Bun.write(join(repository, `protocol_7_repo.${end}.tar.gz`), end);
   }
+  return repository;
+}
+
+/** What pacman reads in a pacman.conf: a key's values in a section, or the sections' names. */
+async function pacmanReads(file: string, ...words: string[]): Promise<string[]> {
+  await ensureHostPackages(["pacman"]);
+  // Its Include is of a file that only Arch has.
+  const text = (await readFile(file, "utf8")).replaceAll(/^Include = .*/gm, "Server = file:///");
+  await writeFile(`${file}.read`, text);
+  const done = await $({ quiet: true })`pacman-conf --config ${`${file}.read`} ${words}`;
+  await rm(`${file}.read`);
+  return done.stdout.trim().split("\n");
+}
+
+test("mkarchiso gets the overlay itself, and the new package before all repositories", async () => {
+  const folder = await scratch();
+  const repository = await checkout(folder);
   const staged = join(folder, "profile");
-  await stageProfile(staged, repository);
+  await stageProfile(staged, repository, true);
   expect(await readdir(join(staged, "airootfs/etc/runlevels"))).toEqual(
     await readdir(join(AIROOTFS, "etc/runlevels")),
   );
@@ -151,11 +188,42 @@ test("mkarchiso gets the overlay itself, and the new package before all reposito
     "options",
     "protocol7-checkout",
     "protocol_7_repo",
-    "lainos_repo",
     "core",
     "extra",
+    "lainos_repo",
   ]);
   expect(await readFile(join(repository, "protocol7-checkout.db"), "utf8")).toBe("db");
+});
+
+describe("the installed system's pacman", () => {
+  test("takes nothing unsigned from our repositories, where there is a key", async () => {
+    const folder = await scratch();
+    const staged = join(folder, "profile");
+    await stageProfile(staged, await checkout(folder), true);
+    const config = join(staged, "airootfs/etc/pacman.conf");
+    for (const name of ["protocol_7_repo", "lainos_repo"]) {
+      const levels = await pacmanReads(config, "--repo", name, "SigLevel");
+      expect(levels).toEqual([
+        ...["PackageRequired", "PackageTrustedOnly", "DatabaseRequired", "DatabaseTrustedOnly"],
+      ]);
+    }
+    expect(await readFile(join(staged, "packages.x86_64"), "utf8")).toContain("lainos-keyring");
+  });
+
+  test("knows no repository of ours, where there is none, and says why", async () => {
+    const folder = await scratch();
+    const staged = join(folder, "profile");
+    await stageProfile(staged, await checkout(folder), false);
+    const config = join(staged, "airootfs/etc/pacman.conf");
+    expect(await pacmanReads(config, "--repo-list")).toEqual(["core", "extra"]);
+    const text = await readFile(config, "utf8");
+    expect(text).toContain("# Closed: this medium was built without a key");
+    expect(text).toContain("#[lainos_repo]\n#SigLevel = Required DatabaseRequired\n#Server = ");
+    expect(await pacmanReads(join(staged, "pacman.conf"), "--repo-list")).toEqual([
+      ...["protocol7-checkout", "core", "extra"],
+    ]);
+    expect(await readFile(join(staged, "packages.x86_64"), "utf8")).not.toContain("lainos-keyring");
+  });
 });
 
 test("the greeter's configuration is what greetd reads", async () => {

@@ -288,6 +288,32 @@ test("lainos-keyring is made of the keys that it is given, and signs nothing awa
     expect(good.errors).toEqual([
       "repo: gpg has no secret key nobody@example.org: see gpg --list-secret-keys, or leave out --sign",
     ]);
+    const unsigned = await world.repo();
+    expect(unsigned.code).toBe(0);
+    expect(unsigned.out).toContain("not signed: an installed system refuses these repositories");
+    const environment = { ...process.env, GNUPGHOME: home };
+    const signing = $({ quiet: true, env: environment });
+    const signed = await signing`${world.command("--sign", key)}`;
+    expect(signed.stdout).toContain(`signed by ${key}, which lainos-keyring has`);
+    const other = await throwAwayKey();
+    try {
+      await writeFile(
+        join(place, "lainos.pub"),
+        (
+          await $({
+            quiet: true,
+            env: { ...process.env, GNUPGHOME: other.home },
+          })`gpg --batch --armor --export ${other.key}`
+        ).stdout,
+      );
+      const strange = await signing`${world.command("--sign", key)}`;
+      expect(strange.stdout).toContain(
+        "lainos.pub: an installed system refuses these repositories",
+      );
+    } finally {
+      other.end();
+    }
+    await gpg`gpg --batch --yes --armor --output ${join(place, "lainos.pub")} --export ${key}`;
     expect((await world.repo()).code).toBe(0);
     const file = (await packagesIn(world.out))[0] ?? "";
     const inside = "usr/share/pacman/keyrings";

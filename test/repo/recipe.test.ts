@@ -128,6 +128,14 @@ test("what Arch's provides and ours does not is named once somebody asks for it"
   ]);
 });
 
+test("a package with files that has the name of one of Arch's is named", () => {
+  const arch = [...ARCH, entry("polkit")];
+  const own = entry("polkit", { version: "999-1", files: ["usr/lib/polkit-1/polkitd"] });
+  expect(compareWithArch([...OURS, own], arch)).toEqual([
+    "polkit has files and the name of a package of Arch's, which it would replace everywhere: only packages without files may",
+  ]);
+});
+
 test("a version of Arch's that pacman would take for an upgrade is named", () => {
   const [dummy, eudev] = OURS;
   if (dummy === undefined || eudev === undefined) throw new Error("no packages");

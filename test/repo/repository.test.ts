@@ -1,9 +1,10 @@
 /** The repositories as pacman, a web client and the checker find them. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { $ } from "zx";
 import { ensureHostPackages } from "../../scripts/host.ts";
+import { AIROOTFS } from "../../scripts/iso/profile.ts";
 import { checkRepositories } from "../../scripts/repo/check.ts";
 import { folderOf, packagesIn, publish } from "../../scripts/repo/repository.ts";
 import { serve } from "../../scripts/repo/serve.ts";
@@ -143,6 +144,36 @@ describe("signed", () => {
     expect((await checkRepositories(out, folder)).faults).toEqual([]);
   });
 
+  /** The sections of our repositories as a medium has them, with a server of the test's. */
+  async function mediumSections(out: string): Promise<string> {
+    const text = await readFile(join(AIROOTFS, "etc/pacman.conf"), "utf8");
+    const sections = text
+      .split(/^(?=\[)/m)
+      .filter((section) => /^\[(protocol_7|lainos)_/.test(section));
+    expect(sections).toHaveLength(2);
+    return sections.join("").replaceAll(/^Server = .*/gm, `Server = file://${out}/$repo/$arch`);
+  }
+
+  test("the installed system's pacman.conf takes nothing that is not", async () => {
+    const unsigned = await published();
+    const pacman = await Pacman.make(await mediumSections(unsigned), "SigLevel = Never");
+    const done = await pacman.run("-Sy");
+    expect(done.code).not.toBe(0);
+    expect(done.text).toContain("protocol_7_repo.db.sig");
+  });
+
+  test("the installed system's pacman.conf takes what a key of its keyring has signed", async () => {
+    const other = await strict();
+    const stranger = await Pacman.make(await mediumSections(out), "SigLevel = Never");
+    const refused = await stranger.run("-Sy");
+    expect(refused.code).not.toBe(0);
+    const known = await Pacman.make(await mediumSections(out), "SigLevel = Never");
+    await must`cp -a ${join(other.folder, "gpg")}/. ${join(known.folder, "gpg")}`;
+    await known.must("-Sy");
+    await known.must(...install);
+    expect(await known.installed()).toEqual(["protocol7-core 1:6-1"]);
+  });
+
   test("a package that was changed is refused, and found", async () => {
     const pacman = await strict();
     await pacman.must("-Sy");
@@ -273,6 +304,7 @@ describe("the checker", () => {
     }
     expect(await checkRepositories(out, arch)).toEqual({
       faults: [
+        "protocol7-core has files and the name of a package of Arch's, which it would replace everywhere: only packages without files may",
         "protocol7-core 1:6-1 is not above Arch's 2:1-1: pacman would take that for an upgrade",
       ],
       notes: [],
