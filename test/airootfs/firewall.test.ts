@@ -4,7 +4,31 @@ import { resolve } from "node:path";
 import { $ } from "zx";
 import { ensureHostPackages } from "../../scripts/host.ts";
 
-const RULES = resolve(import.meta.dir, "../../airootfs/etc/nftables.conf");
+const TOP = resolve(import.meta.dir, "../..");
+const RULES = resolve(TOP, "airootfs/etc/nftables.conf");
+
+/**
+ * Starts the service's script in the firewall's namespace, with OpenRC's words for messages, over an
+ * /etc of its own that has the medium's rules, and these services in a runlevel.
+ */
+async function startService(...services: string[]): Promise<void> {
+  const script = `
+    mkdir -p /mnt
+    mount -t tmpfs tmpfs /mnt
+    mkdir /mnt/upper /mnt/work
+    mount -t overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work overlay /etc
+    rm -rf /etc/runlevels
+    mkdir -p /etc/runlevels/default /etc/init.d
+    cp -r ${TOP}/airootfs/etc/nftables.conf ${TOP}/airootfs/etc/nftables.d /etc
+    for name in ${services.join(" ")}; do ln -s /etc/init.d/$name /etc/runlevels/default/$name; done
+    ebegin() { :; }
+    eend() { return "$1"; }
+    eerror() { echo "$*" >&2; }
+    . ${TOP}/openrc/init.d/nftables
+    start_pre
+    start`;
+  await must`ip netns exec ${WALL} unshare --mount sh -euc ${script}`;
+}
 
 /** Names of network namespaces: the firewall's, one outside of it, and one inside, that it may route for. */
 const [WALL, OUTSIDE, INSIDE] = ["wall", "outside", "inside"].map(
@@ -107,12 +131,10 @@ describe("with the rules", () => {
     await must`ip netns exec ${WALL} nft flush ruleset`;
   });
 
-  test("SSH comes in", async () => {
-    expect(await connect(OUTSIDE, "10.77.1.1", 22)).toBe("hello");
-  });
-
-  test("nothing else comes in, and gets no answer", async () => {
-    expect(await connect(OUTSIDE, "10.77.1.1", 80)).toBe("TimeoutError");
+  test("nothing comes in, and gets no answer", async () => {
+    for (const port of [22, 80]) {
+      expect(await connect(OUTSIDE, "10.77.1.1", port)).toBe("TimeoutError");
+    }
   });
 
   test("what goes out is answered", async () => {
@@ -139,5 +161,27 @@ describe("with the rules", () => {
     await must`ip netns exec ${WALL} nft --file ${RULES}`;
     const { stdout } = await must`ip netns exec ${WALL} nft list tables`;
     expect(stdout).toBe("table inet lainos\n");
+  });
+});
+
+describe("by the service", () => {
+  afterAll(async () => {
+    await must`ip netns exec ${WALL} nft flush ruleset`;
+  });
+
+  test("SSH comes in where sshd is in a runlevel, and nothing else does", async () => {
+    await startService("dbus", "sshd");
+    expect(await connect(OUTSIDE, "10.77.1.1", 22)).toBe("hello");
+    expect(await connect(OUTSIDE, "10.77.1.1", 80)).toBe("TimeoutError");
+  });
+
+  test("SSH does not where it is in none, also after it was", async () => {
+    await startService("dbus");
+    expect(await connect(OUTSIDE, "10.77.1.1", 22)).toBe("TimeoutError");
+  });
+
+  test("rules of one's own without our table start too", async () => {
+    await must`ip netns exec ${WALL} nft flush ruleset`;
+    await must`ip netns exec ${WALL} nft --check --file ${resolve(TOP, "airootfs/etc/nftables.d/sshd.nft")}`;
   });
 });

@@ -202,6 +202,8 @@ async function byBios(medium: BootedMedium, step: Step, picture: TakePicture): P
     const rules = await medium.must("nft list ruleset");
     expect(rules).toContain("hook input priority filter; policy drop;");
     expect(rules).toContain("hook forward priority filter; policy drop;");
+    // sshd is in no runlevel.
+    expect(rules).not.toContain("dport");
   });
 
   await step("a wired network has an address by DHCP", async () => {

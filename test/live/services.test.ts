@@ -53,6 +53,8 @@ const left = async (name: string) => must(live, ["sh", "-c", LEFT, "sh", name]);
 
 beforeAll(async () => {
   live = await bootSystem("test-services");
+  // It is in no runlevel.
+  await act("seatd", "start");
   mounts = await readMounts();
 }, BOOT_TIMEOUT);
 afterAll(() => live?.stop(), BOOT_TIMEOUT);
