@@ -65,6 +65,7 @@ const TOOLS = {
       "/usr/lib/security/pam_systemd.so",
     ],
   },
+  acpid: { debian: "acpid", arch: "acpid" },
   polkitd: {
     debian: "polkitd",
     arch: "polkit",
