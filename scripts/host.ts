@@ -65,6 +65,7 @@ const TOOLS = {
       "/usr/lib/security/pam_systemd.so",
     ],
   },
+  logrotate: { debian: "logrotate", arch: "logrotate" },
   acpid: { debian: "acpid", arch: "acpid" },
   polkitd: {
     debian: "polkitd",

@@ -35,7 +35,7 @@ const PACKAGES = {
   login: ["greetd", "seatd", "login", "passwd", "libpam-modules", "libpam-runtime", "opendoas"],
   shell: ["bash", "zsh", "less", "nano", "zstd", "ncurses-base"],
   net: ["iproute2", "nftables", "chrony", "iwd", "dhcpcd-base", "openresolv", "netbase"],
-  log: ["syslog-ng-core"],
+  log: ["syslog-ng-core", "logrotate"],
   wayland: ["sway", "swaybg", "swayidle", "swaylock", "foot", "wofi", "dunst", "grim", "slurp"],
   x11: ["openbox", "tint2", "hsetroot", "xserver-xorg-core", "xserver-xorg-input-libinput"],
   x11too: ["xinit", "xauth", "xwayland", "x11-utils", "x11-xserver-utils", "xterm"],

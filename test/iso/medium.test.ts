@@ -147,7 +147,14 @@ async function boots(
       "lainos-machine-id",
     ];
     order.push("lainos-dbus-bridge", "iwd", "greetd", "chrony", "nftables", "polkit");
-    order.push("lainos-net-init", "lainos-audio-init", "dhcpcd", "syslog-ng", "lainos-serial");
+    order.push(
+      "logrotate",
+      "lainos-net-init",
+      "lainos-audio-init",
+      "dhcpcd",
+      "syslog-ng",
+      "lainos-serial",
+    );
     for (const name of order) expect(services).toContainEqual({ name, state: "started" });
     // A member of the group seat could read the keyboard of whoever sits there.
     expect((await medium.run("pgrep -x seatd")).stdout).toBe("");
@@ -218,6 +225,12 @@ async function byBios(medium: BootedMedium, step: Step, picture: TakePicture): P
       0;
     await medium.waitFor(look, "the line in /var/log/everything.log");
     expect(await medium.must("stat -c '%a %G' /var/log/everything.log")).toBe("640 adm\n");
+    await medium.must("logrotate --force /etc/logrotate.d/syslog-ng");
+    await medium.must("logger --tag medium-test 'a line after the rotation'");
+    const fresh = async () =>
+      (await medium.run("grep 'medium-test: a line after' /var/log/everything.log")).code === 0;
+    await medium.waitFor(fresh, "the line in the new /var/log/everything.log");
+    await medium.must("grep 'medium-test: a line of the test' /var/log/everything.log.1");
   });
 
   await step("secrets are root's, and the live user has a home, doas and no password", async () => {
