@@ -124,6 +124,8 @@ test("a key that nobody has is said before anything is built", async () => {
   expect(code).toBe(1);
   expect(err).toContain("gpg has no secret key nobody@nowhere");
   expect(out).not.toContain("protocol7-core's package");
+  // And whether there is a key of the project's, which is not in the tree.
+  expect(out).toContain("signatures: there is no packages/lainos-keyring/lainos.pub, so ");
 });
 
 test("check says that all is right", async () => {
