@@ -341,6 +341,8 @@ describe("what the service sets before its sandbox closes", () => {
   test("is nothing where --except names the key, or its line is gone", () => {
     const settings = 'lainos_net_init_args="--except kernel.sysrq,kernel.core_pattern"';
     expect(startPre(FILE, "core", settings).pattern).toBe("core");
+    expect(startPre(FILE, "core", 'lainos_net_init_args="--only net"').pattern).toBe("core");
+    expect(startPre(FILE, "core", 'lainos_net_init_args="--only kernel"').pattern).not.toBe("core");
     expect(startPre("# no such line\n", "core")).toMatchObject({ status: 0, pattern: "core" });
   });
 
