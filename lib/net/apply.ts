@@ -98,7 +98,7 @@ function treat(procSys: string, path: string, row: Hardening, apply: boolean): K
   try {
     result.found = readKey(file);
     if (result.found === undefined) return { ...result, state: "lacking" };
-    if (result.found === row.value) return result;
+    if (result.found === row.value || row.stronger?.includes(result.found)) return result;
     if (!apply) return { ...result, state: "differs" };
     writeKey(file, row.value);
     result.found = readKey(file);

@@ -18,6 +18,8 @@ export interface Hardening {
   readonly key: string;
   readonly value: string;
   readonly reason: string;
+  /** Values that ask for more of the same: an administrator's, which stay. */
+  readonly stronger?: readonly string[];
   /** Where it is not the key's first part. */
   readonly scope?: Scope;
   /**
@@ -127,6 +129,7 @@ export const HARDENING: readonly Hardening[] = [
   {
     key: "net/core/bpf_jit_harden",
     value: "1",
+    stronger: ["2"],
     reason: "users' filters cannot place their constants in the kernel's executable memory",
     // Only the first network namespace has it.
     scope: "kernel",
@@ -134,6 +137,7 @@ export const HARDENING: readonly Hardening[] = [
   {
     key: "kernel/unprivileged_bpf_disabled",
     value: "2",
+    stronger: ["1"],
     reason:
       "users load no BPF programs, whose verifier has had many holes; root may allow it again",
   },
@@ -151,6 +155,7 @@ export const HARDENING: readonly Hardening[] = [
   {
     key: "kernel/yama/ptrace_scope",
     value: "1",
+    stronger: ["2", "3"],
     reason: "a program that is taken over cannot read the user's other programs",
   },
   {
@@ -186,6 +191,7 @@ export const HARDENING: readonly Hardening[] = [
   {
     key: "fs/protected_fifos",
     value: "1",
+    stronger: ["2"],
     reason: "the same for fifos",
   },
   {

@@ -206,6 +206,17 @@ describe("on a stand-in for /proc/sys", () => {
     }
   });
 
+  test("a stronger value of the administrator's stays and is right", () => {
+    const root = newProcSys("9");
+    const stronger = { "kernel/yama/ptrace_scope": "3", "kernel/unprivileged_bpf_disabled": "1" };
+    for (const [key, value] of Object.entries(stronger)) writeFileSync(join(root, key), value);
+    expect(netInit("--proc-sys", root).status).toBe(0);
+    for (const [key, value] of Object.entries(stronger)) {
+      expect(readFileSync(join(root, key), "utf8")).toBe(value);
+    }
+    expect(netInit("--proc-sys", root, "--check").status).toBe(0);
+  });
+
   test("a key of the first network namespace alone counts as the kernel's", () => {
     const root = newProcSys("9");
     expect(netInit("--proc-sys", root, "--only", "kernel").status).toBe(0);
