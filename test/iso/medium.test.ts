@@ -201,6 +201,12 @@ async function byBios(medium: BootedMedium, step: Step, picture: TakePicture): P
       ["kernel.kptr_restrict", "2"],
       ["kernel.dmesg_restrict", "1"],
       ["kernel.sysrq", "0"],
+      ["kernel.pid_max", "4194304"],
+      ["kernel.core_pattern", "|/bin/false"],
+      ["kernel.yama.ptrace_scope", "1"],
+      ["kernel.kexec_load_disabled", "1"],
+      ["fs.protected_symlinks", "1"],
+      ["net.core.bpf_jit_harden", "1"],
       ["net.ipv4.tcp_syncookies", "1"],
       ["net.ipv6.conf.all.disable_ipv6", "1"],
     ]) {

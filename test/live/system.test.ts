@@ -59,14 +59,17 @@ describe("the boot", () => {
     expect(statSync(`${live.root}/run/systemd/notify`).isSocket()).toBe(true);
   });
 
-  test("has its network hardened", async () => {
-    const check = await live.exec([
-      "/usr/libexec/lainos/lainos-net-init",
-      "--check",
-      "--only",
-      "net",
-    ]);
+  test("has its network and its kernel hardened", async () => {
+    const check = await live.exec(["/usr/libexec/lainos/lainos-net-init", "--check"]);
     expect({ code: check.code, stderr: check.stderr }).toEqual({ code: 0, stderr: "" });
+    // By the service in its sandbox, and before that closes.
+    for (const [key, value] of [
+      ["kernel/pid_max", "4194304"],
+      ["fs/protected_symlinks", "1"],
+      ["kernel/core_pattern", "|/bin/false"],
+    ]) {
+      expect(await must(live, ["cat", `/proc/sys/${key}`])).toBe(`${value}\n`);
+    }
   });
 
   test("nobody but root owns login1's name", async () => {
