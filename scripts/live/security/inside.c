@@ -5,7 +5,7 @@
  *
  * inside             the attacks, under the filter that this process has
  * inside --control   the same where nothing is to refuse them, to show that each is one
- * inside FILTER      the same after setting the filter of system calls in that file
+ * inside FILTER      the same, each after setting the filter of system calls in that file
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -164,10 +164,65 @@ static long core_pattern(void) { return opens("/proc/sys/kernel/core_pattern", O
 static long udev_rule(void) { return opens("/etc/udev/rules.d/99-attack.rules", O_CREAT | O_WRONLY); }
 static long run_rule(void) { return mkdir("/run/udev-attack", 0755); }
 
+/* What the filter's arguments are for. No descriptor is a terminal: an ioctl that passes is ENOTTY. */
+static long asks(unsigned long request)
+{
+	long result = ioctl(open("/dev/null", O_RDWR), request, 0);
+	return result < 0 && errno != EPERM ? 0 : result;
+}
+static long key_entry(void) { return asks(0x4b47); }
+static long key_text(void) { return asks(0x4b49); }
+static long key_accents(void) { return asks(0x4b4b); }
+static long key_accents_uc(void) { return asks(0x4bfb); }
+static long key_code(void) { return asks(0x4b4d); }
+static long console_out(void) { return asks(0x541d); }
+static long console_paste(void) { return asks(0x541c); }
+static long console_font(void) { return asks(0x4b72); }
+static long new_keyboard(void) { return asks(0x5501); }
+static long other_limit(void)
+{
+	struct rlimit limit;
+	return syscall(SYS_prlimit64, pid_of("greetd"), RLIMIT_NOFILE, NULL, &limit);
+}
+static long firewall(void) { return socket(AF_NETLINK, SOCK_RAW, 12); }
+static long routes(void) { return socket(AF_NETLINK, SOCK_RAW, 0); }
+static long list_mounts(void)
+{
+	long result = syscall(458, NULL, NULL, 0, 0);
+	return result < 0 && errno != EPERM ? 0 : result;
+}
+static long file_handle(void)
+{
+	long result = syscall(SYS_name_to_handle_at, AT_FDCWD, "/usr", NULL, NULL, 0);
+	return result < 0 && errno != EPERM ? 0 : result;
+}
+static long hang_up(void) { return syscall(SYS_vhangup); }
+static long set_id(void)
+{
+	if (open("/tmp/set-id", O_CREAT | O_WRONLY, 0600) < 0)
+		return -1;
+	return chmod("/tmp/set-id", 04755);
+}
+static long set_id_new(void) { return open("/tmp/set-id-new", O_CREAT | O_WRONLY, 04755); }
+static long real_time(void)
+{
+	struct sched_param parameters = {1};
+	return sched_setscheduler(0, SCHED_FIFO, &parameters);
+}
+static long unknown_call(void) { return syscall(SYS_setpriority, PRIO_PROCESS, 0, 1); }
+
 static const struct {
 	const char *name;
 	long (*attack)(void);
 } attacks[] = {
+	{"ioctl-kdskbent", key_entry}, {"ioctl-kdskbsent", key_text},
+	{"ioctl-kdskbdiacr", key_accents}, {"ioctl-kdskbdiacruc", key_accents_uc},
+	{"ioctl-kdsetkeycode", key_code}, {"ioctl-tioccons", console_out},
+	{"ioctl-tioclinux", console_paste}, {"ioctl-kdfontop", console_font},
+	{"ioctl-ui_dev_create", new_keyboard}, {"netlink-firewall", firewall},
+	{"netlink-routes", routes}, {"listmount", list_mounts}, {"name_to_handle_at", file_handle},
+	{"vhangup", hang_up}, {"chmod-setuid", set_id}, {"create-setuid", set_id_new},
+	{"sched_fifo", real_time}, {"prlimit-other", other_limit}, {"unlisted-call", unknown_call},
 	{"init_module", init_module_}, {"kexec_load", kexec_load_}, {"bpf", bpf_},
 	{"perf_event_open", perf}, {"keyctl", keys}, {"userfaultfd", faults},
 	{"open_by_handle_at", handle}, {"swapon", swapon_}, {"acct", acct_}, {"reboot", reboot_},
@@ -205,14 +260,15 @@ static int set_filter(const char *file)
 int main(int argc, char **argv)
 {
 	control = argc > 1 && strcmp(argv[1], "--control") == 0;
-	if (argc > 1 && !control && set_filter(argv[1]) < 0) {
-		perror(argv[1]);
-		return 1;
-	}
 	for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
 		fflush(stdout);
 		pid_t child = fork();
 		if (child == 0) {
+			/* Only here: a daemon that starts nothing may not fork. */
+			if (argc > 1 && !control && set_filter(argv[1]) < 0) {
+				perror(argv[1]);
+				_exit(0);
+			}
 			errno = 0;
 			long result = attacks[i].attack();
 			_exit(result >= 0 ? 0 : errno);

@@ -63,6 +63,8 @@ lainos_sandboxed()
 		# Those that it has a profile for. alsactl, which lainos-audio-init starts, may run whatever
 		# ALSA's configuration names.
 		*:lainos-dbus-bridge | *:lainos-notifyd | *:lainos-ghost-units | *:lainos-net-init)
+			# Before env's command, its environment.
+			[ -z "${lainos_calls:-}" ] || printf 'LAINOS_CALLS=%s ' "$lainos_calls"
 			printf '/usr/libexec/lainos/sandbox %s' "${1#lainos-}"
 			;;
 	esac
