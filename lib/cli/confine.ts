@@ -7,6 +7,7 @@
  * newer C library or JavaScript engine uses in its place.
  */
 import type { CallName, Condition, Policy, Rule } from "../linux/index.ts";
+import { restrictFiles } from "./landlock.ts";
 
 /** Files, as any program uses them. */
 const FILES: readonly CallName[] = [
@@ -49,8 +50,6 @@ const PROCESS: readonly CallName[] = [
   ...(["getuid", "geteuid", "getresuid", "getgid", "getegid", "getresgid"] as const),
   ...(["getgroups", "capget", "getrlimit", "getrusage", "sysinfo", "uname"] as const),
   ...(["getrandom", "pidfd_open", "wait4", "waitid"] as const),
-  // A further filter only takes away.
-  "seccomp",
 ];
 
 /** Sockets, once there is one. */
@@ -270,16 +269,26 @@ export function rulesOf(sandbox: string, mode: Mode = "refuse", pid = process.pi
   return { allow, rules: [...rules, ...never], otherwise: "log" };
 }
 
-/** A second filter, so that what libc tries and does without each time is not in the kernel's log. */
-const QUIET: Policy = {
-  allow: { allBut: [] },
-  rules: HIDDEN,
-  otherwise: "EPERM",
-};
+/**
+ * The same as two filters: one for what libc tries and does without each time, which is not to be in
+ * the kernel's log, and one for the rest.
+ */
+function split({ allow, rules, otherwise }: Policy): { quiet: Policy; reported: Policy } {
+  const isHidden = ({ call }: Rule) => HIDDEN.some((rule) => rule.call === call);
+  const hidden = rules.filter(isHidden);
+  return {
+    quiet: { allow: { allBut: [] }, rules: hidden, otherwise: "EPERM" },
+    reported: {
+      allow: "allBut" in allow ? allow : [...allow, ...hidden.map(({ call }) => call)],
+      rules: rules.filter((rule) => !isHidden(rule)),
+      otherwise,
+    },
+  };
+}
 
 /**
- * Sets the filter for the sandbox that this process was started in; without one it does nothing. The
- * kernel's log has each call that it refuses.
+ * Sets the filter for the sandbox that this process was started in, after Landlock's restrictions;
+ * without one it does nothing. The kernel's log has each call that the filter refuses.
  *
  * @param sandbox LAINOS_SANDBOX, which the sandbox sets
  * @param mode LAINOS_CALLS, by lainos_calls of the service's conf.d file
@@ -291,11 +300,12 @@ export async function confine(
 ): Promise<void> {
   if (sandbox === undefined) return;
   if (!isMode(mode)) throw new Error(`LAINOS_CALLS=${mode}: must be ${MODES.join(" or ")}`);
-  const policy = rulesOf(sandbox, mode);
+  const { quiet, reported } = split(rulesOf(sandbox, mode));
+  await restrictFiles(sandbox);
   // Only here, so that commands without a sandbox do not load the C library's functions.
   const { assembleFilter, setFilter } = await import("../linux/index.ts");
-  setFilter(assembleFilter(policy), true);
-  setFilter(assembleFilter(QUIET), false);
+  setFilter(assembleFilter(quiet), false);
+  setFilter(assembleFilter(reported), true);
 }
 
 const isMode = (text: string): text is Mode => (MODES as readonly string[]).includes(text);

@@ -65,6 +65,7 @@ lainos_sandboxed()
 		*:lainos-dbus-bridge | *:lainos-notifyd | *:lainos-ghost-units | *:lainos-net-init)
 			# Before env's command, its environment.
 			[ -z "${lainos_calls:-}" ] || printf 'LAINOS_CALLS=%s ' "$lainos_calls"
+			[ "${lainos_landlock:-yes}" != no ] || printf 'LAINOS_LANDLOCK=no '
 			printf '/usr/libexec/lainos/sandbox %s' "${1#lainos-}"
 			;;
 	esac
