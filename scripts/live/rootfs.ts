@@ -35,6 +35,7 @@ const LIVE_PACKAGES = {
     "xauth",
   ],
   clients: ["upower", "xss-lock", "xdg-desktop-portal"],
+  security: ["apparmor"],
   sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils"],
 } as const;
 

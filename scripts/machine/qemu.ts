@@ -40,8 +40,10 @@ const MEMORY = "1536";
 /** All that the kernel is told; `resume=` is where init.sh and login1 look for a hibernation. */
 const COMMAND_LINE = [
   "console=tty0 console=ttyS0 quiet panic=-1 resume=/dev/vdc",
+  // As on the medium and the installed system. What is refused is in the log of the kernel.
+  "lsm=landlock,lockdown,yama,integrity,apparmor,bpf",
   // What costs time on a processor that is emulated.
-  "mitigations=off audit=0 apparmor=0 cryptomgr.notests tsc=reliable no_timer_check",
+  "mitigations=off cryptomgr.notests tsc=reliable no_timer_check",
 ].join(" ");
 
 /**

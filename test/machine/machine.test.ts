@@ -125,6 +125,29 @@ describe("the boot", () => {
   });
 });
 
+describe("AppArmor", () => {
+  test("has a profile for each daemon that runs, and enforces it", async () => {
+    const profiles = await must(machine, ["rc-service", "lainos-apparmor", "status"]);
+    for (const name of ["dbus-bridge", "ghost-units", "net-init", "notifyd", "pam-session"]) {
+      expect(profiles).toContain(`lainos-${name} (enforce)`);
+    }
+    for (const name of ["dbus-bridge", "notifyd"]) {
+      const look = `cat /proc/$(pgrep -ox ${`lainos-${name}`.slice(0, 15)})/attr/current`;
+      expect(await sh(machine, look)).toBe(`lainos-${name} (enforce)\n`);
+    }
+  });
+
+  test("alone refuses a root daemon in its sandbox the passwords of the system", async () => {
+    const inSandbox = ["/usr/libexec/lainos/sandbox", "dbus-bridge"];
+    const read = ["head", "--bytes=5", "/etc/shadow"];
+    expect(await must(machine, [...inSandbox, ...read])).toBe("root:");
+    const confined = ["aa-exec", "--profile=lainos-dbus-bridge", "--"];
+    const refused = await machine.exec([...inSandbox, ...confined, ...read]);
+    expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 1, stdout: "" });
+    expect(refused.stderr).toContain("Permission denied");
+  });
+});
+
 describe("the seat", () => {
   test("is graphical by the card that udev marks as its master", async () => {
     const { CanGraphical, CanTTY } = await show(machine, "seat", "seat0");

@@ -107,11 +107,19 @@ export function onMachine(name: string, machine: () => Machine, run: () => Promi
     try {
       if (!machine().isReachable) await machine().restore();
       await run();
+      if (machine().isReachable) await checkNothingDenied(machine());
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       throw new Error(`${message}\n${await diagnosis(machine())}`, { cause: error });
     }
   });
+}
+
+/** What AppArmor or a filter of system calls has refused a program of ours since the last look. */
+async function checkNothingDenied(machine: Machine): Promise<void> {
+  const look = "dmesg --read-clear | grep -aE 'apparmor=\"DENIED\"|type=1326' || :";
+  const denied = await sh(machine, look);
+  if (denied !== "") throw new Error(`the kernel has refused something:\n${denied}`);
 }
 
 /** Shown of each file, in lines. */
