@@ -6,6 +6,7 @@ import { destroy, runningInit } from "./container.ts";
 import { attachLive, screenshot } from "./index.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { reported } from "./report.ts";
+import { formatRestrictions, readRestrictions, writeRestrictions } from "./restrictions.ts";
 import { security } from "./security/main.ts";
 import { start } from "./start.ts";
 import { isName, liveNames, NAME_RULE } from "./state.ts";
@@ -114,6 +115,23 @@ const securityCommand = defineCommand({
   },
 });
 
+const restrictionsCommand = defineCommand({
+  meta: { name: "restrictions", description: "show what each daemon may still do, by /proc" },
+  args: {
+    name: nameArgument,
+    write: { type: "boolean", description: "put the table into docs/sandbox.md", default: false },
+  },
+  async run({ args }) {
+    const name = checked(args.name);
+    await reported(async () => {
+      requireRoot();
+      const table = formatRestrictions(await readRestrictions(await attachLive(name)));
+      if (args.write) await writeRestrictions(table);
+      console.log(table);
+    });
+  },
+});
+
 function checked(name: string): string {
   if (isName(name)) return name;
   throw new UsageFailure(`--name ${name}: ${NAME_RULE}`);
@@ -127,6 +145,7 @@ const main = defineCommand({
     stop: stopCommand,
     exec: execCommand,
     screenshot: screenshotCommand,
+    restrictions: restrictionsCommand,
     security: securityCommand,
     status: statusCommand,
   },
