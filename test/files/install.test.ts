@@ -26,6 +26,7 @@ const WITH_LINES = SYSTEM_LOGIN.replace(
 
 const SERVICES = [
   "cgroup-delegate",
+  "lainos-apparmor",
   "lainos-machine-id",
   "lainos-ghost-units",
   "dbus",
@@ -75,6 +76,7 @@ const OURS = [
   "default/lainos-dbus-bridge",
   "sysinit/cgroup-delegate",
   "sysinit/dbus",
+  "sysinit/lainos-apparmor",
   "sysinit/lainos-ghost-units",
   "sysinit/lainos-machine-id",
   "sysinit/lainos-notifyd",

@@ -142,6 +142,7 @@ async function boots(
     const order = [
       "cgroup-delegate",
       "dbus",
+      "lainos-apparmor",
       "lainos-ghost-units",
       "lainos-notifyd",
       "lainos-machine-id",

@@ -36,7 +36,7 @@ describe("the boot", () => {
     for (const name of [
       ...["cgroup-delegate", "dbus", "lainos-ghost-units", "lainos-notifyd", "lainos-machine-id"],
       ...["lainos-dbus-bridge", "greetd", "chrony", "nftables", "polkit", "dhcpcd"],
-      ...["syslog-ng", "lainos-net-init"],
+      ...["syslog-ng", "lainos-net-init", "lainos-apparmor"],
     ]) {
       expect({ name, state: services[name] }).toEqual({ name, state: "started" });
       expect((await live.exec(["rc-service", name, "status"])).code).toBe(0);
