@@ -61,11 +61,13 @@ const SOCKETS: readonly CallName[] = [
 
 const COMMON = [...FILES, ...MEMORY, ...PROCESS, ...SOCKETS];
 
+const OWNERS = ["chown", "lchown", "fchown", "fchownat"] as const;
+
 /** What the bridge does besides, and what it starts: wall(1), find(1), and the shells of scripts. */
 const BRIDGE: readonly CallName[] = [
   ...COMMON,
   ...(["execve", "fork", "vfork", "setpgid", "setsid", "setrlimit"] as const),
-  ...(["chown", "lchown", "fchown", "fchownat"] as const),
+  ...OWNERS,
   ...(["getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr"] as const),
   ...(["setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr"] as const),
   ...(["fremovexattr", "setxattrat", "getxattrat", "listxattrat", "removexattrat"] as const),
@@ -231,7 +233,8 @@ const PROFILES = {
   }),
   // It asks by kcmp whether a file descriptor is one that it has already.
   notifyd: (pid) => ({ allow: [...COMMON, "kcmp"], rules: alone(pid) }),
-  "ghost-units": (pid) => ({ allow: COMMON, rules: alone(pid) }),
+  // It gives directories that belong to another to root.
+  "ghost-units": (pid) => ({ allow: [...COMMON, ...OWNERS], rules: alone(pid) }),
   "net-init": (pid) => ({ allow: COMMON, rules: alone(pid) }),
   // The filter alone, which it sets by itself, as root at boot and as the user in a session. What it
   // starts are other people's programs, which may be in the network and have threads in real time.

@@ -1,6 +1,6 @@
 /** The AppArmor profiles, by AppArmor's own parser; no kernel is asked. */
 import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureHostPackages } from "../../scripts/host.ts";
 import { run } from "./run.ts";
@@ -19,3 +19,22 @@ test.each(readdirSync(FOLDER))(
   },
   120_000,
 );
+
+test("each daemon that has a sandbox has a profile", () => {
+  const daemons = ["dbus-bridge", "ghost-units", "net-init", "notifyd"];
+  const attached = readdirSync(FOLDER).map((name) =>
+    /^profile (\S+) (\S+) /m.exec(readFileSync(join(FOLDER, name), "utf8"))?.slice(1, 3),
+  );
+  for (const name of daemons.map((daemon) => `lainos-${daemon}`)) {
+    expect(attached).toContainEqual([name, `/usr/libexec/lainos/${name}`]);
+  }
+});
+
+test.each(readdirSync(FOLDER))("%s is enforced", async (name) => {
+  await ensureHostPackages(["apparmor_parser"]);
+  const parse = ["apparmor_parser", "--skip-kernel-load", "--skip-cache", "--debug"];
+  const done = await run([...parse, join(FOLDER, name)]);
+  expect(done.exitCode).toBe(0);
+  // "complain" stands here otherwise.
+  expect(`${done.stdout}${done.stderr}`).toMatch(/^Mode: *$/m);
+});

@@ -204,6 +204,11 @@ describe("the filters of the daemons", () => {
     expect(ask("dbus-bridge", "socket", 16, 3, 15)).toBe(ALLOW);
   });
 
+  test("lainos-ghost-units can give a directory to root", () => {
+    expect(ask("ghost-units", "lchown")).toBe(ALLOW);
+    expect(ask("net-init", "lchown")).toBe(EPERM);
+  });
+
   test("in log mode what is known to be dangerous stays refused", () => {
     const program = assembleFilter(rulesOf("notifyd", "log", PID));
     for (const call of ["mount", "bpf", "io_uring_setup", "setns", "statmount"] as const) {
