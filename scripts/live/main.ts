@@ -107,10 +107,35 @@ const execCommand = defineCommand({
 
 const securityCommand = defineCommand({
   meta: { name: "security", description: "attack the daemons of a test system of its own" },
-  async run() {
+  args: {
+    name: { ...nameArgument, default: "security" },
+    seconds: {
+      type: "string",
+      description: "how long each flood goes on",
+      valueHint: "N",
+      default: "5",
+    },
+    only: { type: "string", description: "only floods with this in their name", valueHint: "TEXT" },
+    short: {
+      type: "boolean",
+      description: "what the tests run, with bounds that a busy machine keeps",
+      default: false,
+    },
+  },
+  async run({ args }) {
+    const seconds = Number(args.seconds);
+    if (!(seconds >= 1 && seconds <= 3600)) {
+      throw new UsageFailure(`--seconds ${args.seconds}: use a number from 1 to 3600`);
+    }
+    const options = {
+      name: checked(args.name),
+      seconds,
+      short: args.short,
+      ...(args.only !== undefined && { only: args.only }),
+    };
     await reported(async () => {
       requireRoot();
-      process.exitCode = await onInterrupt((signal) => security(signal));
+      process.exitCode = await onInterrupt((signal) => security(options, signal));
     });
   },
 });

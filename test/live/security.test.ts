@@ -67,9 +67,9 @@ test("what a user leaves in IPC goes with the last session, and logins can be fo
 }, 60_000);
 
 test("every attack is refused", async () => {
-  const attacks = await attack(live);
+  const attacks = await attack(live, { seconds: 2, short: true });
   expect(attacks.filter(({ refused, unproven }) => refused && !unproven).length).toBeGreaterThan(
     120,
   );
   expect(attacks.filter(({ refused }) => !refused)).toEqual([]);
-}, 60_000);
+}, 300_000);

@@ -14,7 +14,10 @@ export interface Attack {
   readonly unproven?: boolean;
 }
 
-/** All of them, one a line, those that succeeded marked. */
+/** A longer outcome has a line of its own. */
+const LONGEST = 100;
+
+/** All of them, one after the other, those that succeeded marked. */
 export function formatAttacks(attacks: readonly Attack[]): string {
   return attacks
     .map(({ where, name, outcome, refused, by, control, unproven }) =>
@@ -23,7 +26,8 @@ export function formatAttacks(attacks: readonly Attack[]): string {
         where.padEnd(18),
         name.padEnd(34),
         by.padEnd(12),
-        control === undefined ? outcome : `${outcome}; without a sandbox: ${control}`,
+        outcome.length > LONGEST ? `\n           ${outcome}` : outcome,
+        ...(control === undefined ? [] : [`without a sandbox: ${control}`]),
       ].join("  "),
     )
     .join("\n");
