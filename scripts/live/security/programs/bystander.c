@@ -165,7 +165,7 @@ static int login(void)
 static struct probe probes[] = {
 	{"ListSeats", list_seats, 0.01, NULL}, {"GetSession", get_session, 0.01, NULL},
 	{"varlink", ping_varlink, 0.01, NULL}, {"BARRIER", barrier, 0.01, NULL},
-	{"fdstore", list_store, 0.05, NULL}, {"login", login, 0.3, NULL},
+	{"fdstore", list_store, 0.02, NULL}, {"login", login, 0.3, NULL},
 };
 #define COUNT (sizeof probes / sizeof *probes)
 

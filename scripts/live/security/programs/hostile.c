@@ -299,7 +299,7 @@ static void long_path(const char *what)
 {
 	enum { LARGEST = 32 << 20 };
 	struct bytes reply = {0};
-	size_t size = LARGEST - 200;
+	size_t size = LARGEST;
 	char *path = malloc(size + 1);
 	memset(path, 'a', size);
 	path[0] = '/';
@@ -308,7 +308,7 @@ static void long_path(const char *what)
 	struct call call = manager_call("ListSeats", "", NULL);
 	/* The longest that the bus takes; one byte more and it closes the connection. */
 	struct bytes probe = marshal(&(struct call){LOGIN1, "", MANAGER, "ListSeats", "", 0, NULL, 1, 0});
-	path[size = LARGEST - probe.length - 8] = 0;
+	path[size = LARGEST - probe.length + 7] = 0;
 	free(probe.at);
 	if (strcmp(what, "path") == 0) {
 		call.path = path;
@@ -487,17 +487,22 @@ static void calls(unsigned char flags)
 /* SetDisplay with 32 MiB, on a session whose controller this is. */
 static void set_display(const char *session)
 {
-	struct bytes no = {0}, display = {0}, reply = {0};
+	struct bytes no = {0}, type = {0}, display = {0}, reply = {0};
 	char path[256], error[128] = "";
 	size_t body;
 	snprintf(path, sizeof path, LOGIN1_PATH "/session/%s", session);
 	put_u32(&no, 0);
+	put_string(&type, "x11");
 	put_long(&display, 31 << 20);
 	int bus = open_bus(25);
 	struct call take = {LOGIN1, path, "org.freedesktop.login1.Session", "TakeControl", "b", 0, &no, 0, 0};
 	struct call set = {LOGIN1, path, "org.freedesktop.login1.Session", "SetDisplay", "s", 0, &display, 0, 0};
 	int done = ask(bus, take, NULL, &reply, &body, error, sizeof error, 25);
 	printf("control=%s\n", done == 2 ? "taken" : error);
+	/* Only a graphical session has one. */
+	struct call graphical = {LOGIN1, path, "org.freedesktop.login1.Session", "SetType", "s", 0, &type, 0, 0};
+	done = ask(bus, graphical, NULL, &reply, &body, error, sizeof error, 25);
+	printf("type=%s\n", done == 2 ? "set" : error);
 	while (!over()) {
 		bus = count_call(bus, set, &reply);
 		nap(0.2);
