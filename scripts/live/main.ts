@@ -115,7 +115,11 @@ const securityCommand = defineCommand({
       valueHint: "N",
       default: "5",
     },
-    only: { type: "string", description: "only floods with this in their name", valueHint: "TEXT" },
+    only: {
+      type: "string",
+      description: "only floods with this in their name; - for all but floods",
+      valueHint: "TEXT",
+    },
     short: {
       type: "boolean",
       description: "what the tests run, with bounds that a busy machine keeps",

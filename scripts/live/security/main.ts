@@ -4,6 +4,7 @@ import { type Live, startLive } from "../index.ts";
 import { attackByFloods, LOOSE, STRICT } from "./floods.ts";
 import { attackInside } from "./inside.ts";
 import { attackOutside } from "./outside.ts";
+import { attackByReach } from "./reach.ts";
 import { type Attack, formatAttacks } from "./table.ts";
 
 const ATTACKER = "mallory";
@@ -13,7 +14,7 @@ export interface AttackOptions {
   readonly seconds: number;
   /** The short form, with bounds that a busy machine keeps too: for the tests. */
   readonly short?: boolean;
-  /** Only floods whose name has this in it, and nothing else. */
+  /** Only floods whose name has this in it, and nothing else; "-" for no flood and all else. */
   readonly only?: string;
   readonly report?: (line: string) => void;
 }
@@ -23,11 +24,13 @@ export async function attack(live: Live, options: AttackOptions): Promise<Attack
   const added = await live.exec(["useradd", "-m", "-s", "/bin/bash", ATTACKER]);
   if (added.code !== 0) throw new HostError(`useradd: ${added.stderr.trim()}`);
   const bounds = options.short ? LOOSE : STRICT;
-  const floods = await attackByFloods(live, ATTACKER, { ...options, bounds });
-  if (options.only !== undefined) return floods;
+  const floods =
+    options.only === "-" ? [] : await attackByFloods(live, ATTACKER, { ...options, bounds });
+  if (options.only !== undefined && options.only !== "-") return floods;
   // From outside first: what the control of the others does is not good for the system.
   const outside = await attackOutside(live, ATTACKER);
-  return [...(await attackInside(live)), ...outside, ...floods];
+  const reach = await attackByReach(live);
+  return [...(await attackInside(live)), ...reach, ...outside, ...floods];
 }
 
 /** Boots a system, prints the table, ends the system; returns the exit status, 1 if one succeeded. */

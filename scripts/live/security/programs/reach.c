@@ -7,28 +7,12 @@
  * reach          under the filter that this process has
  * reach FILTER   after setting the filter of system calls in that file
  */
-#define _GNU_SOURCE
+#include "sandboxed.h"
 #include <arpa/inet.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static void found(const char *kind, const char *what) { printf("%s\t%s\n", kind, what); }
 
@@ -178,7 +162,7 @@ static void sockets(void)
 /* Other processes: one line for each way that is open, with the name of the program and no number. */
 static void processes(void)
 {
-	static const char *const files[] = {"mem", "environ", "root", "cwd", "exe", "fd", "maps", "stack", "oom_score_adj", "coredump_filter", "clear_refs", "timerslack_ns"};
+	static const char *const files[] = {"mem", "environ", "root", "cwd", "exe", "fd/0", "maps", "stack", "oom_score_adj", "coredump_filter", "clear_refs", "timerslack_ns"};
 	char path[512], comm[64], what[600];
 	struct dirent *entry;
 	DIR *proc = opendir("/proc");
@@ -205,7 +189,7 @@ static void processes(void)
 			snprintf(path, sizeof path, "/proc/%d/%s", pid, files[i]);
 			snprintf(what, sizeof what, "%s %s", comm, files[i]);
 			int is_link = i == 2 || i == 3 || i == 4;
-			int opened = open(path, (i == 8 || i == 9 || i == 10 || i == 11 ? O_WRONLY : O_RDONLY) | O_CLOEXEC | (i == 2 || i == 3 ? O_DIRECTORY : 0));
+			int opened = open(path, (i == 8 || i == 9 || i == 10 || i == 11 ? O_WRONLY : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (i == 2 || i == 3 ? O_DIRECTORY : 0));
 			if (opened < 0)
 				continue;
 			char byte;
@@ -235,18 +219,6 @@ static void inherited(void)
 		snprintf(what, sizeof what, "%s", target);
 		found("inherited", what);
 	}
-}
-
-static int set_filter(const char *file)
-{
-	static struct sock_filter program[8192];
-	int fd = open(file, O_RDONLY);
-	ssize_t size = fd < 0 ? -1 : read(fd, program, sizeof program);
-	if (size <= 0)
-		return -1;
-	close(fd);
-	struct sock_fprog header = {size / sizeof *program, program};
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &header);
 }
 
 int main(int argc, char **argv)
