@@ -257,6 +257,11 @@ export class World {
     return this.#bridge.pid;
   }
 
+  get notifydPid(): number {
+    if (!this.#notifyd) throw new Error("there is no lainos-notifyd");
+    return this.#notifyd.pid;
+  }
+
   /** Ends the bridge by a signal and waits for its exit status (or the signal that it died of). */
   async endBridge(signal: NodeJS.Signals): Promise<number | string> {
     this.#bridge?.kill(signal);

@@ -111,34 +111,51 @@ static inline void field(struct bytes *to, unsigned char code, const char *type,
 		put_string(to, text);
 }
 
-/* A method call; `signature` and `body` may be anything. */
+static inline void number_field(struct bytes *to, unsigned char code, uint32_t value)
+{
+	align(to, 8);
+	put(to, &code, 1);
+	put_signature(to, "u");
+	put_u32(to, value);
+}
+
+/* A message, most often a method call; `signature` and `body` may be anything. */
 struct call {
 	const char *destination, *path, *interface, *member, *signature;
 	unsigned char flags;
 	const struct bytes *body;
 	uint32_t serial, fds;
+	/* Who the bus says that it is of: nobody but a bus can say it. */
+	const char *sender;
+	/* A call where it is 0. */
+	unsigned char type;
+	uint32_t reply_to;
+	const char *error;
 };
 
 static inline struct bytes marshal(const struct call *call)
 {
 	struct bytes fields = {0}, message = {0};
 	/* The array of fields starts at 16, so its alignment is that of the message. */
-	field(&fields, 1, "o", call->path);
+	if (call->path)
+		field(&fields, 1, "o", call->path);
 	if (call->interface)
 		field(&fields, 2, "s", call->interface);
-	field(&fields, 3, "s", call->member);
+	if (call->member)
+		field(&fields, 3, "s", call->member);
+	if (call->error)
+		field(&fields, 4, "s", call->error);
+	if (call->reply_to)
+		number_field(&fields, 5, call->reply_to);
 	if (call->destination)
 		field(&fields, 6, "s", call->destination);
 	if (call->signature && *call->signature)
 		field(&fields, 8, "g", call->signature);
-	if (call->fds) {
-		unsigned char code = 9;
-		align(&fields, 8);
-		put(&fields, &code, 1);
-		put_signature(&fields, "u");
-		put_u32(&fields, call->fds);
-	}
-	unsigned char start[4] = {'l', 1, call->flags, 1};
+	if (call->sender)
+		field(&fields, 7, "s", call->sender);
+	if (call->fds)
+		number_field(&fields, 9, call->fds);
+	unsigned char start[4] = {'l', call->type ? call->type : 1, call->flags, 1};
 	put(&message, start, 4);
 	put_u32(&message, call->body ? call->body->length : 0);
 	put_u32(&message, call->serial);
