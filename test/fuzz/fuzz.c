@@ -251,6 +251,8 @@ static const char *const SIGNATURES[] = {
 	"a{s(ah)}", "aaaaaaaas", "y", "nq", "g", "o", "ao",
 };
 
+static char described[256];
+
 /* A message, its descriptors in `fds`; whether it is one that has to be answered. */
 static struct bytes some_message(uint32_t serial, const char *sender, int *fds, int *count, int *wants_answer)
 {
@@ -291,6 +293,8 @@ static struct bytes some_message(uint32_t serial, const char *sender, int *fds, 
 	struct bytes message = marshal(&call);
 	free(body.at);
 	*wants_answer = call.type == 0 && !(call.flags & NO_REPLY);
+	snprintf(described, sizeof described, "%s.%s(%s) of %s with %d descriptors", call.interface ? call.interface : "", call.member,
+		 call.signature, call.path, *count);
 	return message;
 }
 
@@ -316,6 +320,8 @@ static void spoil(struct bytes *message, size_t from)
 
 static char waiting[BATCH];
 static long numbers[BATCH];
+/* What each was, for the line that says which has no answer. */
+static char what[BATCH][256];
 
 /* Takes note of an answer to one of the batch, whose serials begin at `first`. */
 static int note(uint32_t first, uint32_t serial)
@@ -345,7 +351,7 @@ static void await_all(int fd, uint32_t first, int (*handle)(int, struct bytes *,
 		if (next_message(fd, &message, &body, until) < 0) {
 			for (int i = 0; i < BATCH; i++)
 				if (waiting[i])
-					fail(numbers[i], "a right call has no answer: %s", strerror(errno));
+					fail(numbers[i], "%s: a right call has no answer: %s", what[i], strerror(errno));
 		}
 		if (handle && handle(fd, &message, body))
 			continue;
@@ -381,6 +387,7 @@ static void by_bus(long count)
 				lost = 1;
 			waiting[i] = wants && !spoiled;
 			numbers[i] = number;
+			strcpy(what[i], described);
 			sent++;
 			free(message.at);
 		}
@@ -516,6 +523,7 @@ static void as_bus(long count, const char *path)
 				fail(number, "login1 ended the connection: %s", strerror(errno));
 			waiting[i] = wants && !spoiled;
 			numbers[i] = number;
+			strcpy(what[i], described);
 			sent++;
 			free(message.at);
 		}
