@@ -252,6 +252,8 @@ static const char *const SIGNATURES[] = {
 };
 
 static char described[256];
+/* Whether messages have descriptors at all. */
+static int have_fds = 1;
 
 /* A message, its descriptors in `fds`; whether it is one that has to be answered. */
 static struct bytes some_message(uint32_t serial, const char *sender, int *fds, int *count, int *wants_answer)
@@ -284,7 +286,7 @@ static struct bytes some_message(uint32_t serial, const char *sender, int *fds, 
 			call.error = "org.freedesktop.DBus.Error.Failed";
 	}
 	*count = strchr(call.signature, 'h') || once_in(60) ? some_fds(fds, once_in(10) ? 16 : 2) : 0;
-	if (once_in(50))
+	if (!have_fds || once_in(50))
 		*count = 0;
 	for (const char *at = call.signature; *at;)
 		at = some_value(&body, at, *count, 0);
@@ -505,13 +507,18 @@ static void as_bus(long count, const char *path)
 		if (number % 4096 < BATCH)
 			fill_cache();
 		memset(waiting, 0, sizeof waiting);
+		/*
+		 * How many descriptors are whose is the bus' word, and one that is wrong has the next message
+		 * get those of another. So it is believed, and only messages without any are spoiled.
+		 */
+		have_fds = number / BATCH % 2;
 		for (int i = 0; i < BATCH && number < count; i++, number++, serial++) {
 			int fd_count, wants;
 			begin(number);
 			/* Many, since one that sends too much is refused. */
 			snprintf(sender, sizeof sender, ":1.%u", 2 + pick(200));
 			struct bytes message = some_message(serial, sender, fds, &fd_count, &wants);
-			int spoiled = once_in(2);
+			int spoiled = !have_fds && !once_in(8);
 			if (spoiled) {
 				spoil(&message, 16);
 				/* The serial too, now and then; the lengths and the byte order stay. */
