@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Cgroup, cgroupRoot, hasCode } from "../../lib/linux/index.ts";
+import { Cgroup, cgroupRoot, hasCode, mostTasks } from "../../lib/linux/index.ts";
 
 const NOBODY = 65534;
 const root = cgroupRoot();
@@ -91,3 +92,37 @@ test.skipIf(controllers.length === 0)(
     await sleeper.exited;
   },
 );
+
+test("processes are bounded where the tree has pids, and it says so where it has not", async () => {
+  if (root === undefined) throw new Error("this test needs a cgroup2 mount");
+  const has = controllers.includes("pids");
+  enableAtRoot();
+  const cgroup = new Cgroup(root, `/p7-tasks-${process.pid}`);
+  cgroup.create();
+  cleanups.push(() => cgroup.remove());
+  expect(new Cgroup(root, "").passOn("pids")).toBe(has);
+  expect(cgroup.limitTasks(5n)).toBe(has);
+  if (!has) return;
+  expect(read(`${cgroup.path}/pids.max`)).toBe("5");
+  const bomb = `echo $$ >${root}${cgroup.path}/cgroup.procs; for i in 1 2 3 4 5 6 7; do sleep 9 & done`;
+  const child = Bun.spawn(["bash", "-c", bomb], { stderr: "pipe" });
+  expect(await new Response(child.stderr).text()).toContain("fork");
+  expect(cgroup.processes().length).toBeLessThanOrEqual(5);
+  cgroup.signal(9);
+  await child.exited;
+  expect(cgroup.limitTasks(undefined)).toBe(true);
+  expect(read(`${cgroup.path}/pids.max`)).toBe("max");
+});
+
+test("there can be no more processes than the kernel, and the container around, let be", () => {
+  const limit = (name: string) => BigInt(readFileSync(`/proc/sys/kernel/${name}`, "utf8").trim());
+  const [pids, threads] = [limit("pid_max"), limit("threads-max")];
+  const folder = mkdtempSync(join(tmpdir(), "p7-tasks-"));
+  cleanups.push(() => rmSync(folder, { recursive: true }));
+  const least = [pids, threads, 4_194_303n].reduce((a, b) => (a < b ? a : b));
+  expect(mostTasks(folder)).toBe(least);
+  writeFileSync(join(folder, "pids.max"), "max\n");
+  expect(mostTasks(folder)).toBe(least);
+  writeFileSync(join(folder, "pids.max"), "17\n");
+  expect(mostTasks(folder)).toBe(17n);
+});

@@ -5,16 +5,18 @@ import { dirname, join, resolve } from "node:path";
 import type { Logger } from "../../lib/cli/index.ts";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { killsProcessesOf, readConfig } from "../../lib/login1/config.ts";
+import { killsProcessesOf, readConfig, userTasks } from "../../lib/login1/config.ts";
 import {
   NEVER,
   readBoolean,
+  readBound,
   readSize,
   readSizeOf,
   readTime,
   readWords,
 } from "../../lib/login1/config-values.ts";
 import { forbiddenBy, readSleepConfig } from "../../lib/login1/sleep-config.ts";
+import { configOf } from "./settings.ts";
 import { callManager, createSession, World } from "./world.ts";
 
 const SHIPPED = resolve(import.meta.dir, "../../files/etc/lainos");
@@ -53,6 +55,28 @@ describe("values", () => {
     expect(readSizeOf("100%", 1000n)).toBe(1000n);
     expect(readSizeOf("101%", 1000n)).toBeUndefined();
     expect(readSizeOf("0", 1000n)).toBeUndefined();
+  });
+
+  test("bounds are numbers or parts, and a part of nothing is none", () => {
+    expect(readBound("4096")).toEqual({ count: 4096n });
+    expect(readBound("33%")).toEqual({ millionths: 330_000n });
+    expect(readBound("12.5%")).toEqual({ millionths: 125_000n });
+    expect(readBound("5‰")).toEqual({ millionths: 5000n });
+    expect(readBound("infinity")).toBe("infinity");
+    for (const text of ["0", "0%", "101%", "-1", "4K", "", "many"]) {
+      expect([text, readBound(text)]).toEqual([text, undefined]);
+    }
+  });
+
+  test("a user may have a third of all processes, or as many as UserTasksMax says", () => {
+    const most = 32_768n;
+    expect(userTasks(configOf(), most)).toBe(10_813n);
+    expect(userTasks(configOf("UserTasksMax=50%"), most)).toBe(16_384n);
+    expect(userTasks(configOf("UserTasksMax=100"), most)).toBe(100n);
+    expect(userTasks(configOf("UserTasksMax=1‰"), 10n)).toBe(1n);
+    expect(userTasks(configOf("UserTasksMax=infinity"), most)).toBeUndefined();
+    // An empty value is the default again.
+    expect(userTasks(configOf("UserTasksMax=100", "UserTasksMax="), most)).toBe(10_813n);
   });
 
   test("booleans and lists", () => {

@@ -134,7 +134,7 @@ describe("CreateSession", () => {
         Seat: "seat0",
         RemoteUser: "them",
         RemoteHost: "there",
-        Remote: true,
+        Remote: false,
         Display: null,
         ExtraDeviceAccess: ["render", "accel"],
       }),
@@ -159,7 +159,7 @@ describe("CreateSession", () => {
       SEAT: "seat0",
       DESKTOP: "sway",
       SERVICE: "greetd",
-      REMOTE: "1",
+      REMOTE: "0",
       REMOTE_HOST: "there",
       REMOTE_USER: "them",
       EXTRA_DEVICE_ACCESS: "render accel",
@@ -169,6 +169,17 @@ describe("CreateSession", () => {
     expect(lstatSync(`${world.root}/run/user/${ALICE}`).uid).toBe(ALICE);
     const shown = await world.run(["loginctl", "show-session", id, "--property=Leader"]);
     expect(shown.stdout).toBe(`Leader=${leader.pid}\n`);
+  });
+
+  test("a remote session is on no seat, whatever its login asks for", async () => {
+    const leader = await world.leader();
+    const far = { Remote: true, RemoteHost: "there", Seat: "seat0", VTNr: 1, TTY: "tty1" };
+    const answer = await call("CreateSession", request(leader.pid, far));
+    expect(answer).toMatchObject({ parameters: { Type: "wayland" } });
+    expect(answer?.parameters).not.toHaveProperty("Seat");
+    const state = stateOf(idOf(answer));
+    expect(state).toMatchObject({ REMOTE: "1", REMOTE_HOST: "there" });
+    for (const key of ["SEAT", "VTNR"]) expect(state).not.toHaveProperty(key);
   });
 
   test("the session ends with its leader, and not with the connection", async () => {
