@@ -160,8 +160,6 @@ interface Stream {
 }
 
 const _IOFBF = 0;
-/** So many streams that no thread uses are kept for the next. */
-const MOST_FREE = 2;
 /** How often it is looked whether the datagram is out of the queue before that is left to the scheduler, and then for how long, in milliseconds. */
 const SPINS = 1000;
 const LONGEST_WAIT = 1000;
@@ -174,7 +172,6 @@ const LONGEST_WAIT = 1000;
 export class Discarder {
   readonly #fd: Fd;
   readonly #size: number;
-  readonly #free: Stream[] = [];
   readonly #read = addressOfFunction("fgetc");
 
   /**
@@ -196,20 +193,16 @@ export class Discarder {
   discard(owner: string, first: number): boolean {
     sweep();
     if (!hasRoom(owner)) return false;
-    const stream = this.#free.pop() ?? this.#open();
+    const stream = this.#open();
     const sign = first ^ 0xff;
     stream.buffer.bytes[0] = sign;
     let ended = false;
     const done = () => {
       ended = true;
-      // stdio keeps what it has read, and the end of a file, for the next read.
-      libc.__fpurge(stream.file);
-      libc.clearerr(stream.file);
-      if (this.#free.length < MOST_FREE) this.#free.push(stream);
-      else libc.fclose(stream.file);
+      libc.fclose(stream.file);
     };
     if (!run(owner, this.#read, stream.file, done)) {
-      this.#free.push(stream);
+      done();
       return false;
     }
     // It is copied before the descriptors go, so the byte is here at once, whatever they take.

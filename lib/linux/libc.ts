@@ -19,7 +19,6 @@ const library = dlopen("libc.so.6", {
   clock_gettime: { args: [T.i32, T.ptr], returns: T.i32 },
   close: { args: [T.i32], returns: T.i32 },
   close_range: { args: [T.u32, T.u32, T.i32], returns: T.i32 },
-  clearerr: { args: [T.u64], returns: T.void },
   connect: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
   dlsym: { args: [T.u64, T.ptr], returns: T.u64_fast },
   dup2: { args: [T.i32, T.i32], returns: T.i32 },
@@ -78,8 +77,6 @@ const library = dlopen("libc.so.6", {
   timerfd_create: { args: [T.i32, T.i32], returns: T.i32 },
   timerfd_settime: { args: [T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
   umount2: { args: [T.ptr, T.i32], returns: T.i32 },
-  // glibc's own name for what BSD has as fpurge(3).
-  __fpurge: { args: [T.u64], returns: T.void },
   write: { args: [T.i32, T.ptr, T.u64], returns: T.i64 },
 });
 

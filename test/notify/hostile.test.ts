@@ -1,7 +1,7 @@
 /** File descriptors whose close(2) waits for their sender: nobody else waits. */
 import { afterEach, expect, test } from "bun:test";
 import { join } from "node:path";
-import { ASIDE, cleanUp, descriptorsOf, later, newFolder, python, start } from "./world.ts";
+import { cleanUp, descriptorsOf, later, newFolder, python, start } from "./world.ts";
 
 afterEach(cleanUp);
 
@@ -35,7 +35,7 @@ for (const message of ["STATUS=x", "FDSTORE=1", "BARRIER=1", "no assignment"]) {
     }
     child.stdin.end();
     await child.exited;
-    while (descriptorsOf(daemon.child.pid) > before + ASIDE) await Bun.sleep(20);
+    while (descriptorsOf(daemon.child.pid) > before) await Bun.sleep(20);
     expect(await daemon.stop("SIGTERM")).toBe(0);
   });
 }

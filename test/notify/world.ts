@@ -17,12 +17,6 @@ export async function cleanUp(): Promise<void> {
   for (const clean of cleanups.splice(0).reverse()) await clean();
 }
 
-/**
- * How many duplicates of its socket a daemon may keep open: a stranger's descriptors are thrown away by
- * a thread that reads from one.
- */
-export const ASIDE = 2;
-
 /** A folder that any user may look into, gone after the test. */
 export function newFolder(): string {
   const path = mkdtempSync(join(tmpdir(), "p7-notify-"));
