@@ -9,6 +9,7 @@ import {
   closeOnExecFrom,
   DescriptorWatch,
   type Fd,
+  hasCode,
   onReadiness,
   readSome,
   waitUntilReadable,
@@ -28,6 +29,8 @@ const MOST_QUEUED = 128;
 
 /** The longest order in bytes, which is PIPE_BUF: a pipe takes it as a whole. */
 const LONGEST = 4096;
+
+const hasEnded = () => new Error("what works outside of the sandbox has ended");
 
 export class Outside {
   readonly #waiting = new Map<string, (outcome: Outcome | Error) => void>();
@@ -98,7 +101,11 @@ export class Outside {
     if (line.indexOf("\n") !== line.length - 1 || line.length > LONGEST) {
       throw new Error(`the order ${words[0]} has a line break in it or is too long`);
     }
-    writeSync(this.asking, line);
+    try {
+      writeSync(this.asking, line);
+    } catch (error) {
+      throw hasCode(error, "EPIPE") ? hasEnded() : error;
+    }
     return id;
   }
 
@@ -107,7 +114,7 @@ export class Outside {
     const found: [string, Outcome][] = [];
     const bytes = readSome(this.answers);
     if (bytes === undefined) return found;
-    if (bytes.length === 0) throw new Error("what works outside of the sandbox has ended");
+    if (bytes.length === 0) throw hasEnded();
     const lines = (this.#rest + Buffer.from(bytes).toString("utf8")).split("\n");
     this.#rest = lines.pop() ?? "";
     for (const line of lines) {
