@@ -62,8 +62,7 @@ export async function attackInside(live: Live): Promise<Attack[]> {
   const launch = (profile: string, ...words: string[]) =>
     must(live, [
       ...["env", "-i", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"],
-      // Without the daemon's own sockets, which only lainos-notifyd can open.
-      ...["/usr/libexec/lainos/sandbox", "--listening", profile, PROGRAM, ...words],
+      ...["/usr/libexec/lainos/sandbox", profile, PROGRAM, ...words],
     ]);
   const notifyd = await launch("notifyd", FILTER);
   const unfiltered = {
