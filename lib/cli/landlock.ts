@@ -38,20 +38,18 @@ const PROFILES: Readonly<Record<string, LandlockPolicy>> = {
     paths: [
       ...EVERYWHERE,
       ["/dev", DEVICE],
-      ...(["/tmp", "/run/systemd", "/run/user", "/dev/shm", "/dev/mqueue"] as const).map(
+      ...(["/tmp", "/run/systemd", "/dev/shm", "/dev/mqueue"] as const).map(
         (path) => [path, WRITE] as const,
       ),
       ["/var/lib/systemd/linger", WRITE],
       ["/sys/fs/cgroup", [...SET, "makeFolder", "removeFolder"]],
-      ["/sys/devices", SET],
       ["/sys/power", SET],
-      ["/sys/firmware/efi/efivars", WRITE],
     ],
     // Those of sessions, which it has not started.
     signals: true,
   },
   notifyd: {
-    paths: [...EVERYWHERE, ["/tmp", WRITE], ["/run/systemd", WRITE], ["/run/lainos", WRITE]],
+    paths: [...EVERYWHERE, ["/tmp", WRITE], ["/run/lainos/notify", WRITE]],
     signals: false,
   },
   "ghost-units": {
