@@ -147,8 +147,9 @@ describe("a sleep", () => {
 
   // A file in the place of the kernel's, which would put this machine to sleep: it is awake at once.
   beforeAll(async () => {
-    await must(live, ["sh", "-ec", "mkdir -p /run/power; mount --bind /run/power /sys/power"]);
-    // Its sandbox has what was at /sys/power when it was made.
+    const make = "mkdir -p /run/power; echo freeze mem >/run/power/state";
+    await must(live, ["sh", "-ec", `${make}; mount --bind /run/power /sys/power`]);
+    // Its sandbox has the files that were at /sys/power when it was made.
     await must(live, ["rc-service", "lainos-dbus-bridge", "restart"]);
   });
   afterAll(async () => {
