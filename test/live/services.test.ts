@@ -27,12 +27,13 @@ for cgroup in /sys/fs/cgroup/$name /sys/fs/cgroup/openrc.$name; do
   [ ! -d $cgroup ] || { echo $cgroup; cat $cgroup/cgroup.procs; }
 done
 ls -d /run/supervise-$name.pid /run/openrc/supervise-$name.ctl /run/openrc/options/$name \
-  /run/openrc/daemons/$name /run/lainos/outside.* 2>/dev/null
+  /run/openrc/daemons/$name /run/lainos-outside.* 2>/dev/null
 # What is in /run/user goes with its user's last session.
 find /run /dev /var /tmp -path /run/user -prune -o -type s -print | while read -r socket; do
   # A greetd that was killed and came back leaves its socket until the service is stopped.
   case $name:$socket in greetd:*) ;; *:/run/greetd-*) continue ;; esac
-  grep -q " $socket$" /proc/net/unix || echo $socket
+  # A daemon's may be in a network of its own.
+  cat /proc/[0-9]*/net/unix 2>/dev/null | grep -q " $socket$" || echo $socket
 done
 true
 `;
