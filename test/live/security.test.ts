@@ -1,5 +1,6 @@
 /** Attacks on the daemons of the booted system, from inside their sandboxes and from outside. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { landlockVersion } from "../../lib/linux/index.ts";
 import type { Live } from "../../scripts/live/index.ts";
 import { attack } from "../../scripts/live/security/main.ts";
 import { BOOT_TIMEOUT, bootSystem, must, OTHER_USER, pidOf } from "./system.ts";
@@ -38,6 +39,10 @@ test("the running daemons have what their sandbox leaves them, and no more", asy
     for (const name of ["CapBnd", "CapPrm", "CapEff"]) {
       expect(BigInt(`0x${field(name)}`)).toBe(capabilities);
     }
+    const landlock = landlockVersion();
+    const environment = (await must(live, ["cat", `/proc/${pid}/environ`])).split("\0");
+    const found = environment.filter((line) => line.startsWith("LAINOS_LANDLOCK="));
+    expect(found).toEqual(landlock === 0 ? [] : [`LAINOS_LANDLOCK=${landlock}`]);
     for (const name of ["CapInh", "CapAmb"]) expect(BigInt(`0x${field(name)}`)).toBe(0n);
   }
 }, 30_000);
