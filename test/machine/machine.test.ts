@@ -141,8 +141,9 @@ describe("AppArmor", () => {
     const inSandbox = ["/usr/libexec/lainos/sandbox", "dbus-bridge"];
     const read = ["head", "--bytes=5", "/etc/shadow"];
     expect(await must(machine, [...inSandbox, ...read])).toBe("root:");
+    // In the sandbox no program can change its profile: /proc is read-only.
     const confined = ["aa-exec", "--profile=lainos-dbus-bridge", "--"];
-    const refused = await machine.exec([...inSandbox, ...confined, ...read]);
+    const refused = await machine.exec([...confined, ...read]);
     expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 1, stdout: "" });
     expect(refused.stderr).toContain("Permission denied");
   });
