@@ -21,6 +21,8 @@
 #define PATIENCE 20.0
 /* So many at once, below what dbus-daemon lets one wait for (128). */
 #define BATCH 64
+/* No array gets longer elements after so many bytes. */
+#define LONG_BODY 100000
 
 static uint64_t seed, state;
 static long sent, answered, refused, dropped, with_fds;
@@ -229,7 +231,7 @@ static const char *some_value(struct bytes *to, const char *type, int fds, int d
 		size_t length_at = to->length - 4;
 		align(to, boundary_of(type[1]));
 		size_t start = to->length;
-		for (int count = depth > 8 ? 0 : once_in(50) ? pick(2000) : pick(5); count > 0; count--)
+		for (int count = depth > 8 ? 0 : once_in(50) ? pick(2000) : pick(5); count > 0 && to->length < LONG_BODY; count--)
 			some_value(to, type + 1, fds, depth + 2);
 		uint32_t length = to->length - start;
 		memcpy(to->at + length_at, &length, 4);
@@ -500,7 +502,7 @@ static void as_bus(long count, const char *path)
 		die(path);
 	printf("listening\n");
 	fflush(stdout);
-	int login1 = accept_login1(listener);
+	int login1 = accept_login1(listener), turn = 0;
 	for (long number = 0; number < count;) {
 		char sender[32];
 		uint32_t first = serial;
@@ -511,8 +513,8 @@ static void as_bus(long count, const char *path)
 		 * How many descriptors are whose is the bus' word, and one that is wrong has the next message
 		 * get those of another. So it is believed, and only messages without any are spoiled.
 		 */
-		have_fds = number / BATCH % 2;
-		for (int i = 0; i < BATCH && number < count; i++, number++, serial++) {
+		have_fds = turn++ % 2;
+		for (int i = 0; i < BATCH - 1 && number < count; i++, number++, serial++) {
 			int fd_count, wants;
 			begin(number);
 			/* Many, since one that sends too much is refused. */
@@ -534,18 +536,18 @@ static void as_bus(long count, const char *path)
 			sent++;
 			free(message.at);
 		}
+		/* A plain one at the end of each: nothing spoiled is left then that could take descriptors. */
+		struct call call = manager_call("ListSeats", "", NULL);
+		call.sender = ":1.7";
+		call.serial = serial = first + BATCH - 1;
+		serial++;
+		waiting[BATCH - 1] = 1;
+		numbers[BATCH - 1] = number;
+		strcpy(what[BATCH - 1], "ListSeats");
+		if (send_call(login1, &call, NULL) < 0)
+			fail(number, "login1 ended the connection");
 		await_all(login1, first, answer_as_bus);
 	}
-	/* A plain one at the end. */
-	memset(waiting, 0, sizeof waiting);
-	struct call call = manager_call("ListSeats", "", NULL);
-	call.sender = ":1.7";
-	call.serial = serial;
-	waiting[0] = 1;
-	numbers[0] = count;
-	if (send_call(login1, &call, NULL) < 0)
-		fail(count, "login1 ended the connection");
-	await_all(login1, serial, answer_as_bus);
 }
 
 /* --- varlink --- */

@@ -194,7 +194,7 @@ static void processes(void)
 				continue;
 			char byte;
 			/* Some open for all and say no at the first read. */
-			if (is_link || i == 5 || i >= 8 || pread(opened, &byte, 1, 0) >= 0 || i == 0)
+			if (is_link || i == 5 || i >= 8 || pread(opened, &byte, 1, 0) > 0 || i == 0)
 				found("process", what);
 			close(opened);
 		}
