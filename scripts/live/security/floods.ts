@@ -97,7 +97,7 @@ const descriptors = (kind: string, long: boolean): Flood[] =>
     words: ["fds", kind, target, "SECONDS"],
     probes,
     long,
-    hangsBus: target === "bus" && kind !== "harmless",
+    hangsBus: target === "bus",
   }));
 
 /** Whether the one at the screen may still do what polkit allows who sits there. */

@@ -2,6 +2,7 @@
 import { HostError } from "../../host.ts";
 import { type Live, startLive } from "../index.ts";
 import { attackByFloods, LOOSE, STRICT } from "./floods.ts";
+import { attackIdentity } from "./identity.ts";
 import { attackInside } from "./inside.ts";
 import { attackOutside } from "./outside.ts";
 import { attackByReach } from "./reach.ts";
@@ -29,6 +30,7 @@ export async function attack(live: Live, options: AttackOptions): Promise<Attack
   if (options.only !== undefined && options.only !== "-") return floods;
   // From outside first: what the control of the others does is not good for the system.
   const outside = await attackOutside(live, ATTACKER);
+  outside.push(...(await attackIdentity(live, ATTACKER)));
   const reach = await attackByReach(live);
   return [...(await attackInside(live)), ...reach, ...outside, ...floods];
 }

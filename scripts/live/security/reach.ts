@@ -60,7 +60,8 @@ grep -q ' /proc/sys/fs/binfmt_misc ' /proc/self/mounts || mount -t tmpfs tmpfs /
 function launch(live: Live, profile: string, ...words: string[]): Promise<string> {
   return must(live, [
     ...["env", "-i", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"],
-    ...["/usr/libexec/lainos/sandbox", profile, ...words],
+    // Without the sockets of a daemon that opens its own before.
+    ...["/usr/libexec/lainos/sandbox", "--listening", profile, ...words],
   ]);
 }
 

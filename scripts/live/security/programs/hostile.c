@@ -509,6 +509,40 @@ static void set_display(const char *session)
 	}
 }
 
+/* T1: SetTTY with a terminal whose number is somebody else's, of a devpts of one's own. */
+static void set_tty(const char *session)
+{
+	struct bytes no = {0}, index = {0}, reply = {0};
+	char path[256], error[128] = "", map[64];
+	int unlock = 0;
+	size_t body;
+	uid_t uid = geteuid();
+	int bus = open_bus(25);
+	snprintf(map, sizeof map, "%u %u 1", uid, uid);
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		die("unshare");
+	write_file("/proc/self/setgroups", "deny");
+	write_file("/proc/self/uid_map", map);
+	write_file("/proc/self/gid_map", map);
+	if (mount("devpts", "/tmp", "devpts", 0, "newinstance,ptmxmode=0666,mode=0600") < 0)
+		die("devpts");
+	int master = open("/tmp/ptmx", O_RDWR | O_NOCTTY);
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0)
+		die("/tmp/ptmx");
+	int slave = open("/tmp/0", O_RDWR | O_NOCTTY);
+	if (slave < 0)
+		die("/tmp/0");
+	snprintf(path, sizeof path, LOGIN1_PATH "/session/%s", session);
+	put_u32(&no, 0);
+	put_u32(&index, 0);
+	struct call take = {LOGIN1, path, "org.freedesktop.login1.Session", "TakeControl", "b", 0, &no, 0, 0};
+	struct call set = {LOGIN1, path, "org.freedesktop.login1.Session", "SetTTY", "h", 0, &index, 0, 1};
+	int done = ask(bus, take, NULL, &reply, &body, error, sizeof error, 25);
+	printf("control=%s\n", done == 2 ? "taken" : error);
+	done = ask(bus, set, &slave, &reply, &body, error, sizeof error, 25);
+	printf("tty=%s\n", done == 2 ? "set" : done == 3 ? error : "lost");
+}
+
 /* Connections to a socket that are kept, as many as one gets. */
 static void connections(const char *path)
 {
@@ -564,6 +598,8 @@ static int flood(const char *name, const char *argument)
 			calls(NO_REPLY);
 		else if (strcmp(name, "display") == 0)
 			set_display(argument);
+		else if (strcmp(name, "tty") == 0)
+			set_tty(argument);
 		else if (strcmp(name, "connections") == 0)
 			connections(argument);
 		else if (strcmp(name, "notices") == 0)
