@@ -93,6 +93,16 @@ static int some_fds(int *fds, int most)
 	return count;
 }
 
+/* As `send_all`; without the descriptors where the other side has the kernel refuse them (SO_PASSRIGHTS). */
+static int send_either(int socket, const void *data, size_t length, const int *fds, int count)
+{
+	int done = send_all(socket, data, length, fds, count);
+	if (done == 0 || errno != EPERM || count == 0)
+		return done;
+	refused++;
+	return send_all(socket, data, length, NULL, 0);
+}
+
 /* --- texts --- */
 
 static const char *const TEXTS[] = {
@@ -669,7 +679,7 @@ static void by_varlink(long count, const char *path)
 			/* In two halves, now and then. */
 			size_t half = once_in(5) ? pick(message.length) : 0;
 			sent++;
-			if ((half && send_all(fd, message.at, half, NULL, 0) < 0) || send_all(fd, message.at + half, message.length - half, fds, fd_count) < 0) {
+			if ((half && send_all(fd, message.at, half, NULL, 0) < 0) || send_either(fd, message.at + half, message.length - half, fds, fd_count) < 0) {
 				if (!spoiled)
 					fail(number, "the connection ended over a right call");
 				number++;
@@ -790,7 +800,7 @@ static void by_fdstore(long count, const char *path)
 		int fd_count = once_in(25) ? some_fds(fds, once_in(20) ? 250 : 4) : 0;
 		sent++;
 		/* It ends the connection as soon as it has said that this is no request. */
-		int done = send_all(fd, message.at, message.length, fds, fd_count);
+		int done = send_either(fd, message.at, message.length, fds, fd_count);
 		if (whole || message.length > 1100) {
 			char byte = 0;
 			double until = now() + PATIENCE;
