@@ -180,6 +180,7 @@ static int is_named(char **names, const char *name)
 #define MOST_WATCHED 8
 static struct watched {
 	int pid, call, worst_call;
+	long switches;
 	double since, worst;
 } *watched;
 
@@ -196,6 +197,20 @@ static int call_of(int pid)
 	return length <= 0 || *text < '0' || *text > '9' ? -1 : atoi(text);
 }
 
+/* How often a process has begun to wait: where that is more than before, it is another wait. */
+static long switches_of(int pid)
+{
+	char path[64], text[4096] = "";
+	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ssize_t length = read(fd, text, sizeof text - 1);
+	close(fd);
+	char *at = length > 0 ? strstr(text, "\nvoluntary_ctxt_switches:") : NULL;
+	return at ? atol(at + 25) : -1;
+}
+
 /* What an event loop waits for news in: epoll_wait, epoll_pwait, epoll_pwait2. */
 static int is_idle(int call) { return call == 232 || call == 281 || call == 441; }
 
@@ -204,8 +219,10 @@ static void watch(void)
 	for (int i = 0; watched[i].pid; i++) {
 		struct watched *one = &watched[i];
 		int call = call_of(one->pid);
-		if (call < 0 || is_idle(call) || call != one->call) {
+		long switches = switches_of(one->pid);
+		if (call < 0 || is_idle(call) || call != one->call || switches != one->switches) {
 			one->since = now();
+			one->switches = switches;
 			one->call = is_idle(call) ? -1 : call;
 		} else if (now() - one->since > one->worst) {
 			one->worst = now() - one->since;
