@@ -84,7 +84,7 @@ export async function restrictFiles(sandbox: string): Promise<void> {
   // By the name that it was called by, which is also the process's.
   const path = isAbsolute(name) ? name : process.execPath;
   const environment = { ...process.env, [VARIABLE]: String(version) };
-  execute(path, words, environment, givenDescriptors(words));
+  execute(path, words, environment, { kept: givenDescriptors(words) });
 }
 
 /** What a daemon is given by the sandbox, by sd_listen_fds(3) and by OpenRC. */

@@ -10,12 +10,12 @@ interface Share {
   bytes: number;
 }
 
-/** A user, who may have many connections. A compositor takes some dozen devices at once. */
-const OF_USER: Share = { calls: 256, bytes: 2 ** 21 };
-/** A connection of which the bus has not told yet whose it is. */
-const OF_STRANGER: Share = { calls: 64, bytes: 2 ** 18 };
+/** A user, who may have many connections. */
+const OF_USER: Share = { calls: 2048, bytes: 2 ** 21 };
+/** A connection of which the bus has not told yet whose it is: it may be root's, who may have more. */
+const OF_STRANGER: Share = { calls: 16_384, bytes: 2 ** 22 };
 /** All that are not root's together; root is not kept out by the others. */
-const OF_ALL: Share = { calls: 4096, bytes: 2 ** 25 };
+const OF_ALL: Share = { calls: 32_768, bytes: 2 ** 25 };
 
 /** Who a call is counted for: a uid, or the unique name while that is not known. */
 export type Owner = number | string;

@@ -1,31 +1,59 @@
-/** Becoming another program; see execve(2). */
+/** Becoming another program; see execve(2). Bun's own process.execve closes all file descriptors but three. */
 import { check } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import { addressOf, cString, libc, Memory } from "./libc.ts";
 
+const F_SETFD = 2;
+const F_DUPFD_CLOEXEC = 1030;
+const FD_CLOEXEC = 1;
+/** Above what any program has open at its start. */
+const ASIDE = 64;
+
+/** What the program gets besides standard input, output and error. */
+export interface PassedOn {
+  /** Numbers at which this process was handed something. */
+  kept?: readonly Fd[];
+  /**
+   * File descriptors of this process, for the numbers from `first` on. The program that starts this one
+   * has something open at these numbers, so that nothing of Bun's is there.
+   */
+  placed?: { first: number; fds: readonly Fd[] };
+}
+
 /**
  * Becomes another program, which keeps this process's pid: all other threads of the process end.
- * Bun's own process.execve closes all file descriptors but the first three, and this one those with
- * close-on-exec, which Bun sets for all that a process is given.
  *
- * @param keep file descriptors that stay open
- * @throws {SystemError} the program cannot be executed; otherwise this does not come back
+ * @throws {SystemError} the program cannot be executed. If something was placed, this process is of no
+ *   more use then; otherwise this does not come back
  */
 export function execute(
   path: string,
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
-  keep: readonly Fd[],
+  { kept = [], placed = { first: 0, fds: [] } }: PassedOn = {},
 ): never {
-  const F_SETFD = 2;
-  for (const fd of keep) check(libc.fcntl(fd, F_SETFD, 0), "fcntl F_SETFD", `descriptor ${fd}`);
   const variables = Object.entries(environment).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}=${value}`],
   );
+  const program = cString(path);
   const words = new StringArray(argv);
   const texts = new StringArray(variables);
-  check(libc.execve(cString(path), words.bytes, texts.bytes), "execve", path);
+  // None of them may be overwritten by one before it.
+  const aside = placed.fds.map((fd) =>
+    check(libc.fcntl(fd, F_DUPFD_CLOEXEC, ASIDE), "fcntl F_DUPFD_CLOEXEC", `descriptor ${fd}`),
+  );
+  for (const [index, fd] of aside.entries()) {
+    check(libc.dup2(fd, placed.first + index), "dup2", `descriptor ${fd}`);
+  }
+  // Bun has all that it was started with end with the next exec.
+  for (const fd of kept) check(libc.fcntl(fd, F_SETFD, 0), "fcntl F_SETFD", `descriptor ${fd}`);
+  check(libc.execve(program, words.bytes, texts.bytes), "execve", path);
   throw new Error(`execve ${path}: came back`);
+}
+
+/** Has a descriptor that was handed to us end with the next exec. */
+export function setCloseOnExec(fd: Fd): void {
+  check(libc.fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl F_SETFD", `descriptor ${fd}`);
 }
 
 /** An array of C's strings, with a null pointer at its end. */

@@ -20,7 +20,6 @@ export * from "./local-time.ts";
 export * from "./lock.ts";
 export * from "./memory.ts";
 export * from "./mount.ts";
-export * from "./pass-on.ts";
 export * from "./poll.ts";
 export * from "./process.ts";
 export * from "./process-identity.ts";

@@ -5,7 +5,7 @@
  */
 import { accessSync, constants } from "node:fs";
 import { Failure } from "../cli/index.ts";
-import { executeWith, type Fd, messageOf, resetSignal, setCloseOnExec } from "../linux/index.ts";
+import { execute, type Fd, messageOf, resetSignal, setCloseOnExec } from "../linux/index.ts";
 import { claimSocket } from "./socket.ts";
 import { openStore } from "./store-server.ts";
 
@@ -59,7 +59,7 @@ export function listenAndExecute(
   resetSignal("SIGPIPE");
   resetSignal("SIGXFSZ");
   const fds = NAMES.map((name) => sockets[name]);
-  executeWith({ first: FIRST, fds, kept }, program, command, environment);
+  execute(program, command, environment, { kept, placed: { first: FIRST, fds } });
 }
 
 /**

@@ -118,6 +118,22 @@ export function factsFromTraces({
   };
 }
 
+/**
+ * The session that a process leads, by its cgroup and that session's state file. login1 has written
+ * it before it answered that it made the session.
+ *
+ * @returns undefined if it leads none, though it may be in one
+ */
+export function sessionLedBy(
+  pid: number,
+  cgroup = cgroupOf(pid),
+  sessionFiles = SESSION_FILES,
+): string | undefined {
+  const within = sessionOfCgroup(cgroup ?? "");
+  const state = within && readStateFile(join(sessionFiles, within.id));
+  return state?.get("LEADER") === `${pid}` ? within?.id : undefined;
+}
+
 function readStateFile(path: string): Map<string, string> | undefined {
   try {
     return parseStateFile(readFileSync(path, "utf8"));

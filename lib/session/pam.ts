@@ -2,9 +2,12 @@
 import { Failure } from "../cli/index.ts";
 import { processStatus, userByName } from "../linux/index.ts";
 import type { Environment } from "./desktop.ts";
+import { sessionLedBy } from "./facts.ts";
+import type { Login1Client } from "./login1-client.ts";
+import { createByVarlink, releaseByVarlink } from "./login1-varlink.ts";
 import { sessionRequest } from "./pam-request.ts";
 
-/** How long all of it may take, in milliseconds: somebody is waiting at the login prompt. */
+/** How long each way may take, in milliseconds: somebody is waiting at the login prompt. */
 const LIMIT = 5000;
 
 /**
@@ -32,8 +35,6 @@ export async function pamSession(items: Environment): Promise<void> {
     throw new Failure(`the PAM application is gone (our parent is ${leader}): nothing to register`);
   }
 
-  const { Login1Client } = await import("./login1-client.ts");
-  const client = new Login1Client(LIMIT);
   try {
     if (type === "open_session") {
       const user = name ? userByName(name) : undefined;
@@ -44,10 +45,16 @@ export async function pamSession(items: Environment): Promise<void> {
             : "PAM_USER is not set: pam belongs in a session line of /etc/pam.d, by pam_exec",
         );
       }
-      await client.create(sessionRequest(items, user.uid, leader));
+      const request = sessionRequest(items, user.uid, leader);
+      if (await createByVarlink(request, LIMIT)) return;
+      await byBus((client) => client.create(request));
     } else {
-      const session = await client.lookUp(leader);
-      if (session?.leader === leader) await client.release(session.id);
+      const led = sessionLedBy(leader);
+      if (led !== undefined && (await releaseByVarlink(led, LIMIT))) return;
+      await byBus(async (client) => {
+        const session = await client.lookUp(leader);
+        if (session?.leader === leader) await client.release(session.id);
+      });
     }
   } catch (error) {
     if (error instanceof Failure) throw error;
@@ -56,6 +63,15 @@ export async function pamSession(items: Environment): Promise<void> {
       `the session of ${name ?? "nobody"} is not ${what}: ${(error as Error).message} ` +
         "(is lainos-dbus-bridge running? rc-service lainos-dbus-bridge status)",
     );
+  }
+}
+
+/** By the bus, where login1 has no varlink: it is being started again, or another program's. */
+async function byBus<Result>(work: (client: Login1Client) => Promise<Result>): Promise<Result> {
+  const { Login1Client } = await import("./login1-client.ts");
+  const client = new Login1Client(LIMIT);
+  try {
+    return await work(client);
   } finally {
     client.close();
   }

@@ -1,4 +1,5 @@
-/** Varlink, the serving side: https://varlink.org. */
+/** Varlink: the serving side, and one call of the other: https://varlink.org. */
+export { callVarlink } from "./call.ts";
 export { VarlinkError, varlinkErrors } from "./errors.ts";
 export { LONGEST_MESSAGE } from "./message.ts";
 export { Parameters } from "./parameters.ts";

@@ -5,7 +5,7 @@ test("a user has so many calls under way, over all connections, and gets them ba
   const quota = new Quota();
   const ends = [];
   while (!quota.isFull(1000, 100)) ends.push(quota.take(1000, 100));
-  expect(ends).toHaveLength(256);
+  expect(ends).toHaveLength(2048);
   expect(quota.isFull(1001, 100)).toBeFalse();
   ends.pop()?.();
   expect(quota.isFull(1000, 100)).toBeFalse();

@@ -84,4 +84,5 @@ test("a name that another has taken meanwhile ends it, with the reason", async (
     world.log.includes("another program has taken the bus name"),
   );
   other.close();
+  await world.startBridge();
 });

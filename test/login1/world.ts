@@ -189,6 +189,11 @@ export class World {
     this.#bus = started.stdout.trim();
   }
 
+  /** Has the bus hang (STOP), or go on (CONT). */
+  async signalBus(signal: "STOP" | "CONT"): Promise<void> {
+    await this.run(["kill", `-${signal}`, this.#bus]);
+  }
+
   /** Ends the bus, and with it every connection. */
   async endBus(): Promise<void> {
     await this.run(["kill", "-KILL", this.#bus]);

@@ -1,0 +1,68 @@
+/**
+ * Registering a login by io.systemd.Login, as pam_systemd does it from systemd 258 on. The message bus
+ * is not on this way: one that hangs, or that is started again, keeps nobody from logging in.
+ */
+import { callVarlink, VarlinkError } from "../varlink/index.ts";
+import type { SessionRequest } from "./pam-request.ts";
+
+/** Where systemd-logind has it, too. */
+export const LOGIN_SOCKET = "/run/systemd/io.systemd.Login";
+
+const INTERFACE = "io.systemd.Login";
+
+/**
+ * Registers a session.
+ *
+ * @param timeout in milliseconds
+ * @returns whether it was answered: it is registered, or its leader is in a session already. false if
+ *   nobody serves the socket
+ * @throws {Error} it is refused, or not answered in time
+ */
+export async function createByVarlink(
+  request: SessionRequest,
+  timeout: number,
+  path = LOGIN_SOCKET,
+): Promise<boolean> {
+  const parameters = {
+    UID: request.uid,
+    PID: { pid: request.leader },
+    Service: request.service,
+    Type: request.type,
+    Class: request.class.replaceAll("-", "_"),
+    ...filled({ Desktop: request.desktop, Seat: request.seat, TTY: request.tty }),
+    ...filled({ Display: request.display, RemoteUser: request.remoteUser }),
+    ...filled({ RemoteHost: request.remoteHost }),
+    ...(request.vtnr > 0 && { VTNr: request.vtnr }),
+    Remote: request.remote,
+  };
+  try {
+    return (
+      (await callVarlink(path, `${INTERFACE}.CreateSession`, parameters, timeout)) !== undefined
+    );
+  } catch (error) {
+    if (isAnswer(error, "AlreadySessionMember")) return true;
+    throw error;
+  }
+}
+
+/** Says that the caller's own session is over; returns and throws as `createByVarlink`. */
+export async function releaseByVarlink(
+  id: string,
+  timeout: number,
+  path = LOGIN_SOCKET,
+): Promise<boolean> {
+  try {
+    const reply = await callVarlink(path, `${INTERFACE}.ReleaseSession`, { Id: id }, timeout);
+    return reply !== undefined;
+  } catch (error) {
+    if (isAnswer(error, "NoSuchSession")) return true;
+    throw error;
+  }
+}
+
+const isAnswer = (error: unknown, name: string) =>
+  error instanceof VarlinkError && error.errorName === `${INTERFACE}.${name}`;
+
+/** Those that say something. */
+const filled = (texts: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== ""));
