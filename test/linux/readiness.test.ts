@@ -47,3 +47,28 @@ for (let count = 0; count < 5; count++) linux.send(client, Buffer.from("x"));
 console.log("alive");`);
   expect(result).toEqual({ out: "alive\n", status: 0, signal: null });
 });
+
+test("a drain that throws is told of, and both it and the others are called again", async () => {
+  const { out, status } = await runProgram(`
+    const failures = [];
+    linux.reportFailures((error) => failures.push(error.message));
+    let count = 0;
+    const [one, other] = linux.socketPair();
+    let heard = 0;
+    linux.onReadiness(other, () => { while (linux.receive(other, buffer)) heard++; });
+    const end = linux.onReadiness(server, () => {
+      while (linux.receive(server, buffer)) {
+        if (++count % 2 === 1) throw new Error("failure " + count);
+      }
+    }, true);
+    for (let round = 0; round < 4; round++) {
+      linux.send(client, Buffer.from("x"));
+      linux.send(one, Buffer.from("y"));
+      await Bun.sleep(50);
+    }
+    console.log(JSON.stringify({ count, heard, failures }));
+    process.exit(0);
+  `);
+  expect(status).toBe(0);
+  expect(JSON.parse(out)).toEqual({ count: 4, heard: 4, failures: ["failure 1", "failure 3"] });
+});
