@@ -227,6 +227,22 @@ test("only a service whose settings say so is restarted, and nothing of them is 
   expect(status).toEqual({ 0: "0", 1: "0", ...refused });
 });
 
+test("the bridge may have lainos-notifyd restarted, by its settings, and nothing else", async () => {
+  const notifyd = "printf 'lainos_watchdog=restart\\n' >/etc/conf.d/lainos-notifyd";
+  const given = ["1 restart watched", "2 restart lainos-notifyd", "3 restart lainos-notifyd.x"];
+  const called = "cat /run/called";
+  const answers = await orders("programs", given, called, `${SERVICES}\n${notifyd}`);
+  expect(answers.pop()).toBe("lainos-notifyd restart");
+  expect(statuses(answers.toSorted())).toEqual(["126", "0", "126"]);
+  const refused = await orders(
+    "programs",
+    ["1 restart lainos-notifyd"],
+    "[ ! -e /run/called ]",
+    SERVICES,
+  );
+  expect(refused).toEqual([expect.stringMatching(/^1 126 /)]);
+});
+
 test("eight orders are under way at once, and those above them are refused", async () => {
   const slow = `${SERVICES}\nprintf 'lainos_watchdog=restart\\n' >/etc/conf.d/slow`;
   const many = Array.from({ length: 12 }, (_, index) => `${index} restart slow`);
