@@ -21,6 +21,9 @@ const BEATS = 3;
 /** After so many beats without an answer lainos-notifyd hangs. A flood of datagrams makes it slower than that by far not. */
 const MOST_UNANSWERED = 3;
 
+/** How soon a barrier that there was no room for is sent again, in milliseconds. */
+const TRY_AGAIN = 20;
+
 export const NOTIFYD = "lainos-notifyd";
 
 export interface HeartbeatOptions {
@@ -80,7 +83,7 @@ export class Heartbeat {
     this.#log.error(`${NOTIFYD} does not answer: it is restarted${when}`);
   }
 
-  /** Sends without waiting; false if lainos-notifyd has no room for it. */
+  /** Sends without waiting; false if lainos-notifyd has no room for it. A socket that is not there has room. */
   #say(text: string, fds: readonly Fd[] = []): boolean {
     try {
       const socket = connectDatagram(this.#socket);
@@ -97,25 +100,36 @@ export class Heartbeat {
     }
   }
 
-  /** sd_notify_barrier(3): it has read all that was said when it has closed our descriptor. */
+  /**
+   * sd_notify_barrier(3): it has read all that was said when it has closed our descriptor. Its queue is
+   * short, and full while somebody floods it: then this is tried again, since only a lainos-notifyd
+   * that reads nothing leaves no room for as long.
+   */
   #askBarrier(): void {
     const [ours, theirs] = socketPair();
-    const sent = this.#say("BARRIER=1", [theirs]);
-    close(theirs);
     let endWatch = () => {};
+    let again: Timer | undefined;
     const end = () => {
       if (this.#endBarrier !== end) return;
       this.#endBarrier = undefined;
+      clearInterval(again);
       endWatch();
+      if (again !== undefined) close(theirs);
       close(ours);
     };
     this.#endBarrier = end;
-    // No room for it is no answer either.
-    if (!sent) return;
-    endWatch = onReadiness(ours, () => {
-      if (!hasHungUp(ours)) return;
-      this.#unanswered = 0;
-      end();
-    });
+    const sent = () => {
+      if (!this.#say("BARRIER=1", [theirs])) return false;
+      clearInterval(again);
+      again = undefined;
+      close(theirs);
+      endWatch = onReadiness(ours, () => {
+        if (!hasHungUp(ours)) return;
+        this.#unanswered = 0;
+        end();
+      });
+      return true;
+    };
+    if (!sent()) again = setInterval(sent, TRY_AGAIN);
   }
 }

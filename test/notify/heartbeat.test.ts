@@ -48,6 +48,25 @@ test("one that hangs is restarted, and once more if that did not help", async ()
   expect(restarted).toHaveLength(soFar);
 });
 
+test("one that is flooded is left alone", async () => {
+  const socket = join(newFolder(), "notify");
+  const daemon = await start(socket);
+  const flood = `import socket,sys,time
+s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.connect(sys.argv[1])
+while True: s.send(b"STATUS=x")`;
+  const floods = Array.from({ length: 3 }, () =>
+    Bun.spawn(["/usr/bin/python3", "-c", flood, socket], { stderr: "ignore" }),
+  );
+  later(async () => {
+    for (const one of floods) one.kill("SIGKILL");
+    await Promise.all(floods.map((one) => one.exited));
+  });
+  await daemon.logged("STATUS=x");
+  const { restarted } = beatAt(socket, { interval: 3000 });
+  await Bun.sleep(6000);
+  expect(restarted).toEqual([]);
+});
+
 test("one that is not there is for OpenRC to start", async () => {
   const { restarted, lines } = beatAt(join(newFolder(), "none"));
   await Bun.sleep(4 * INTERVAL);

@@ -30,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <grp.h>
+#include "programs/processes.h"
 
 static char path[256];
 /* Whether this is the control: outside of every sandbox, with orders that are in order. */
@@ -40,18 +41,9 @@ static long opens(const char *name, int flags) { return open(name, flags, 0600);
 /* The first process of a name, as the sandbox sees it; 0 if there is none. */
 static int pid_of(const char *name)
 {
-	char line[64];
-	for (int pid = 2; pid < 32768; pid++) {
-		snprintf(path, sizeof path, "/proc/%d/comm", pid);
-		FILE *file = fopen(path, "r");
-		if (!file)
-			continue;
-		char *read = fgets(line, sizeof line, file);
-		fclose(file);
-		if (read && strncmp(line, name, strlen(name)) == 0)
-			return pid;
-	}
-	return 0;
+	int first;
+	processes_named(name, &first);
+	return first;
 }
 
 static long init_module_(void) { return syscall(SYS_init_module, "", 0, ""); }

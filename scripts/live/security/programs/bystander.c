@@ -42,32 +42,51 @@ static void remember(const char *what)
 	snprintf(mine->last, sizeof mine->last, "%s: %s", what, strerror(errno));
 }
 
-static int bus_call(const char *member, const char *argument)
+static int bus_call(struct call call)
 {
-	struct bytes body = {0}, reply = {0};
+	struct bytes reply = {0};
 	size_t at;
 	char error[120] = "";
 	if (bus < 0 && (bus = open_bus(PATIENCE)) < 0) {
 		remember("bus");
 		return -1;
 	}
-	if (argument)
-		put_string(&body, argument);
-	int done = ask(bus, manager_call(member, argument ? "s" : "", argument ? &body : NULL), NULL, &reply, &at, error, sizeof error, PATIENCE);
+	int done = ask(bus, call, NULL, &reply, &at, error, sizeof error, PATIENCE);
 	if (done < 0) {
-		remember(member);
+		remember(call.member);
 		close(bus);
 		bus = -1;
 	} else if (done == 3) {
 		snprintf(mine->last, sizeof mine->last, "%s", error);
 	}
-	free(body.at);
 	free(reply.at);
 	return done == 2 ? 0 : -1;
 }
 
-static int list_seats(void) { return bus_call("ListSeats", NULL); }
-static int get_session(void) { return bus_call("GetSession", session); }
+static int call_login1(const char *member, const char *argument)
+{
+	struct bytes body = {0};
+	if (argument)
+		put_string(&body, argument);
+	int done = bus_call(manager_call(member, argument ? "s" : "", argument ? &body : NULL));
+	free(body.at);
+	return done;
+}
+
+/* What dbus-daemon itself takes to bring a call to a service and the answer back. */
+static int ask_polkit(void)
+{
+	struct bytes body = {0};
+	put_string(&body, "org.freedesktop.PolicyKit1.Authority");
+	put_string(&body, "BackendName");
+	int done = bus_call((struct call){"org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority",
+		"org.freedesktop.DBus.Properties", "Get", "ss", 0, &body, 0, 0});
+	free(body.at);
+	return done;
+}
+
+static int list_seats(void) { return call_login1("ListSeats", NULL); }
+static int get_session(void) { return call_login1("GetSession", session); }
 
 static int ping_varlink(void)
 {
@@ -166,6 +185,7 @@ static struct probe probes[] = {
 	{"ListSeats", list_seats, 0.01, NULL}, {"GetSession", get_session, 0.01, NULL},
 	{"varlink", ping_varlink, 0.01, NULL}, {"BARRIER", barrier, 0.01, NULL},
 	{"fdstore", list_store, 0.02, NULL}, {"login", login, 0.3, NULL},
+	{"polkit", ask_polkit, 0.01, NULL},
 };
 #define COUNT (sizeof probes / sizeof *probes)
 

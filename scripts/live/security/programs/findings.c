@@ -6,6 +6,7 @@
  * findings --control   the same where nothing is to refuse them
  * findings FILTER      the same after setting the filter of system calls in that file
  */
+#include "processes.h"
 #include "sandboxed.h"
 #include <poll.h>
 
@@ -24,16 +25,9 @@ static long opens(const char *name, int flags)
 /* The first process of a name, as the sandbox sees it; 0 if there is none. */
 static int pid_of(const char *name)
 {
-	char line[64];
-	for (int pid = 2; pid < 32768; pid++) {
-		snprintf(path, sizeof path, "/proc/%d/comm", pid);
-		int fd = open(path, O_RDONLY);
-		ssize_t length = fd < 0 ? -1 : read(fd, line, sizeof line);
-		close(fd);
-		if (length > 0 && strncmp(line, name, strlen(name)) == 0)
-			return pid;
-	}
-	return 0;
+	int first;
+	processes_named(name, &first);
+	return first;
 }
 
 /* N2: where lainos-machine-id writes as root, in whose way a link would stand. */
@@ -161,14 +155,7 @@ static long many_programs(void)
 			return -1;
 	}
 	sleep(1);
-	for (int pid = 2; pid < 32768; pid++) {
-		char name[64] = "";
-		snprintf(path, sizeof path, "/proc/%d/comm", pid);
-		int fd = open(path, O_RDONLY);
-		if (fd >= 0 && read(fd, name, sizeof name - 1) > 0 && strncmp(name, "slow", 4) == 0)
-			running++;
-		close(fd);
-	}
+	running = processes_named("slow", NULL);
 	if (running > FEW)
 		return 0;
 	errno = EACCES;
