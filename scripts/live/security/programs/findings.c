@@ -6,8 +6,8 @@
  * findings --control   the same where nothing is to refuse them
  * findings FILTER      the same after setting the filter of system calls in that file
  */
-#include "processes.h"
 #include "sandboxed.h"
+#include "processes.h"
 #include <poll.h>
 
 static char path[256];
