@@ -38,3 +38,17 @@ test.each(readdirSync(FOLDER))("%s is enforced", async (name) => {
   // "complain" stands here otherwise.
   expect(`${done.stdout}${done.stderr}`).toMatch(/^Mode: *$/m);
 });
+
+test("the profile of lainos-net-init has each key of its table that the daemon itself sets", () => {
+  const profile = readFileSync(join(FOLDER, "lainos-net-init"), "utf8");
+  const written = [...profile.matchAll(/@\{PROC\}\/sys\/(\S+) rw,/g)].flatMap(([, rule = ""]) => {
+    const [, before = "", names, after = ""] = /^(.*?)\{(.*)\}(.*)$/.exec(rule) ?? [];
+    return names === undefined ? [rule] : names.split(",").map((name) => before + name + after);
+  });
+  const bySandbox = readFileSync(
+    join(import.meta.dir, "../../files/usr/libexec/lainos/profiles/net-init"),
+    "utf8",
+  );
+  const bound = [...bySandbox.matchAll(/\/proc\/sys\/([a-z_/]+)/g)].map(([, key = ""]) => key);
+  expect(written.map((rule) => rule.replace("/**", "")).toSorted()).toEqual(bound.toSorted());
+});
