@@ -8,6 +8,7 @@ import {
   messageOf,
   type ProcessIdentity,
   processStatus,
+  userOwner,
 } from "../linux/index.ts";
 import { BusError, busErrors } from "./errors.ts";
 import type { Passed } from "./long-message.ts";
@@ -134,8 +135,8 @@ export class Connection {
   readonly #rules: string[] = [];
   readonly #names: string[] = [];
   readonly #quota = new Quota();
-  /** Calls that came by the transport that there is now; those of an earlier one have nobody to answer. */
-  #answerable = new WeakSet<IncomingCall>();
+  /** Counts the transports: a call that came by an earlier one has nobody to answer. */
+  #run = 1;
   readonly #callers = new Map<string, Caller | Promise<Caller>>();
   readonly #signalHandlers: { matches: (signal: Incoming) => boolean; handle: SignalHandler }[] =
     [];
@@ -159,9 +160,10 @@ export class Connection {
     return new Transport(socketOf(this.#address), {
       onMessage: (message) => this.#onMessage(message),
       onRefused: (call) => {
-        this.#answerable.add(call);
+        call.run = this.#run;
         this.fail(call, busErrors.limitsExceeded(TOO_MANY));
       },
+      ownerOf: (sender) => this.descriptorsOwner(sender),
       onTooLong: (message) => this.#onTooLong(message),
       onBadMessage: (error, sender) => this.onBadMessage(error, sender),
       onEnd: (error) => this.#onEnd(error),
@@ -209,7 +211,7 @@ export class Connection {
   #onMessage(message: Incoming): boolean {
     switch (message.type) {
       case MessageType.METHOD_CALL:
-        this.#answerable.add(message);
+        message.run = this.#run;
         return this.#onCall(message);
       case MessageType.SIGNAL:
         for (const { matches, handle } of this.#signalHandlers) {
@@ -293,13 +295,15 @@ export class Connection {
     this.#isTrying = true;
     let taken: string | undefined;
     try {
-      this.#answerable = new WeakSet();
+      this.#run++;
       this.#transport = this.#connect();
       this.#open = true;
       const [name] = await this.#callBus("Hello", "", []);
       this.#name = String(name);
       for (const rule of this.#rules) await this.#callBus("AddMatch", "s", [rule]);
       for (const own of this.#names) if (!(await this.#takeName(own))) taken = own;
+      // It may have been lost again with the last of these answers.
+      if (!this.#open) throw busErrors.noReply("the bus closed the connection again");
     } catch (error) {
       if (this.#open) this.#transport.close();
       this.#open = false;
@@ -489,7 +493,7 @@ export class Connection {
 
   /** Not after the connection was lost: the one that there is now has another name, and the caller waits for no reply of it. */
   #isAnswerable(call: IncomingCall): boolean {
-    return this.#open && call.wantsReply && this.#answerable.has(call);
+    return this.#open && call.wantsReply && call.run === this.#run;
   }
 
   /** Answers a call with an error. */
@@ -518,6 +522,12 @@ export class Connection {
   /** Counts a call whose answer has to wait. @returns a function that ends the count */
   countWaiting(call: IncomingCall): () => void {
     return this.#quota.take(this.#ownerOf(call), call.length);
+  }
+
+  /** Whose a sender's file descriptors are counted as: a user's, however many connections it has. */
+  descriptorsOwner(sender: string): string {
+    const known = this.#callers.get(sender);
+    return userOwner(known === undefined || known instanceof Promise ? "unknown" : known.uid);
   }
 
   /** Whom a unique name is counted and named for in the log: `uid 1000`, or the name while nobody knows. */

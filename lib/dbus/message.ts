@@ -65,6 +65,8 @@ export interface Fields {
 
 /** A message that arrived. */
 export class Incoming {
+  /** Which run of a connection brought it; see Connection. */
+  run = 0;
   #body: unknown[] | undefined;
   #decode: (() => unknown[]) | undefined;
 

@@ -57,6 +57,8 @@ export interface TransportEvents {
   onMessage(message: Incoming): boolean;
   /** A call that is not done, since its sender sends more than can be done: see Crowd. */
   onRefused(call: Incoming): void;
+  /** Whose a sender's file descriptors are counted as; see `closeAside`. */
+  ownerOf(sender: string): string;
   /** A message was longer than one may be that comes unasked. It was passed over. */
   onTooLong(message: Passed): void;
   /**
@@ -298,7 +300,7 @@ export class Transport {
     if (!long.isOver) return false;
     this.#long = undefined;
     const { passed } = long;
-    closeAside(passed.sender, this.#fds.splice(0, passed.descriptors));
+    closeAside(this.#events.ownerOf(passed.sender), this.#fds.splice(0, passed.descriptors));
     this.#events.onTooLong(passed);
     return true;
   }
@@ -319,7 +321,9 @@ export class Transport {
       return false;
     } finally {
       message?.release();
-      if (message && message.fds.length > 0) closeAside(message.sender, message.fds);
+      if (message && message.fds.length > 0) {
+        closeAside(this.#events.ownerOf(message.sender), message.fds);
+      }
     }
   }
 

@@ -142,7 +142,7 @@ export class ObjectTree {
       const endCount = this.#connection.countWaiting(call);
       void this.#answerLater(call, answer).finally(() => {
         endCount();
-        closeAside(call.sender, fds);
+        closeAside(this.#connection.descriptorsOwner(call.sender), fds);
       });
       return false;
     } catch (error) {

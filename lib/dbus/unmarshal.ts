@@ -4,7 +4,7 @@
  * without a bus nothing: no read goes past the message, and what makes no sense
  * is a TypeError.
  */
-import { closeAside, type Fd } from "../linux/index.ts";
+import { closeAside, type Fd, userOwner } from "../linux/index.ts";
 import {
   BIG_ENDIAN,
   FIXED_HEADER,
@@ -319,7 +319,7 @@ export class Unmarshaller {
       const flags = this.view.getUint8(start + 2);
       return new Incoming(type, flags, serial, fields, length, own, decode);
     } catch (error) {
-      closeAside("bad messages", own.splice(0));
+      closeAside(userOwner("unknown"), own.splice(0));
       throw error;
     }
   }

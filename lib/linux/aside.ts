@@ -10,14 +10,19 @@
  * pthread_create(3) starts functions of one argument and we have no C of our own: close(2) is one,
  * and fgetc(3) is a read(2) of one.
  */
-import { check, errno } from "./errors.ts";
+import { hasCode } from "./errors.ts";
 import { close, duplicate, type Fd } from "./fd.ts";
 import { cString, libc, Memory } from "./libc.ts";
 
-/** So many threads of one owner may wait; a stranger keeps its own descriptors waiting behind them. */
-const MOST_OF_OWNER = 16;
-/** So many of all owners together. */
-const MOST = 256;
+/** So many threads of one owner may close something; its other descriptors wait behind them. */
+const MOST_CLOSING = 16;
+/** So many of one owner may take datagrams: what such a one waits for is in no table of ours. */
+const MOST_TAKING = 2048;
+/** So many threads of all users other than root, by `userOwner`. Root's, services' and our own are not kept waiting by them. */
+const MOST_OF_USERS = 4096;
+/** Where so many descriptors wait for a thread, of one owner or of all, no more should be received. */
+const MOST_WAITING_OF_OWNER = 512;
+const MOST_WAITING = 4096;
 /** After so many in one turn of the event loop the rest waits for the next, so that a flood of them stops nobody. */
 const MOST_AT_ONCE = 64;
 /** How soon it is looked again whether a thread has ended, in milliseconds: at first, and at most. */
@@ -34,10 +39,16 @@ const addressOfFunction = (name: string) => BigInt(libc.dlsym(RTLD_DEFAULT, cStr
 let attributes: Memory | undefined;
 const identity = new Memory(8);
 
+/** A user as an owner, for the counts here; "unknown" for a sender that nothing is known of. */
+export const userOwner = (uid: number | "unknown"): string => `uid ${uid}`;
+
+const ROOT = userOwner(0);
+const isUser = (owner: string) => owner.startsWith("uid ") && owner !== ROOT;
+
 /**
  * Starts a thread of libc that calls a function of one argument.
  *
- * @returns the thread; undefined if the system has none to give (EAGAIN)
+ * @returns the thread; undefined if the system has none to give
  */
 function startThread(start: bigint, argument: number | bigint): bigint | undefined {
   if (!attributes) {
@@ -45,9 +56,8 @@ function startThread(start: bigint, argument: number | bigint): bigint | undefin
     libc.pthread_attr_init(attributes.bytes);
     libc.pthread_attr_setstacksize(attributes.bytes, STACK_SIZE);
   }
-  const result = libc.pthread_create(identity.bytes, attributes.bytes, start, argument);
-  if (result === errno.EAGAIN) return undefined;
-  check(-result, "pthread_create", "a thread");
+  if (libc.pthread_create(identity.bytes, attributes.bytes, start, argument) !== 0)
+    return undefined;
   return identity.view.getBigUint64(0, true);
 }
 
@@ -62,6 +72,7 @@ interface Running {
 
 /** All threads of this process that are at work here. They are the process's, and so is this list. */
 let running: Running[] = [];
+let ofUsers = 0;
 const byOwner = new Map<string, number>();
 /** What waits for a thread, by owner, each in its order. */
 const waiting = new Map<string, Fd[]>();
@@ -74,17 +85,25 @@ function run(owner: string, start: bigint, argument: number | bigint, ended?: ()
   const thread = startThread(start, argument);
   if (thread === undefined) return false;
   running.push({ thread, owner, ended });
+  if (isUser(owner)) ofUsers++;
   byOwner.set(owner, (byOwner.get(owner) ?? 0) + 1);
   return true;
 }
 
-const hasRoom = (owner: string) =>
-  running.length < MOST && (byOwner.get(owner) ?? 0) < MOST_OF_OWNER;
+/** Whether one more thread is this owner's to have; those that have ended are counted out where it seems not. */
+function hasRoom(owner: string, most: number): boolean {
+  const fits = () =>
+    (byOwner.get(owner) ?? 0) < most && (ofUsers < MOST_OF_USERS || !isUser(owner));
+  if (fits()) return true;
+  sweep();
+  return fits();
+}
 
 /** Takes the threads that have ended off the list. */
 function sweep(): void {
   running = running.filter(({ thread, owner, ended }) => {
     if (!hasThreadEnded(thread)) return true;
+    if (isUser(owner)) ofUsers--;
     const left = (byOwner.get(owner) ?? 1) - 1;
     if (left > 0) byOwner.set(owner, left);
     else byOwner.delete(owner);
@@ -103,8 +122,7 @@ function serveWaiting(): void {
     progress = false;
     for (const [owner, fds] of waiting) {
       if (startedNow >= MOST_AT_ONCE) return;
-      if (!hasRoom(owner)) sweep();
-      if (!hasRoom(owner) || !run(owner, closeFunction, fds[0] as Fd)) continue;
+      if (!hasRoom(owner, MOST_CLOSING) || !run(owner, closeFunction, fds[0] as Fd)) continue;
       startedNow++;
       progress = true;
       waitingCount--;
@@ -132,9 +150,10 @@ function lookLater(): void {
 
 /**
  * Closes file descriptors that a stranger sent, without ever waiting for it and without throwing.
- * Each of an owner's may take as long as it likes: only the same owner's wait behind it.
+ * Each of an owner's may take as long as it likes: the same owner's wait behind it, and other users'
+ * only where four thousand threads of users wait.
  *
- * @param owner whose they are for the count: a user or a connection, by any name
+ * @param owner whose they are for the count: `userOwner`, or any name of what is trusted
  */
 export function closeAside(owner: string, fds: readonly Fd[]): void {
   if (fds.length === 0) return;
@@ -145,6 +164,11 @@ export function closeAside(owner: string, fds: readonly Fd[]): void {
   serveWaiting();
   lookAgain = FIRST_LOOK;
   lookLater();
+}
+
+/** Whether so much of an owner's, or of all, waits for a thread that no more should be received from it. */
+export function isBacklogged(owner: string): boolean {
+  return (waiting.get(owner)?.length ?? 0) >= MOST_WAITING_OF_OWNER || waitingCount >= MOST_WAITING;
 }
 
 /** How many threads wait for somebody, and how many file descriptors wait for a thread. */
@@ -191,9 +215,9 @@ export class Discarder {
    *   datagram is still there
    */
   discard(owner: string, first: number): boolean {
-    sweep();
-    if (!hasRoom(owner)) return false;
+    if (!hasRoom(owner, MOST_TAKING)) return false;
     const stream = this.#open();
+    if (!stream) return false;
     const sign = first ^ 0xff;
     stream.buffer.bytes[0] = sign;
     let ended = false;
@@ -218,12 +242,19 @@ export class Discarder {
     return true;
   }
 
-  #open(): Stream {
-    const fd = duplicate(this.#fd);
+  /** A stream of its own for each thread, since stdio locks it; undefined if this process may open no more. */
+  #open(): Stream | undefined {
+    let fd: Fd;
+    try {
+      fd = duplicate(this.#fd);
+    } catch (error) {
+      if (hasCode(error, "EMFILE")) return undefined;
+      throw error;
+    }
     const file = Number(libc.fdopen(fd, cString("r")));
     if (file === 0) {
       close(fd);
-      check(-1, "fdopen", `descriptor ${fd}`);
+      return undefined;
     }
     const buffer = new Memory(this.#size);
     libc.setvbuf(file, buffer.bytes, _IOFBF, this.#size);

@@ -20,7 +20,7 @@ let stuck: Promise<void> | undefined;
 /**
  * The command lines of processes, their words joined by spaces, as ps(1) shows them. The kernel's name
  * in brackets stands for one that has none, does not come in time, or comes when there is too much
- * already; a process that has ended is left out.
+ * already; a process that has ended is left out. To be called again only when it is done.
  */
 export async function commandLines(pids: readonly number[]): Promise<Map<number, string>> {
   const found = new Map<number, string>();

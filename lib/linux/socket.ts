@@ -95,6 +95,21 @@ export function bindDatagram(path: string, prepare: (fd: Fd) => void = () => {})
   return fd;
 }
 
+/**
+ * Binds what everybody may connect to, 0666 from its first moment on. chmod(2) by its path would follow
+ * a link that somebody has put in its place.
+ *
+ * @param bind makes the socket
+ */
+export function openToAll<Result>(bind: () => Result): Result {
+  const before = process.umask(0o111);
+  try {
+    return bind();
+  } finally {
+    process.umask(before);
+  }
+}
+
 /** A non-blocking datagram socket connected to the one at `path`. */
 export function connectDatagram(path: string): Fd {
   return connectTo(SOCK_DGRAM, path);
@@ -162,11 +177,12 @@ export function passCredentials(fd: Fd): void {
  * Has the kernel refuse every message with file descriptors that is sent to this socket (EPERM for the
  * sender), and to the connections that it accepts: what does not come cannot be waited for.
  *
+ * @param refused false has it take them again
  * @returns false if the kernel cannot (before 6.16)
  */
-export function refuseDescriptors(fd: Fd): boolean {
+export function refuseDescriptors(fd: Fd, refused = true): boolean {
   try {
-    setOption(fd, SO_PASSRIGHTS, 0, "SO_PASSRIGHTS");
+    setOption(fd, SO_PASSRIGHTS, refused ? 0 : 1, "SO_PASSRIGHTS");
     return true;
   } catch (error) {
     if (error instanceof SystemError && error.code === "ENOPROTOOPT") return false;

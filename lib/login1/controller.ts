@@ -15,6 +15,8 @@ import { isReadWrite, terminalName } from "./terminal.ts";
 import { checkText } from "./texts.ts";
 import { activeVt, ControlledVt, VT_RELEASE_SIGNAL } from "./vt.ts";
 
+const NO_REPLY = "org.freedesktop.DBus.Error.NoReply";
+
 export class Control implements SessionFollower {
   readonly #vts = new Map<Session, ControlledVt>();
   readonly #onRelease = () => this.#leaveVt();
@@ -39,15 +41,9 @@ export class Control implements SessionFollower {
     for (const session of [...this.manager.sessions.values()]) {
       const { controller } = session;
       if (controller === undefined) continue;
-      let isThere = false;
       if (session.vtnr > 0) this.#resumeVt(session);
-      try {
-        const caller = await callerOf(controller);
-        // A bus that was started anew gives its names anew, to others.
-        isThere = caller.uid === 0 || caller.uid === session.user.uid;
-      } catch (error) {
-        if (!(error instanceof BusError)) throw error;
-      }
+      // A bus that was started anew gives its names anew, to others.
+      const isThere = await this.#isThere(controller, callerOf, session.user.uid);
       // It may have left while we asked for it, which `nameLost` has seen to.
       if (session.controller !== controller) continue;
       if (isThere) this.devices.restore(session);
@@ -74,13 +70,27 @@ export class Control implements SessionFollower {
     }
     for (const { sender } of this.#requests) controllers.add(sender);
     for (const name of controllers) {
-      try {
-        if (!sameBus) throw busErrors.noReply("another bus");
-        await callerOf(name);
-      } catch (error) {
-        if (!(error instanceof BusError)) throw error;
-        this.nameLost(name);
-      }
+      if (!sameBus || !(await this.#isThere(name, callerOf))) this.nameLost(name);
+    }
+  }
+
+  /**
+   * Whether a controller is on the bus. One that the bus does not tell us of in time is taken to be: a
+   * bus that hangs must not cost a compositor its devices, and its end is told of later.
+   *
+   * @param uid whose it has to be, or root's
+   */
+  async #isThere(
+    name: string,
+    callerOf: (name: string) => Caller | Promise<Caller>,
+    uid?: number,
+  ): Promise<boolean> {
+    try {
+      const caller = await callerOf(name);
+      return uid === undefined || caller.uid === 0 || caller.uid === uid;
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      return error.errorName === NO_REPLY;
     }
   }
 

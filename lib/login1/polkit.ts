@@ -21,6 +21,8 @@ export type Verdict = "yes" | "no" | "challenge" | "late" | "failed" | "absent" 
  */
 const MOST_WITH_PERSON = 16;
 const MOST_OF_USER = 128;
+/** The same for all users together: half of what dbus-daemon lets wait (see org.freedesktop.login1.conf). */
+const MOST_WITH_PERSONS = 128;
 
 /** How long polkit has, in milliseconds. */
 export interface Patience {
@@ -46,6 +48,7 @@ export class Polkit {
   readonly #asked = new Map<string, Set<string>>();
   /** How many questions wait, by the uid that they are about. */
   readonly #waiting = new Map<number, { all: number; withPerson: number }>();
+  #withPersons = 0;
   #count = 0;
 
   constructor(connection: Connection, log: Logger, patience = PATIENCE) {
@@ -71,17 +74,21 @@ export class Polkit {
   async check(name: string, uid: number, action: string, interactive: boolean): Promise<Verdict> {
     const waiting = this.#waiting.get(uid) ?? { all: 0, withPerson: 0 };
     const withPerson = interactive ? 1 : 0;
-    if (waiting.all >= MOST_OF_USER || waiting.withPerson + withPerson > MOST_WITH_PERSON) {
-      return "busy";
-    }
+    const tooMany =
+      waiting.all >= MOST_OF_USER ||
+      waiting.withPerson + withPerson > MOST_WITH_PERSON ||
+      this.#withPersons + withPerson > MOST_WITH_PERSONS;
+    if (tooMany) return "busy";
     this.#waiting.set(uid, waiting);
     waiting.all++;
     waiting.withPerson += withPerson;
+    this.#withPersons += withPerson;
     try {
       return await this.#ask(name, action, interactive);
     } finally {
       waiting.all--;
       waiting.withPerson -= withPerson;
+      this.#withPersons -= withPerson;
       if (waiting.all === 0) this.#waiting.delete(uid);
     }
   }

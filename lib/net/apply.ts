@@ -13,7 +13,7 @@ export interface KeyResult {
   found: string | undefined;
   /**
    * right: it was so already. set: it is so now. differs: it is not, and nothing
-   * was tried. lacking: this kernel has no such key. failed: it could not be set.
+   * was tried, or is to be. lacking: this kernel has no such key. failed: it could not be set.
    */
   state: "right" | "set" | "differs" | "lacking" | "failed";
   /** Why it failed, or why it matters. */
@@ -105,6 +105,13 @@ function treat(procSys: string, path: string, row: Hardening, apply: boolean): K
     if (result.found === row.value) return { ...result, state: "set" };
     return { ...result, state: "failed", why: "the kernel took the value and kept another" };
   } catch (error) {
+    if (row.beforehand && hasCode(error, "EROFS", "EACCES", "EPERM")) {
+      return {
+        ...result,
+        state: "differs",
+        why: "another value was set before the sandbox closed",
+      };
+    }
     return { ...result, state: "failed", why: messageOf(error) };
   }
 }

@@ -27,6 +27,8 @@ export interface Hardening {
    * writes every file in turn, so a later file could not win.
    */
   readonly final?: boolean;
+  /** The init script sets it, before the sandbox closes. In the sandbox another value stays, which an administrator's file of sysctl.d(5) may have set. */
+  readonly beforehand?: boolean;
 }
 
 /** The scope of a row. */
@@ -42,7 +44,7 @@ export function scopeOf({ key, scope }: Hardening): Scope {
  * own (sysctl.d/50-default.conf, 50-pid-max.conf).
  *
  * `kernel.core_pattern` and `kernel.yama.ptrace_scope` are set before the sandbox closes, by the init
- * script, and only compared here: a process that can write the first names a program that the kernel
+ * script, and cannot be written in the sandbox: a process that can write the first names a program that the kernel
  * runs as root, and the second takes CAP_SYS_PTRACE, with which `/proc/1/root` leads out.
  */
 export const HARDENING: readonly Hardening[] = [
@@ -156,6 +158,7 @@ export const HARDENING: readonly Hardening[] = [
     key: "kernel/yama/ptrace_scope",
     value: "1",
     stronger: ["2", "3"],
+    beforehand: true,
     reason: "a program that is taken over cannot read the user's other programs",
   },
   {
@@ -166,6 +169,7 @@ export const HARDENING: readonly Hardening[] = [
   {
     key: "kernel/core_pattern",
     value: "|/bin/false",
+    beforehand: true,
     reason: "no program's memory, which may hold passwords, is written to a disk",
   },
   {

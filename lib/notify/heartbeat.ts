@@ -9,6 +9,7 @@ import {
   type Fd,
   hasCode,
   hasHungUp,
+  messageOf,
   onReadiness,
   send,
   socketPair,
@@ -41,11 +42,72 @@ export function watchdogInterval(text = process.env.WATCHDOG_USEC): number | und
   return text === undefined || !(usec > 0) ? undefined : usec / 1000;
 }
 
+/** Says things one after the other, each until there is room for it. */
+class Speaker {
+  readonly #queue: { text: string; fds: readonly Fd[]; said: () => void }[] = [];
+  #again: Timer | undefined;
+
+  constructor(
+    readonly socket: string,
+    readonly onProblem: (text: string) => void,
+  ) {}
+
+  /** @param said called when it is in the socket, or can never be */
+  say(text: string, fds: readonly Fd[] = [], said: () => void = () => {}): void {
+    // What was not said in time is said by the next of its kind.
+    if (this.#queue.some((waiting) => waiting.text === text)) {
+      said();
+      return;
+    }
+    this.#queue.push({ text, fds, said });
+    this.#work();
+  }
+
+  #work(): void {
+    for (let [next] = this.#queue; next && this.#send(next.text, next.fds); [next] = this.#queue) {
+      this.#queue.shift();
+      next.said();
+    }
+    if (this.#queue.length === 0) this.end();
+    else if (this.#again === undefined) {
+      this.#again = setInterval(() => this.#work(), TRY_AGAIN);
+      this.#again.unref();
+    }
+  }
+
+  /** Sends without waiting; false if lainos-notifyd has no room for it. */
+  #send(text: string, fds: readonly Fd[]): boolean {
+    try {
+      const socket = connectDatagram(this.socket);
+      try {
+        return send(socket, Buffer.from(text), fds) !== undefined;
+      } finally {
+        close(socket);
+      }
+    } catch (error) {
+      // One that does not run OpenRC starts, with an empty slate.
+      if (!hasCode(error, "ENOENT", "ECONNREFUSED")) {
+        this.onProblem(`${NOTIFYD} was not told ${text}: ${messageOf(error)}`);
+      }
+      return true;
+    }
+  }
+
+  /** What is not said by now is not said any more. */
+  end(): void {
+    clearInterval(this.#again);
+    this.#again = undefined;
+    for (const { said } of this.#queue.splice(0)) said();
+  }
+}
+
 export class Heartbeat {
   readonly #log: Logger;
-  readonly #socket: string;
   readonly #restart: (service: string) => number;
   readonly #timer: Timer | undefined;
+  /** What is said for the watchdog, and the barriers: one that waits must not hold the other up. */
+  readonly #alive: Speaker;
+  readonly #questions: Speaker;
   #unanswered = 0;
   #endBarrier: (() => void) | undefined;
 
@@ -53,13 +115,15 @@ export class Heartbeat {
   constructor(log: Logger, options: HeartbeatOptions = {}) {
     const { socket = DEFAULT_SOCKET, interval = watchdogInterval() } = options;
     this.#log = log;
-    this.#socket = socket;
     const restarter = new Restarter(log, "programs");
     this.#restart = options.restart ?? ((service) => restarter.restart(service));
+    const onProblem = (text: string) => log.warning(text);
+    this.#alive = new Speaker(socket, onProblem);
+    this.#questions = new Speaker(socket, onProblem);
     if (interval === undefined) return;
     this.#timer = setInterval(() => this.#beat(), interval / BEATS);
     this.#timer.unref();
-    this.#say("READY=1");
+    this.#alive.say("READY=1");
     this.#beat();
   }
 
@@ -68,36 +132,25 @@ export class Heartbeat {
     if (this.#timer === undefined) return;
     clearInterval(this.#timer);
     this.#endBarrier?.();
-    this.#say("STOPPING=1");
+    this.#questions.end();
+    this.#alive.say("STOPPING=1");
+    this.#alive.end();
   }
 
   #beat(): void {
-    this.#say("WATCHDOG=1");
-    if (this.#endBarrier) this.#unanswered++;
-    else this.#askBarrier();
+    try {
+      this.#alive.say("WATCHDOG=1");
+      if (this.#endBarrier) this.#unanswered++;
+      else this.#askBarrier();
+    } catch (error) {
+      this.#log.error(`no sign of life to ${NOTIFYD}: ${messageOf(error)}`);
+    }
     if (this.#unanswered < MOST_UNANSWERED) return;
     this.#unanswered = 0;
     this.#endBarrier?.();
     const seconds = this.#restart(NOTIFYD);
     const when = seconds > 0 ? ` in ${seconds} s` : "";
     this.#log.error(`${NOTIFYD} does not answer: it is restarted${when}`);
-  }
-
-  /** Sends without waiting; false if lainos-notifyd has no room for it. A socket that is not there has room. */
-  #say(text: string, fds: readonly Fd[] = []): boolean {
-    try {
-      const socket = connectDatagram(this.#socket);
-      try {
-        return send(socket, Buffer.from(text), fds) !== undefined;
-      } finally {
-        close(socket);
-      }
-    } catch (error) {
-      // It does not run, and OpenRC sees to that; it is started with an empty slate.
-      if (hasCode(error, "ENOENT", "ECONNREFUSED")) return true;
-      this.#log.warning(`${NOTIFYD} was not told ${text}: ${String(error)}`);
-      return true;
-    }
   }
 
   /**
@@ -107,29 +160,25 @@ export class Heartbeat {
    */
   #askBarrier(): void {
     const [ours, theirs] = socketPair();
-    let endWatch = () => {};
-    let again: Timer | undefined;
+    let endWatch: () => void;
     const end = () => {
       if (this.#endBarrier !== end) return;
       this.#endBarrier = undefined;
-      clearInterval(again);
       endWatch();
-      if (again !== undefined) close(theirs);
       close(ours);
     };
-    this.#endBarrier = end;
-    const sent = () => {
-      if (!this.#say("BARRIER=1", [theirs])) return false;
-      clearInterval(again);
-      again = undefined;
-      close(theirs);
+    try {
       endWatch = onReadiness(ours, () => {
         if (!hasHungUp(ours)) return;
         this.#unanswered = 0;
         end();
       });
-      return true;
-    };
-    if (!sent()) again = setInterval(sent, TRY_AGAIN);
+    } catch (error) {
+      for (const fd of [ours, theirs]) close(fd);
+      throw error;
+    }
+    this.#endBarrier = end;
+    // Our own copy would keep the other end from hanging up.
+    this.#questions.say("BARRIER=1", [theirs], () => close(theirs));
   }
 }

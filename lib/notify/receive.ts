@@ -1,11 +1,13 @@
 /** Reads the notify socket, and says in the log who said what. */
 import { type Level, type Limit, type Logger, RateLimiter, visible } from "../cli/index.ts";
 import {
+  asideBacklog,
   type Credentials,
   closeAside,
   Discarder,
   dropDatagram,
   type Fd,
+  isBacklogged,
   messageOf,
   onReadiness,
   type Peeked,
@@ -13,6 +15,8 @@ import {
   processStatus,
   ReceiveBuffer,
   receive,
+  refuseDescriptors,
+  userOwner,
 } from "../linux/index.ts";
 import type { Origin } from "./origin.ts";
 import { type Assignment, MOST_BYTES, parseDatagram } from "./parse.ts";
@@ -27,6 +31,10 @@ const LONGEST_QUOTE = 64;
 
 /** After so many datagrams in a row, signals and timers get their turn: a flood must not keep SIGTERM out. */
 const MOST_AT_ONCE = 256;
+
+/** After file descriptors were refused they are taken again when no more threads than this wait, which is looked at so often, in milliseconds. */
+const FEW_THREADS = 1024;
+const LOOK_AGAIN = 1000;
 
 const PROCESS_LIMIT: Limit = { messages: 100, window: 5000, senders: 4096 };
 
@@ -64,6 +72,7 @@ export class NotifyServer {
   readonly #discarder: Discarder;
   readonly #endWatch: () => void;
   #open = true;
+  #refusing: Timer | undefined;
 
   /** Starts to read `fd`, which stays the caller's to close after `stop`. */
   constructor(fd: Fd, options: ServerOptions) {
@@ -82,6 +91,7 @@ export class NotifyServer {
   stop(): void {
     if (!this.#open) return;
     this.#endWatch();
+    clearInterval(this.#refusing);
     this.#readBatch();
     this.#open = false;
     this.#byProcess.flush();
@@ -137,7 +147,7 @@ export class NotifyServer {
         this.#act(credentials, origin, { data, truncated, fds: [], descriptors, lost: false });
       }
     } finally {
-      if (!isTaken) this.#drop(peeked, `uid ${credentials?.uid}`);
+      if (!isTaken) this.#drop(peeked, userOwner(credentials?.uid ?? "unknown"));
     }
   }
 
@@ -153,13 +163,34 @@ export class NotifyServer {
     const [first] = data;
     // An empty one shows no sign of having been taken.
     if (first !== undefined && this.#discarder.discard(owner, first)) return;
+    if (first !== undefined) this.#refuse(owner);
+    if (isBacklogged(owner)) {
+      // Only where the kernel cannot refuse them: it drops them while we wait.
+      dropDatagram(this.#fd);
+      return;
+    }
     closeAside(owner, receive(this.#fd, this.#buffer)?.fds ?? []);
+  }
+
+  /** Has the kernel refuse file descriptors, of services too, while a sender's are more than are got over. */
+  #refuse(owner: string): void {
+    if (this.#refusing !== undefined || !refuseDescriptors(this.#fd)) return;
+    this.#log.warning(`${owner} sends file descriptors that do not close: nobody's are taken`);
+    const look = () => {
+      if (asideBacklog().threads > FEW_THREADS) return;
+      clearInterval(this.#refusing);
+      this.#refusing = undefined;
+      refuseDescriptors(this.#fd, false);
+      this.#log.warning("file descriptors are taken again");
+    };
+    this.#refusing = setInterval(look, LOOK_AGAIN);
+    this.#refusing.unref();
   }
 
   #act(credentials: Credentials, origin: Origin | undefined, taken: Taken): void {
     const { pid, uid } = credentials;
     const { data, truncated, fds, descriptors, lost } = taken;
-    const discard = () => closeAside(`uid ${uid}`, fds);
+    const discard = () => closeAside(userOwner(uid), fds);
     const say = (line: () => [Level, string]) =>
       this.#say(`pid ${pid} uid ${uid}`, `uid ${uid}`, () => {
         const [level, text] = line();

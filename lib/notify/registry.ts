@@ -6,6 +6,7 @@ import {
   type Fd,
   hasCode,
   startTimeOf,
+  userOwner,
   watchProcess,
 } from "../linux/index.ts";
 import { FdStore } from "./fd-store.ts";
@@ -88,7 +89,7 @@ export class Registry {
       return this.#applyToService(origin.service, origin, sender, said, fds, kept);
     } finally {
       const left = fds.filter((fd) => !kept.has(fd));
-      closeAside(`uid ${sender.uid}`, left);
+      closeAside(userOwner(sender.uid), left);
     }
   }
 

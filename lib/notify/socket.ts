@@ -1,13 +1,5 @@
 /** Taking the place of the notify socket, and only if it is free. */
-import {
-  chmodSync,
-  ftruncateSync,
-  lstatSync,
-  readFileSync,
-  rmSync,
-  type Stats,
-  writeSync,
-} from "node:fs";
+import { ftruncateSync, lstatSync, readFileSync, rmSync, type Stats, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { Failure } from "../cli/index.ts";
 import {
@@ -17,6 +9,7 @@ import {
   type Fd,
   hasCode,
   lockFile,
+  openToAll,
   passCredentials,
   processStatus,
   setReceiveBuffer,
@@ -69,12 +62,13 @@ export function claimSocket(path: string): ClaimedSocket {
   try {
     clearPlace(path, isInherited);
     // Who waits for the socket to be there writes at once, and shall be known by it.
-    const fd = bindDatagram(path, (unbound) => {
-      passCredentials(unbound);
-      setReceiveBuffer(unbound, RECEIVE_BUFFER);
-    });
+    const fd = openToAll(() =>
+      bindDatagram(path, (unbound) => {
+        passCredentials(unbound);
+        setReceiveBuffer(unbound, RECEIVE_BUFFER);
+      }),
+    );
     try {
-      chmodSync(path, 0o666);
       const bound = lstatSync(path);
       return {
         fd,

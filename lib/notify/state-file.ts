@@ -2,7 +2,7 @@
  * Who said what, as lainos-notifyd writes it down: by rename, so that `status` and `wait` read it
  * whole and inotify tells them of it, and so that it outlives a restart of the daemon.
  */
-import { mkdirSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import {
@@ -15,6 +15,9 @@ import {
 import { ACCESS, type Access } from "./statement.ts";
 
 export const DEFAULT_STATE = "/run/lainos/notify/state.json";
+
+/** A thousand services with the longest texts have less, in bytes. */
+const LONGEST_STATE = 2 ** 23;
 
 /** Version of the file's form; another is read as if there were no file. */
 const FORM = 1;
@@ -86,14 +89,24 @@ function isEntry(value: unknown): value is Entry {
  * @throws {Error} if it is not what lainos-notifyd writes
  */
 export function readState(path: string): Entry[] | undefined {
-  let text: string;
+  const wrong = () => new Error(`${path} is not what lainos-notifyd writes`);
+  let fd: number;
   try {
-    text = readFileSync(path, "utf8");
+    // The directory is the daemon's own, and root reads here: a fifo or a link in its place is not it.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
+    if (hasCode(error, "ELOOP")) throw wrong();
     throw error;
   }
-  const wrong = () => new Error(`${path} is not what lainos-notifyd writes`);
+  let text: string;
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile() || stats.size > LONGEST_STATE) throw wrong();
+    text = readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
   let content: { form?: unknown; senders?: unknown };
   try {
     content = JSON.parse(text) as typeof content;

@@ -1,17 +1,20 @@
 /** Hands back to services what is kept for them; see store-protocol.ts. */
-import { chmodSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import {
   accept,
   closeAside,
   type Fd,
   listenStream,
+  messageOf,
   onReadiness,
+  openToAll,
   peerCredentials,
   ReceiveBuffer,
   receive,
   refuseDescriptors,
   send,
+  userOwner,
 } from "../linux/index.ts";
 import type { Stored } from "./fd-store.ts";
 import type { Registry } from "./registry.ts";
@@ -23,9 +26,14 @@ import {
   type Request,
 } from "./store-protocol.ts";
 
-/** So many connections of one user at once, and of all together. */
+/** So many connections of one user at once, and of all users together; root has as many as these. */
 const MOST_OF_USER = 16;
 const MOST = 128;
+const ROOT = 0;
+/** After so many accepted in a row, everybody else gets a turn. */
+const MOST_AT_ONCE = 64;
+/** How long one request and its answers may take, in milliseconds. */
+const PATIENCE = 10_000;
 
 interface Client {
   fd: Fd;
@@ -35,6 +43,7 @@ interface Client {
   request: string;
   /** What is still to be sent. */
   answers: { bytes: Uint8Array; fds: Fd[] }[];
+  timer: Timer;
   endWatch: () => void;
 }
 
@@ -45,10 +54,9 @@ interface Client {
  */
 export function openStore(path: string): Fd {
   rmSync(path, { force: true });
-  const fd = listenStream(path);
+  const fd = openToAll(() => listenStream(path));
   // Nobody has any to send here; where the kernel cannot refuse them they are closed aside.
   refuseDescriptors(fd);
-  chmodSync(path, 0o666);
   return fd;
 }
 
@@ -75,41 +83,60 @@ export class StoreServer {
     for (const client of [...this.#clients]) this.#end(client);
   }
 
-  #acceptAll(): void {
-    for (;;) {
-      let fd: Fd | undefined;
+  /** Accepts those that wait, up to one batch; true if there may be more. */
+  #acceptAll(): boolean {
+    for (let count = 0; count < MOST_AT_ONCE; count++) {
       try {
-        fd = accept(this.#listener);
+        const fd = accept(this.#listener);
+        if (fd === undefined) return false;
+        this.#admit(fd);
       } catch (error) {
-        this.#log.error((error as Error).message);
-        return;
+        this.#log.error(`descriptor store: ${messageOf(error)}`);
+        return false;
       }
-      if (fd === undefined) return;
-      const peer = peerCredentials(fd);
-      const ofUser = [...this.#clients].filter(({ uid }) => uid === peer.uid).length;
-      if (ofUser >= MOST_OF_USER || this.#clients.size >= MOST) {
-        closeAside(`uid ${peer.uid}`, [fd]);
-        continue;
-      }
-      const service = this.#registry.origins.find(peer)?.service;
-      const client: Client = {
-        fd,
-        uid: peer.uid,
-        service,
-        request: "",
-        answers: [],
-        endWatch() {},
-      };
-      this.#clients.add(client);
-      client.endWatch = onReadiness(fd, () => this.#serve(client));
     }
+    return true;
+  }
+
+  #admit(fd: Fd): void {
+    const peer = peerCredentials(fd);
+    if (!this.#hasRoomFor(peer.uid)) {
+      closeAside(userOwner(peer.uid), [fd]);
+      return;
+    }
+    const client: Client = {
+      fd,
+      uid: peer.uid,
+      service: undefined,
+      request: "",
+      answers: [],
+      timer: setTimeout(() => this.#end(client), PATIENCE),
+      endWatch() {},
+    };
+    this.#clients.add(client);
+    try {
+      client.service = this.#registry.origins.find(peer)?.service;
+      client.endWatch = onReadiness(fd, () => this.#serve(client));
+    } catch (error) {
+      this.#end(client);
+      throw error;
+    }
+  }
+
+  /** Root is kept out by nobody but root. */
+  #hasRoomFor(uid: number): boolean {
+    const uids = [...this.#clients].map((client) => client.uid);
+    const own = uids.filter((other) => other === uid).length;
+    if (uid === ROOT) return own < MOST;
+    return own < MOST_OF_USER && uids.filter((other) => other !== ROOT).length < MOST;
   }
 
   #end(client: Client): void {
     if (!this.#clients.delete(client)) return;
+    clearTimeout(client.timer);
     client.endWatch();
     // It may hold file descriptors that the client sent and nobody has read.
-    closeAside(`uid ${client.uid}`, [client.fd]);
+    closeAside(userOwner(client.uid), [client.fd]);
   }
 
   /** Reads and writes until it would block; a connection that breaks is over. */
@@ -128,7 +155,7 @@ export class StoreServer {
     for (;;) {
       const received = receive(client.fd, this.#buffer);
       if (!received) return false;
-      closeAside(`uid ${client.uid}`, received.fds);
+      closeAside(userOwner(client.uid), received.fds);
       client.request += Buffer.from(received.data).toString("latin1");
       const end = client.request.indexOf("\n");
       if (end < 0 && received.data.length > 0 && client.request.length <= MOST_REQUEST) continue;

@@ -119,19 +119,19 @@ export function factsFromTraces({
 }
 
 /**
- * The session that a process leads, by its cgroup and that session's state file. login1 has written
- * it before it answered that it made the session.
+ * The session whose scope a process is in, and whether it leads it, by that session's state file.
+ * login1 has written it before it answered that it made the session.
  *
- * @returns undefined if it leads none, though it may be in one
+ * @returns undefined if it is in none that has such a file
  */
-export function sessionLedBy(
+export function sessionAround(
   pid: number,
   cgroup = cgroupOf(pid),
   sessionFiles = SESSION_FILES,
-): string | undefined {
+): { id: string; isLed: boolean } | undefined {
   const within = sessionOfCgroup(cgroup ?? "");
   const state = within && readStateFile(join(sessionFiles, within.id));
-  return state?.get("LEADER") === `${pid}` ? within?.id : undefined;
+  return state && within && { id: within.id, isLed: state.get("LEADER") === `${pid}` };
 }
 
 function readStateFile(path: string): Map<string, string> | undefined {

@@ -2,7 +2,7 @@
 import { Failure } from "../cli/index.ts";
 import { processStatus, userByName } from "../linux/index.ts";
 import type { Environment } from "./desktop.ts";
-import { sessionLedBy } from "./facts.ts";
+import { sessionAround } from "./facts.ts";
 import type { Login1Client } from "./login1-client.ts";
 import { createByVarlink, releaseByVarlink } from "./login1-varlink.ts";
 import { sessionRequest } from "./pam-request.ts";
@@ -49,8 +49,9 @@ export async function pamSession(items: Environment): Promise<void> {
       if (await createByVarlink(request, LIMIT)) return;
       await byBus((client) => client.create(request));
     } else {
-      const led = sessionLedBy(leader);
-      if (led !== undefined && (await releaseByVarlink(led, LIMIT))) return;
+      const around = sessionAround(leader);
+      // What runs in somebody's session, as su does, has none to end.
+      if (around && (!around.isLed || (await releaseByVarlink(around.id, LIMIT)))) return;
       await byBus(async (client) => {
         const session = await client.lookUp(leader);
         if (session?.leader === leader) await client.release(session.id);

@@ -7,6 +7,7 @@ import {
   ReceiveBuffer,
   receiveStream,
   send,
+  userOwner,
 } from "../linux/index.ts";
 import { formatReply, parseCall, Splitter } from "./message.ts";
 import { Peer } from "./peer.ts";
@@ -48,7 +49,7 @@ export class ServerConnection {
     try {
       this.peer = new Peer(fd);
     } catch (error) {
-      closeAside("unknown", [fd]);
+      closeAside(userOwner("unknown"), [fd]);
       throw error;
     }
     try {
@@ -72,7 +73,7 @@ export class ServerConnection {
   }
 
   #close(fds: readonly Fd[]): void {
-    closeAside(`uid ${this.peer.uid}`, fds);
+    closeAside(userOwner(this.peer.uid), fds);
   }
 
   #endBecause(reason: string): void {

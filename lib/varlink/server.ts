@@ -1,13 +1,16 @@
 /** A socket where varlink is spoken, and everybody who is connected to it. */
-import { chmodSync, lstatSync, rmSync, type Stats } from "node:fs";
+import { lstatSync, rmSync, type Stats } from "node:fs";
 import {
   accept,
   close,
   type Fd,
+  isBacklogged,
   listenStream,
   messageOf,
   onReadiness,
+  openToAll,
   refuseDescriptors,
+  userOwner,
 } from "../linux/index.ts";
 import { ServerConnection } from "./connection.ts";
 import type { Service } from "./service.ts";
@@ -68,11 +71,10 @@ export class VarlinkServer {
       throw new Error(`${path} is in the way and is no socket: remove it and start this again`);
     }
     if (there) rmSync(path);
-    this.#fd = listenStream(path, BACKLOG);
+    this.#fd = openToAll(() => listenStream(path, BACKLOG));
     try {
       refuseDescriptors(this.#fd);
       this.#bound = lstatSync(path);
-      chmodSync(path, 0o666);
       this.#endWatch = onReadiness(this.#fd, () => this.#accept());
     } catch (error) {
       close(this.#fd);
@@ -135,6 +137,7 @@ export class VarlinkServer {
   }
 
   #hasRoomFor(uid: number): boolean {
+    if (isBacklogged(userOwner(uid)) && uid !== ROOT) return false;
     const { total, perUser } = this.#limits;
     const uids = [...this.#connections].map(({ peer }) => peer.uid);
     const own = uids.filter((other) => other === uid).length;

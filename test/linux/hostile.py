@@ -2,16 +2,22 @@
 # SO_LINGER. The peer stays open until standard input ends, and resets the connection then.
 #
 # hostile.py SOCKET KIND MESSAGE [COUNT]: KIND is dgram or stream
-import array, os, socket, struct, sys, threading
+import array, os, resource, socket, struct, sys, threading
 
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 path, kind, message = sys.argv[1:4]
 count = int(sys.argv[4]) if len(sys.argv) > 4 else 1
 listener = socket.create_server(("127.0.0.1", 0))
+# Little memory each, so that there can be hundreds.
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 peers = []
 
 
 def lingering():
-    client = socket.create_connection(listener.getsockname())
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    client.connect(listener.getsockname())
     peer, _ = listener.accept()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peers.append(peer)
@@ -27,13 +33,19 @@ def lingering():
 
 target = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if kind == "dgram" else socket.SOCK_STREAM)
 target.connect(path)
+refused = 0
 for _ in range(count):
     hostile = lingering()
     rights = array.array("i", [hostile.fileno()])
-    target.sendmsg([message.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    try:
+        target.sendmsg([message.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    except PermissionError:
+        # The receiver takes none for now (SO_PASSRIGHTS).
+        hostile.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+        refused += 1
     # The last of them is the receiver's now, or this one's, if the receiver was quicker.
     threading.Thread(target=hostile.close, daemon=True).start()
-print("sent", flush=True)
+print("sent", count - refused, flush=True)
 sys.stdin.read()
 for peer in peers:
     peer.close()

@@ -23,7 +23,7 @@ if (stage === "first") {
   restrictThread(policy, landlockVersion());
   const words = [process.execPath, ...process.argv.slice(1)];
   words[words.indexOf("first")] = "second";
-  execute(process.execPath, words, { PATH: process.env.PATH, PASSED_ON: "yes", FD: String(given) }, [given]);
+  execute(process.execPath, words, { PATH: process.env.PATH, PASSED_ON: "yes", FD: String(given) }, { kept: [given] });
 }
 const attempts = {
   write: () => fs.writeFileSync(allowed + "/file", "text"),

@@ -349,12 +349,21 @@ describe("what the service sets before its sandbox closes", () => {
     expect(startPre(FILE, "core")).toEqual({ status: 0, errors: "", pattern: "|/bin/false" });
   });
 
-  test("is nothing where --except names the key, or its line is gone", () => {
+  test("is the table's where the file has no line of it, as one that somebody edited before", () => {
+    expect(startPre("# no such line\n", "core")).toMatchObject({
+      status: 0,
+      pattern: "|/bin/false",
+    });
+    expect(startPre("kernel.core_pattern = /var/core/%p\n", "core").pattern).toBe("/var/core/%p");
+  });
+
+  test("is nothing where --except names the key, or --only leaves the kernel out", () => {
     const settings = 'lainos_net_init_args="--except kernel.sysrq,kernel.core_pattern"';
     expect(startPre(FILE, "core", settings).pattern).toBe("core");
     expect(startPre(FILE, "core", 'lainos_net_init_args="--only net"').pattern).toBe("core");
     expect(startPre(FILE, "core", 'lainos_net_init_args="--only kernel"').pattern).not.toBe("core");
-    expect(startPre("# no such line\n", "core")).toMatchObject({ status: 0, pattern: "core" });
+    const both = 'lainos_net_init_args="--only net --only kernel"';
+    expect(startPre(FILE, "core", both).pattern).toBe("|/bin/false");
   });
 
   test("cannot be written in the sandbox, which binds all other keys of the table", () => {

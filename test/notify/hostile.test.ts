@@ -1,7 +1,9 @@
 /** File descriptors whose close(2) waits for their sender: nobody else waits. */
 import { afterEach, expect, test } from "bun:test";
+import { rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { cleanUp, descriptorsOf, later, newFolder, python, start } from "./world.ts";
+import { close, refuseDescriptors, socketPair } from "../../lib/linux/index.ts";
+import { cleanUp, descriptorsOf, later, newFolder, notifyd, python, start } from "./world.ts";
 
 afterEach(cleanUp);
 
@@ -38,4 +40,53 @@ for (const message of ["STATUS=x", "FDSTORE=1", "BARRIER=1", "no assignment"]) {
     while (descriptorsOf(daemon.child.pid) > before) await Bun.sleep(20);
     expect(await daemon.stop("SIGTERM")).toBe(0);
   });
+}
+
+test("what stands in the place of the state file is never waited for, nor followed", async () => {
+  const folder = newFolder();
+  const state = join(folder, "state.json");
+  expect(Bun.spawnSync(["mkfifo", state]).exitCode).toBe(0);
+  const said = () => notifyd("status", "--state", state);
+  expect(said().errors).toContain("is not what lainos-notifyd writes");
+  rmSync(state);
+  symlinkSync("/etc/passwd", state);
+  expect(said().errors).toContain("is not what lainos-notifyd writes");
+  expect(notifyd("wait", "x", "--timeout", "1", "--state", state).status).toBe(1);
+});
+
+test("of thousands that do not close none are taken any more, until they have", async () => {
+  const socket = join(newFolder(), "notify");
+  const daemon = await start(socket);
+  const before = descriptorsOf(daemon.child.pid);
+  const child = Bun.spawn(
+    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].concat(
+      ...["/usr/bin/python3", PROGRAM, socket, "dgram", "STATUS=x", "2300"],
+    ),
+    { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
+  );
+  later(async () => {
+    child.kill("SIGKILL");
+    await child.exited;
+  });
+  await child.stdout.getReader().read();
+  // Words without a file descriptor are heard all the same.
+  const pid = (await python(socket, 'send(b"STATUS=alone"); print(os.getpid())')).out;
+  await daemon.logged(`pid ${pid} uid 0`);
+  if (canRefuse()) {
+    await daemon.logged("sends file descriptors that do not close: nobody's are taken");
+    expect(descriptorsOf(daemon.child.pid) - before).toBeLessThan(2048 + 300);
+  }
+  child.stdin.end();
+  await child.exited;
+  if (canRefuse()) await daemon.logged("file descriptors are taken again");
+  expect((await python(socket, BARRIER)).out).toBe("1");
+  while (descriptorsOf(daemon.child.pid) > before) await Bun.sleep(20);
+}, 60_000);
+
+/** Whether this kernel can refuse file descriptors (Linux 6.16). */
+function canRefuse(): boolean {
+  const [ours, theirs] = socketPair();
+  const can = refuseDescriptors(theirs);
+  for (const fd of [ours, theirs]) close(fd);
+  return can;
 }

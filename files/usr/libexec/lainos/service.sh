@@ -59,7 +59,11 @@ lainos_installed()
 lainos_sandboxed()
 {
 	case ${lainos_sandbox:-yes}:$1 in
-		no:*) ;;
+		no:*)
+			# A profile of AppArmor goes by the executable's path, and allows what the sandbox does.
+			[ ! -e /sys/kernel/security/apparmor/.replace ] || ! command -v aa-exec >/dev/null ||
+				printf 'aa-exec --profile=unconfined --'
+			;;
 		# Those that it has a profile for. alsactl, which lainos-audio-init starts, may run whatever
 		# ALSA's configuration names.
 		*:lainos-dbus-bridge | *:lainos-notifyd | *:lainos-ghost-units | *:lainos-net-init)
@@ -209,8 +213,10 @@ status()
 	default_status
 	lainos_status=$?
 	# What is in the file is of now only while somebody writes it.
+	# It is in a directory of the daemon's own: neither a fifo nor a link in its place is opened.
 	if lainos_has_socket /run/systemd/notify &&
-		grep -qsF "\"service\":\"$RC_SVCNAME\"" /run/lainos/notify/state.json; then
+		dd iflag=nofollow,nonblock bs=64k count=64 if=/run/lainos/notify/state.json 2>/dev/null |
+			grep -qsF "\"service\":\"$RC_SVCNAME\""; then
 		lainos_run lainos-notifyd status "$RC_SVCNAME" | sed 's/^/   /'
 	fi
 	return "$lainos_status"
