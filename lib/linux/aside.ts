@@ -13,6 +13,7 @@
 import { hasCode } from "./errors.ts";
 import { close, duplicate, type Fd } from "./fd.ts";
 import { cString, libc, Memory } from "./libc.ts";
+import { hasRefusedDescriptors } from "./socket.ts";
 
 /** So many threads of one owner may close something; its other descriptors wait behind them. */
 const MOST_CLOSING = 16;
@@ -164,6 +165,17 @@ export function closeAside(owner: string, fds: readonly Fd[]): void {
   serveWaiting();
   lookAgain = FIRST_LOOK;
   lookLater();
+}
+
+/**
+ * Closes a stranger's connection: at once where nothing can wait in it, else aside. Many come and go,
+ * and each that waits for a thread is an open file.
+ *
+ * @param owner as for `closeAside`
+ */
+export function closeConnection(owner: string, fd: Fd): void {
+  if (hasRefusedDescriptors(fd)) close(fd);
+  else closeAside(owner, [fd]);
 }
 
 /** Whether so much of an owner's, or of all, waits for a thread that no more should be received from it. */

@@ -190,6 +190,22 @@ export function refuseDescriptors(fd: Fd, refused = true): boolean {
   }
 }
 
+/**
+ * Whether no file descriptor can have been sent to this socket, since it refuses them from the first
+ * (a connection takes that over from its listener): to close it waits for nobody.
+ *
+ * @throws {SystemError}
+ */
+export function hasRefusedDescriptors(fd: Fd): boolean {
+  const memory = new Memory(4);
+  const length = new Memory(4);
+  length.view.setUint32(0, 4, true);
+  const result = libc.getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, memory.bytes, length.bytes);
+  if (result < 0 && lastErrno() === errno.ENOPROTOOPT) return false;
+  check(result, "getsockopt SO_PASSRIGHTS", `descriptor ${fd}`);
+  return memory.view.getUint32(0, true) === 0;
+}
+
 /** Sets the receive buffer to `bytes`, past the system's limit if we may. */
 export function setReceiveBuffer(fd: Fd, bytes: number): void {
   try {

@@ -4,6 +4,7 @@ import {
   closeAside,
   connectStream,
   type Fd,
+  hasCode,
   onReadiness,
   ReceiveBuffer,
   receive,
@@ -19,6 +20,8 @@ export interface Fetched {
 
 /** An answer with the longest names, 128 times 255 bytes, and what is around them. */
 const BUFFER = 65_536;
+/** How soon a full queue is tried again, in milliseconds. */
+const CONNECT_AGAIN = 10;
 
 /**
  * Gets duplicates of what is kept; it stays kept.
@@ -32,7 +35,7 @@ export async function fetchDescriptors(
   path = DEFAULT_STORE,
   timeout = 5000,
 ): Promise<Fetched[]> {
-  const fd = connectStream(path);
+  const fd = await connect(path, timeout);
   const fetched: Fetched[] = [];
   /** Came, and not named yet. */
   const passed: Fd[] = [];
@@ -60,6 +63,19 @@ export async function fetchDescriptors(
     clearTimeout(timer);
     endWatch();
     close(fd);
+  }
+}
+
+/** Connects; where others fill the queue it is tried again, since they are soon sent away. */
+async function connect(path: string, timeout: number): Promise<Fd> {
+  const end = performance.now() + timeout;
+  for (;;) {
+    try {
+      return connectStream(path);
+    } catch (error) {
+      if (!hasCode(error, "EAGAIN") || performance.now() >= end) throw error;
+      await Bun.sleep(CONNECT_AGAIN);
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import type { Logger } from "../cli/index.ts";
 import {
   accept,
   closeAside,
+  closeConnection,
   type Fd,
   listenStream,
   messageOf,
@@ -30,6 +31,8 @@ import {
 const MOST_OF_USER = 16;
 const MOST = 128;
 const ROOT = 0;
+/** So many may wait for their turn: a user's storm fills less than a service's second attempt needs. */
+const BACKLOG = 512;
 /** After so many accepted in a row, everybody else gets a turn. */
 const MOST_AT_ONCE = 64;
 /** How long one request and its answers may take, in milliseconds. */
@@ -54,7 +57,7 @@ interface Client {
  */
 export function openStore(path: string): Fd {
   rmSync(path, { force: true });
-  const fd = openToAll(() => listenStream(path));
+  const fd = openToAll(() => listenStream(path, BACKLOG));
   // Nobody has any to send here; where the kernel cannot refuse them they are closed aside.
   refuseDescriptors(fd);
   return fd;
@@ -101,7 +104,7 @@ export class StoreServer {
   #admit(fd: Fd): void {
     const peer = peerCredentials(fd);
     if (!this.#hasRoomFor(peer.uid)) {
-      closeAside(userOwner(peer.uid), [fd]);
+      closeConnection(userOwner(peer.uid), fd);
       return;
     }
     const client: Client = {
@@ -136,7 +139,7 @@ export class StoreServer {
     clearTimeout(client.timer);
     client.endWatch();
     // It may hold file descriptors that the client sent and nobody has read.
-    closeAside(userOwner(client.uid), [client.fd]);
+    closeConnection(userOwner(client.uid), client.fd);
   }
 
   /** Reads and writes until it would block; a connection that breaks is over. */

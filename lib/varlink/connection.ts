@@ -1,6 +1,7 @@
 /** One client: its calls, answered one after the other in the order in which they came. */
 import {
   closeAside,
+  closeConnection,
   type Fd,
   hasCode,
   onReadiness,
@@ -49,14 +50,14 @@ export class ServerConnection {
     try {
       this.peer = new Peer(fd);
     } catch (error) {
-      closeAside(userOwner("unknown"), [fd]);
+      closeConnection(userOwner("unknown"), fd);
       throw error;
     }
     try {
       this.#endWatch = onReadiness(fd, () => void this.#work());
     } catch (error) {
       this.peer.end();
-      this.#close([fd]);
+      closeConnection(userOwner(this.peer.uid), fd);
       throw error;
     }
   }
@@ -68,12 +69,8 @@ export class ServerConnection {
     this.#calls = [];
     this.#endWatch();
     // It may hold file descriptors that the client sent and nobody has read.
-    this.#close([this.#fd]);
+    closeConnection(userOwner(this.peer.uid), this.#fd);
     this.peer.end();
-  }
-
-  #close(fds: readonly Fd[]): void {
-    closeAside(userOwner(this.peer.uid), fds);
   }
 
   #endBecause(reason: string): void {
@@ -122,7 +119,7 @@ export class ServerConnection {
     buffer ??= new ReceiveBuffer(BUFFER_SIZE);
     const fds: Fd[] = [];
     const length = receiveStream(this.#fd, buffer, 0, fds);
-    this.#close(fds);
+    closeAside(userOwner(this.peer.uid), fds);
     if (length === undefined) return false;
     if (length === 0) this.#atEnd = true;
     // A copy: a part of a call waits here for the rest of it.

@@ -3,12 +3,14 @@ import { lstatSync, rmSync, type Stats } from "node:fs";
 import {
   accept,
   close,
+  closeConnection,
   type Fd,
   isBacklogged,
   listenStream,
   messageOf,
   onReadiness,
   openToAll,
+  peerCredentials,
   refuseDescriptors,
   userOwner,
 } from "../linux/index.ts";
@@ -123,17 +125,17 @@ export class VarlinkServer {
   }
 
   #admit(fd: Fd): void {
+    const { uid } = peerCredentials(fd);
+    if (!this.#hasRoomFor(uid)) {
+      closeConnection(userOwner(uid), fd);
+      this.#options.onDebug?.(`${this.path}: uid ${uid} was sent away: too many are connected`);
+      return;
+    }
     const connection = new ServerConnection(fd, this.#service, (reason) => {
       this.#connections.delete(connection);
       this.#options.onDebug?.(`${this.path}: a connection of uid ${uid} ended: ${reason}`);
     });
-    const { uid } = connection.peer;
-    if (this.#hasRoomFor(uid)) {
-      this.#connections.add(connection);
-      return;
-    }
-    connection.end();
-    this.#options.onDebug?.(`${this.path}: uid ${uid} was sent away: too many are connected`);
+    this.#connections.add(connection);
   }
 
   #hasRoomFor(uid: number): boolean {

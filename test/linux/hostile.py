@@ -1,7 +1,7 @@
 # Sends a file descriptor whose last close(2) waits: a TCP socket with data that nobody reads, and
 # SO_LINGER. The peer stays open until standard input ends, and resets the connection then.
 #
-# hostile.py SOCKET KIND MESSAGE [COUNT]: KIND is dgram or stream
+# hostile.py SOCKET KIND MESSAGE [COUNT]: KIND is dgram or stream; it sends no more once some were refused
 import array, os, resource, socket, struct, sys, threading
 
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -33,19 +33,20 @@ def lingering():
 
 target = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if kind == "dgram" else socket.SOCK_STREAM)
 target.connect(path)
-refused = 0
-for _ in range(count):
+sent = refused = 0
+while sent + refused < count and refused < 50:
     hostile = lingering()
     rights = array.array("i", [hostile.fileno()])
     try:
         target.sendmsg([message.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        sent += 1
     except PermissionError:
         # The receiver takes none for now (SO_PASSRIGHTS).
         hostile.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
         refused += 1
     # The last of them is the receiver's now, or this one's, if the receiver was quicker.
     threading.Thread(target=hostile.close, daemon=True).start()
-print("sent", count - refused, flush=True)
+print("sent", sent, flush=True)
 sys.stdin.read()
 for peer in peers:
     peer.close()

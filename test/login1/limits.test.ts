@@ -1,11 +1,14 @@
 /** What is kept of strangers, and what is answered to them, has a length. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { cgroupRoot, close } from "../../lib/linux/index.ts";
 import { callManager, createSession, World } from "./world.ts";
 
 const INVALID = "org.freedesktop.DBus.Error.InvalidArgs";
 const LIMIT = "org.freedesktop.DBus.Error.LimitsExceeded";
+
+const PYTHON = "/usr/bin/python3";
 
 let world: World;
 let bus: Connection;
@@ -108,13 +111,14 @@ test("a session's processes are listed with the start of their command lines", a
   const words = "x".repeat(100_000);
   const children = Array.from({ length: 30 }, () =>
     Bun.spawn(
-      world.inside(
-        ["python3", "-c", "import sys,time; time.sleep(60)"].concat(...Array(15).fill(words)),
-      ),
+      world.inside([PYTHON, "-c", "import time; time.sleep(60)"].concat(...Array(15).fill(words))),
       { stdout: "ignore", stderr: "inherit" },
     ),
   );
   for (const { pid } of children) {
+    // What starts it moves itself to a cgroup first.
+    const line = () => readFileSync(`/proc/${pid}/cmdline`, "latin1");
+    while (!line().startsWith(PYTHON)) await Bun.sleep(5);
     await Bun.write(`${cgroupRoot()}${cgroup}/cgroup.procs`, String(pid));
   }
   const [processes] = (await bus.call({

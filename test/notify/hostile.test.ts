@@ -60,7 +60,7 @@ test("of thousands that do not close none are taken any more, until they have", 
   const before = descriptorsOf(daemon.child.pid);
   const child = Bun.spawn(
     ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].concat(
-      ...["/usr/bin/python3", PROGRAM, socket, "dgram", "STATUS=x", "2300"],
+      ...["/usr/bin/python3", PROGRAM, socket, "dgram", "STATUS=x", "6000"],
     ),
     { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
   );
