@@ -150,6 +150,24 @@ test("devices are the profile's own, and no node can be made or opened besides",
   }
 }, 30_000);
 
+test("who may own or read a disk, or memory, nobody in a sandbox changes", async () => {
+  const nodes = `mount -t tmpfs -o mode=0755 dev /dev
+    for name in null zero full random urandom; do mknod /dev/$name c 1 3; done
+    mkdir /dev/cpu /dev/cpu/0
+    mknod /dev/p7disk b 7 250; mknod /dev/nvme0 c 240 0; mknod /dev/sg0 c 21 0
+    mknod /dev/mem c 1 1; mknod /dev/cpu/0/msr c 202 0; mknod /dev/sr0 b 11 0; mknod /dev/video0 c 81 0`;
+  const change = `for node in p7disk nvme0 sg0 mem cpu/0/msr sr0 video0; do
+    (chmod 666 /dev/$node; chown 1 /dev/$node) 2>&1 | sed 's/.*: //' | sort -u
+    (: </dev/$node) 2>&1 | sed 's/.*: //'
+  done`;
+  const ro = "Read-only file system";
+  const none = "Permission denied";
+  expect(await inside("dbus-bridge", change, nodes)).toEqual([
+    ...Array.from({ length: 5 }, () => [ro, none]).flat(),
+    ...[none, none],
+  ]);
+}, 30_000);
+
 test("the pipes to what works outside have no name, and end with the daemon", async () => {
   const look = `ls -d /run/lainos-outside* 2>/dev/null || :
     printf '7 firmware x\\n' >&6; read -r line <&7; echo "$line"
