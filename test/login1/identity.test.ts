@@ -171,5 +171,6 @@ test("a caller that is there is known by its pidfd, which does not stay open", a
   for (let times = 0; times < 5; times++) {
     expect(await ask()).toMatchObject({ code: 0, stdout: `Id=${id}\n` });
   }
-  expect(await open()).toBe(before);
+  // Those of an earlier test may go meanwhile.
+  expect(await open()).toBeLessThanOrEqual(before);
 });

@@ -77,7 +77,9 @@ describe("a shutdown", () => {
     expect(await errorOf(power.call("RebootWithFlags", "t", 0n))).toBe("Failed");
     await told("PrepareForShutdown true", "PrepareForShutdown false");
     expect(power.signals).toContain("PrepareForShutdownWithMetadata false reboot");
-    expect(power.world.log).toContain("openrc-shutdown failed with exit status 3");
+    await power.world.until("it is logged", () =>
+      power.world.log.includes("openrc-shutdown failed with exit status 3"),
+    );
     expect(await power.property("PreparingForShutdown")).toBe(false);
     expect(power.exists("run/systemd/operation")).toBe(false);
     close(await power.inhibit("shutdown", "block"));
@@ -122,7 +124,9 @@ describe("a shutdown", () => {
     await told("PrepareForShutdown true", "PrepareForShutdown false");
     close(fd);
     expect(await power.property("PreparingForShutdown")).toBe(false);
+    // The closed inhibitor may be seen a moment later, and is waited for until then.
     await power.call("Reboot", "b", false);
+    await done(1);
     expect(power.commands).toEqual(["openrc-shutdown --reboot now"]);
   });
 
