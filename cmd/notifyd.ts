@@ -70,21 +70,25 @@ const wait = defineCommand({
 const DEFAULT_SOCKET = "/run/systemd/notify";
 const DEFAULT_STORE = "/run/lainos/fdstore";
 
+const sockets = {
+  socket: {
+    type: "string",
+    default: DEFAULT_SOCKET,
+    valueHint: "PATH",
+    description: "the socket to receive at",
+  },
+  store: {
+    type: "string",
+    default: DEFAULT_STORE,
+    valueHint: "PATH",
+    description: "the socket at which services get back the descriptors that they left",
+  },
+} as const;
+
 const listen = defineCommand({
   meta: { name: "listen", description: "Opens the sockets, and starts a command with them" },
   args: {
-    socket: {
-      type: "string",
-      default: DEFAULT_SOCKET,
-      valueHint: "PATH",
-      description: "the socket to receive at",
-    },
-    store: {
-      type: "string",
-      default: DEFAULT_STORE,
-      valueHint: "PATH",
-      description: "the socket of the descriptor store",
-    },
+    ...sockets,
     keep: {
       type: "string",
       default: "",
@@ -110,18 +114,7 @@ const listen = defineCommand({
 export const command = defineCommand({
   meta: { name: NAME, description: "Receives what services say of themselves by sd_notify(3)" },
   args: {
-    socket: {
-      type: "string",
-      default: DEFAULT_SOCKET,
-      valueHint: "PATH",
-      description: "the socket to receive at",
-    },
-    store: {
-      type: "string",
-      default: DEFAULT_STORE,
-      valueHint: "PATH",
-      description: "the socket at which services get back the descriptors that they left",
-    },
+    ...sockets,
     state: stateOption,
     syslog: {
       type: "string",

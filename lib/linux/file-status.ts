@@ -1,15 +1,7 @@
-/** What statx(2) says of a file without asking anybody for it. */
-import { check, hasCode } from "./errors.ts";
+/** Which device node a file is, without asking anybody for it. */
+import { hasCode } from "./errors.ts";
 import type { Fd } from "./fd.ts";
-import { cString, libc, Memory } from "./libc.ts";
-
-const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
-/** What is known already will do: FUSE and network file systems would have to ask a server, and wait for it. */
-const AT_STATX_DONT_SYNC = 0x4000;
-const STATX_TYPE = 1;
-const S_IFMT = 0o170000;
-const S_IFCHR = 0o020000;
+import { AT_EMPTY_PATH, AT_FDCWD, S_IFCHR, statx } from "./statx.ts";
 
 /** Which device node a file is. */
 export interface NodeStatus {
@@ -19,20 +11,14 @@ export interface NodeStatus {
   fileSystem: string;
 }
 
-const status = new Memory(256);
-
 function characterNode(
   folder: Fd,
   path: string,
   flags: number,
   what: string,
 ): NodeStatus | undefined {
-  const { bytes, view } = status;
-  const all = flags | AT_STATX_DONT_SYNC;
-  check(libc.statx(folder, cString(path), all, STATX_TYPE, bytes), "statx", what);
-  if ((view.getUint16(28, true) & S_IFMT) !== S_IFCHR) return undefined;
-  const pair = (at: number) => `${view.getUint32(at, true)}:${view.getUint32(at + 4, true)}`;
-  return { number: pair(128), fileSystem: pair(136) };
+  const { type, number, fileSystem } = statx(folder, path, flags, what);
+  return type === S_IFCHR ? { number, fileSystem } : undefined;
 }
 
 /**

@@ -2,7 +2,8 @@
 import { readlinkSync } from "node:fs";
 import { check } from "./errors.ts";
 import type { Fd } from "./fd.ts";
-import { cString, libc, Memory } from "./libc.ts";
+import { libc } from "./libc.ts";
+import { AT_EMPTY_PATH, S_IFCHR, statx } from "./statx.ts";
 
 /** What answers poll(2) by itself: a FUSE file asks its server, and an epoll instance may hold one. */
 const POLLS_AT_ONCE =
@@ -18,13 +19,6 @@ export function isSafeToPoll(fd: Fd): boolean {
 
 const F_GETFL = 3;
 const O_PATH = 0o10000000;
-const AT_EMPTY_PATH = 0x1000;
-const AT_STATX_DONT_SYNC = 0x4000;
-const STATX_BASIC_STATS = 0x7ff;
-const S_IFMT = 0o170000;
-const S_IFCHR = 0o020000;
-const status = new Memory(256);
-const nothing = cString("");
 
 /**
  * The character device that it is an open file of, as `MAJOR:MINOR`. A FUSE file is none: what its
@@ -37,8 +31,6 @@ const nothing = cString("");
 export function characterDeviceOf(fd: Fd): string | undefined {
   const subject = `descriptor ${fd}`;
   if (check(libc.fcntl(fd, F_GETFL, 0), "fcntl F_GETFL", subject) & O_PATH) return undefined;
-  const flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
-  check(libc.statx(fd, nothing, flags, STATX_BASIC_STATS, status.bytes), "statx", subject);
-  if ((status.view.getUint16(28, true) & S_IFMT) !== S_IFCHR) return undefined;
-  return `${status.view.getUint32(128, true)}:${status.view.getUint32(132, true)}`;
+  const { type, number } = statx(fd, "", AT_EMPTY_PATH, subject);
+  return type === S_IFCHR ? number : undefined;
 }

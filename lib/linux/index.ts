@@ -20,6 +20,7 @@ export * from "./local-time.ts";
 export * from "./lock.ts";
 export * from "./memory.ts";
 export * from "./mount.ts";
+export * from "./peer-room.ts";
 export * from "./poll.ts";
 export * from "./process.ts";
 export * from "./process-identity.ts";

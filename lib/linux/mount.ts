@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { check, hasCode } from "./errors.ts";
-import { cString, libc, Memory } from "./libc.ts";
+import { cString, libc } from "./libc.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_IFDIR, statx } from "./statx.ts";
 
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
@@ -124,15 +125,6 @@ export interface FolderStatus {
   isMountPoint: boolean;
 }
 
-const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
-const AT_STATX_DONT_SYNC = 0x4000;
-const STATX_BASIC_STATS = 0x7ff;
-const STATX_ATTR_MOUNT_ROOT = 0x2000;
-const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
-const status = new Memory(256);
-
 /**
  * Looks at what is at `path`, by statx(2); a symbolic link is not followed. A file system that would
  * have to ask a server answers with what it knows, so this does not wait for anybody.
@@ -141,21 +133,11 @@ const status = new Memory(256);
  * @throws {SystemError} ENOENT if nothing is there
  */
 export function folderStatus(path: string): FolderStatus | undefined {
-  const { bytes, view } = status;
-  const flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
-  check(libc.statx(AT_FDCWD, cString(path), flags, STATX_BASIC_STATS, bytes), "statx", path);
-  const mode = view.getUint16(28, true);
-  if ((mode & S_IFMT) !== S_IFDIR) return undefined;
-  // The kernel tells it from 5.8 on; the low halves of two 64-bit masks.
-  const tells = (view.getUint32(56, true) & STATX_ATTR_MOUNT_ROOT) !== 0;
-  return {
-    mode: mode & 0o7777,
-    uid: view.getUint32(20, true),
-    gid: view.getUint32(24, true),
-    isMountPoint: tells
-      ? (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0
-      : mounts().some((entry) => entry.target === path),
-  };
+  const found = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, path);
+  if (found.type !== S_IFDIR) return undefined;
+  const { mode, uid, gid, isMountRoot } = found;
+  const isMountPoint = isMountRoot ?? mounts().some((entry) => entry.target === path);
+  return { mode, uid, gid, isMountPoint };
 }
 
 /** True if something is mounted at the folder `path`. */

@@ -168,6 +168,17 @@ function setOption(fd: Fd, option: number, value: number, name: string): void {
   check(result, `setsockopt ${name}`, `descriptor ${fd}`);
 }
 
+/** What an option of a socket is, `size` bytes; undefined if the kernel does not have that option. */
+function getOption(fd: Fd, option: number, size: number, name: string): DataView | undefined {
+  const memory = new Memory(size);
+  const length = new Memory(4);
+  length.view.setUint32(0, size, true);
+  const result = libc.getsockopt(fd, SOL_SOCKET, option, memory.bytes, length.bytes);
+  if (result < 0 && lastErrno() === errno.ENOPROTOOPT) return undefined;
+  check(result, `getsockopt ${name}`, `descriptor ${fd}`);
+  return memory.view;
+}
+
 /** Asks for the sender's credentials with every message; see SO_PASSCRED in unix(7). */
 export function passCredentials(fd: Fd): void {
   setOption(fd, SO_PASSCRED, 1, "SO_PASSCRED");
@@ -197,13 +208,7 @@ export function refuseDescriptors(fd: Fd, refused = true): boolean {
  * @throws {SystemError}
  */
 export function hasRefusedDescriptors(fd: Fd): boolean {
-  const memory = new Memory(4);
-  const length = new Memory(4);
-  length.view.setUint32(0, 4, true);
-  const result = libc.getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, memory.bytes, length.bytes);
-  if (result < 0 && lastErrno() === errno.ENOPROTOOPT) return false;
-  check(result, "getsockopt SO_PASSRIGHTS", `descriptor ${fd}`);
-  return memory.view.getUint32(0, true) === 0;
+  return getOption(fd, SO_PASSRIGHTS, 4, "SO_PASSRIGHTS")?.getUint32(0, true) === 0;
 }
 
 /** Sets the receive buffer to `bytes`, past the system's limit if we may. */
@@ -233,13 +238,7 @@ export function peerCredentials(fd: Fd): Credentials {
  * @throws {SystemError} ESRCH, EINVAL or ENODATA if that process is gone
  */
 export function peerPidfd(fd: Fd): Fd | undefined {
-  const memory = new Memory(4);
-  const length = new Memory(4);
-  length.view.setUint32(0, 4, true);
-  const result = libc.getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, memory.bytes, length.bytes);
-  if (result < 0 && lastErrno() === errno.ENOPROTOOPT) return undefined;
-  check(result, "getsockopt SO_PEERPIDFD", `descriptor ${fd}`);
-  return memory.view.getInt32(0, true);
+  return getOption(fd, SO_PEERPIDFD, 4, "SO_PEERPIDFD")?.getInt32(0, true);
 }
 
 function readCredentials(view: DataView, at: number): Credentials {

@@ -6,12 +6,14 @@ import {
   closeAside,
   closeConnection,
   type Fd,
+  hasRoomFor,
   listenStream,
   messageOf,
   onReadiness,
   openToAll,
   peerCredentials,
   ReceiveBuffer,
+  type RoomLimits,
   receive,
   refuseDescriptors,
   send,
@@ -27,10 +29,7 @@ import {
   type Request,
 } from "./store-protocol.ts";
 
-/** So many connections of one user at once, and of all users together; root has as many as these. */
-const MOST_OF_USER = 16;
-const MOST = 128;
-const ROOT = 0;
+const LIMITS: RoomLimits = { perUser: 16, total: 128 };
 /** So many may wait for their turn: a user's storm fills less than a service's second attempt needs. */
 const BACKLOG = 512;
 /** After so many accepted in a row, everybody else gets a turn. */
@@ -126,12 +125,9 @@ export class StoreServer {
     }
   }
 
-  /** Root is kept out by nobody but root. */
   #hasRoomFor(uid: number): boolean {
     const uids = [...this.#clients].map((client) => client.uid);
-    const own = uids.filter((other) => other === uid).length;
-    if (uid === ROOT) return own < MOST;
-    return own < MOST_OF_USER && uids.filter((other) => other !== ROOT).length < MOST;
+    return hasRoomFor(uid, uids, LIMITS);
   }
 
   #end(client: Client): void {

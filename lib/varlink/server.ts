@@ -5,27 +5,21 @@ import {
   close,
   closeConnection,
   type Fd,
+  hasRoomFor,
   isBacklogged,
   listenStream,
   messageOf,
   onReadiness,
   openToAll,
   peerCredentials,
+  type RoomLimits,
   refuseDescriptors,
   userOwner,
 } from "../linux/index.ts";
 import { ServerConnection } from "./connection.ts";
 import type { Service } from "./service.ts";
 
-/** How many may be connected at once. */
-export interface Limits {
-  /** Of one user other than root. */
-  perUser: number;
-  /** Of all other users together, and once more of root, whom no crowd keeps out. */
-  total: number;
-}
-
-const LIMITS: Limits = { perUser: 64, total: 1024 };
+const LIMITS: RoomLimits = { perUser: 64, total: 1024 };
 
 /** How many may wait for accept(2). */
 const BACKLOG = 512;
@@ -36,7 +30,7 @@ const RETRY_DELAY = 1000;
 const ROOT = 0;
 
 export interface ServerOptions {
-  limits?: Limits;
+  limits?: RoomLimits;
   /** Is told why a client was sent away or left: nothing that the service depends on. */
   onDebug?: (message: string) => void;
   /** Is told of failures of the system, such as no free descriptor. */
@@ -48,7 +42,7 @@ export class VarlinkServer {
   readonly path: string;
   readonly #fd: Fd;
   readonly #service: Service;
-  readonly #limits: Limits;
+  readonly #limits: RoomLimits;
   readonly #options: ServerOptions;
   readonly #bound: Stats;
   readonly #connections = new Set<ServerConnection>();
@@ -140,10 +134,7 @@ export class VarlinkServer {
 
   #hasRoomFor(uid: number): boolean {
     if (isBacklogged(userOwner(uid)) && uid !== ROOT) return false;
-    const { total, perUser } = this.#limits;
     const uids = [...this.#connections].map(({ peer }) => peer.uid);
-    const own = uids.filter((other) => other === uid).length;
-    if (uid === ROOT) return own < total;
-    return own < perUser && uids.filter((other) => other !== ROOT).length < total;
+    return hasRoomFor(uid, uids, this.#limits);
   }
 }

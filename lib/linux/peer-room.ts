@@ -1,0 +1,26 @@
+/** How many connections one user may have to a socket of ours. */
+
+/** So many connections at once. */
+export interface RoomLimits {
+  /** Of one user other than root. */
+  perUser: number;
+  /** Of all other users together, and once more of root, whom no crowd keeps out. */
+  total: number;
+}
+
+const ROOT = 0;
+
+/**
+ * Whether one more of a user's fits in.
+ *
+ * @param uids whose the connections are that there are already
+ */
+export function hasRoomFor(
+  uid: number,
+  uids: readonly number[],
+  { perUser, total }: RoomLimits,
+): boolean {
+  const own = uids.filter((other) => other === uid).length;
+  if (uid === ROOT) return own < total;
+  return own < perUser && uids.filter((other) => other !== ROOT).length < total;
+}
