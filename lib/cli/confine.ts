@@ -116,6 +116,9 @@ const NETLINK_KOBJECT_UEVENT = 15;
 const O_CREAT = 0x40;
 /** Of O_TMPFILE, the bit that is not O_DIRECTORY's. */
 const TMPFILE = 0x40_0000;
+/** Commands of bpf(2) on a map, by whoever has its descriptor. */
+const BPF_MAP_UPDATE_ELEM = 2;
+const BPF_MAP_DELETE_ELEM = 3;
 const SET_ID_BITS = 0o6000;
 /** The bit that block and character devices have of all that mknod(2) makes. */
 const S_IFCHR = 0o020000;
@@ -232,7 +235,14 @@ const PROFILES = {
     ],
   }),
   // It asks by kcmp whether a file descriptor is one that it has already.
-  notifyd: (pid) => ({ allow: [...COMMON, "kcmp"], rules: alone(pid) }),
+  // Its filter of senders was loaded before; it says whom that drops.
+  notifyd: (pid) => ({
+    allow: [...COMMON, "kcmp"],
+    rules: [
+      ...alone(pid),
+      { call: "bpf", where: [[is(0, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM)]] },
+    ],
+  }),
   // It gives directories that belong to another to root.
   "ghost-units": (pid) => ({ allow: [...COMMON, ...OWNERS], rules: alone(pid) }),
   "net-init": (pid) => ({ allow: COMMON, rules: alone(pid) }),
@@ -268,7 +278,10 @@ export function rulesOf(sandbox: string, mode: Mode = "refuse", pid = process.pi
   }
   const { allow, rules } = PROFILES[sandbox as Profile](pid);
   if (mode === "refuse") return { allow, rules, otherwise: "EPERM" };
-  const never = NEVER.map((call): Rule => ({ call, refuse: "EPERM" }));
+  const ruled = rules.map(({ call }): string => call);
+  const never = NEVER.filter((call) => !ruled.includes(call)).map(
+    (call): Rule => ({ call, refuse: "EPERM" }),
+  );
   return { allow, rules: [...rules, ...never], otherwise: "log" };
 }
 

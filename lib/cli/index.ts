@@ -2,7 +2,7 @@
 
 export { confine, rulesOf } from "./confine.ts";
 export { type GetoptOption, getopt, OptionError } from "./getopt.ts";
-export { type Limit, LimitedLog, logFailures, RateLimiter, traceOf } from "./limit.ts";
+export { FEW_LINES, type Limit, LimitedLog, logFailures, RateLimiter, traceOf } from "./limit.ts";
 export { createLogger, type Level, type Logger, visible } from "./log.ts";
 export { restoreOpenFilesLimit } from "./open-files.ts";
 export { type Outcome, onOutsideEnded, outsideFor } from "./outside.ts";

@@ -70,15 +70,15 @@ export class RateLimiter {
   }
 }
 
-/** What one account may have in a daemon's log. */
-const LINES: Limit = { messages: 20, window: 10_000, senders: 4096 };
+/** What one account that brings nothing about may have in a daemon's log. */
+export const FEW_LINES: Limit = { messages: 20, window: 10_000, senders: 4096 };
 
 /** A log of what strangers bring about: each has a few lines, and one line says how many more there were. */
 export class LimitedLog {
   readonly #log: Logger;
   readonly #limiter: RateLimiter;
 
-  constructor(log: Logger, limit = LINES) {
+  constructor(log: Logger, limit = FEW_LINES) {
     this.#log = log;
     this.#limiter = new RateLimiter(limit, (account, suppressed) =>
       log.warning(`${account}: ${suppressed} more lines of this kind were left out`),

@@ -1,5 +1,6 @@
 /** One connection to a message bus: calls with time limits, signals, and the callers' credentials. */
 import {
+  accountOf,
   close,
   type Fd,
   hasItsNumber,
@@ -511,7 +512,7 @@ export class Connection {
   /** Whose a call counts as: the user's, as soon as the bus has told. */
   #ownerOf({ sender }: IncomingCall): Owner {
     const known = this.#callers.get(sender);
-    return known === undefined || known instanceof Promise ? sender : known.uid;
+    return known === undefined || known instanceof Promise ? sender : accountOf(known.uid);
   }
 
   /** Whether the caller has as many calls under way as one may; see Quota. */
@@ -533,7 +534,7 @@ export class Connection {
   /** Whom a unique name is counted and named for in the log: `uid 1000`, or the name while nobody knows. */
   accountOf(sender: string): string {
     const known = this.#callers.get(sender);
-    return known === undefined || known instanceof Promise ? sender : `uid ${known.uid}`;
+    return known === undefined || known instanceof Promise ? sender : userOwner(known.uid);
   }
 
   /**

@@ -14,6 +14,7 @@ import { hasCode } from "./errors.ts";
 import { close, duplicate, type Fd } from "./fd.ts";
 import { cString, libc, Memory } from "./libc.ts";
 import { hasRefusedDescriptors } from "./socket.ts";
+import { accountOf } from "./subordinate.ts";
 
 /** So many threads of one owner may close something; its other descriptors wait behind them. */
 const MOST_CLOSING = 16;
@@ -40,8 +41,9 @@ const addressOfFunction = (name: string) => BigInt(libc.dlsym(RTLD_DEFAULT, cStr
 let attributes: Memory | undefined;
 const identity = new Memory(8);
 
-/** A user as an owner, for the counts here; "unknown" for a sender that nothing is known of. */
-export const userOwner = (uid: number | "unknown"): string => `uid ${uid}`;
+/** A user as an owner, for the counts here, with all its subordinate uids as one more; "unknown" for a sender that nothing is known of. */
+export const userOwner = (uid: number | "unknown"): string =>
+  `uid ${uid === "unknown" ? uid : accountOf(uid)}`;
 
 const ROOT = userOwner(0);
 const isUser = (owner: string) => owner.startsWith("uid ") && owner !== ROOT;
@@ -181,6 +183,13 @@ export function closeConnection(owner: string, fd: Fd): void {
 /** Whether so much of an owner's, or of all, waits for a thread that no more should be received from it. */
 export function isBacklogged(owner: string): boolean {
   return (waiting.get(owner)?.length ?? 0) >= MOST_WAITING_OF_OWNER || waitingCount >= MOST_WAITING;
+}
+
+/** How many threads wait for what one owner has sent. */
+export function threadsOf(owner: string): number {
+  // Those that have ended are counted out where there seem to be many only: to look takes longer.
+  if ((byOwner.get(owner) ?? 0) >= MOST_CLOSING) sweep();
+  return byOwner.get(owner) ?? 0;
 }
 
 /** How many threads wait for somebody, and how many file descriptors wait for a thread. */

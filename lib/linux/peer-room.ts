@@ -1,4 +1,5 @@
 /** How many connections one user may have to a socket of ours. */
+import { accountOf } from "./subordinate.ts";
 
 /** So many connections at once. */
 export interface RoomLimits {
@@ -20,7 +21,8 @@ export function hasRoomFor(
   uids: readonly number[],
   { perUser, total }: RoomLimits,
 ): boolean {
-  const own = uids.filter((other) => other === uid).length;
+  const account = accountOf(uid);
+  const own = uids.filter((other) => accountOf(other) === account).length;
   if (uid === ROOT) return own < total;
   return own < perUser && uids.filter((other) => other !== ROOT).length < total;
 }

@@ -12,6 +12,7 @@ const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
 const SO_PEERCRED = 17;
 const SO_PEERPIDFD = 77;
+const SO_ATTACH_BPF = 50;
 const SO_PASSRIGHTS = 83;
 const SO_RCVBUFFORCE = 33;
 const SO_RCVBUF = 8;
@@ -209,6 +210,16 @@ export function refuseDescriptors(fd: Fd, refused = true): boolean {
  */
 export function hasRefusedDescriptors(fd: Fd): boolean {
   return getOption(fd, SO_PASSRIGHTS, 4, "SO_PASSRIGHTS")?.getUint32(0, true) === 0;
+}
+
+/**
+ * Has a program of eBPF look at all that is sent to a socket. The socket keeps it.
+ *
+ * @param program what BPF_PROG_LOAD of bpf(2) gave
+ * @throws {SystemError}
+ */
+export function attachFilter(fd: Fd, program: Fd): void {
+  setOption(fd, SO_ATTACH_BPF, program, "SO_ATTACH_BPF");
 }
 
 /** Sets the receive buffer to `bytes`, past the system's limit if we may. */

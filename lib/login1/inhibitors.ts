@@ -7,7 +7,15 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { busErrors, type Caller } from "../dbus/index.ts";
-import { close, type Fd, makeFifo, messageOf, now, type Timestamp } from "../linux/index.ts";
+import {
+  accountOf,
+  close,
+  type Fd,
+  makeFifo,
+  messageOf,
+  now,
+  type Timestamp,
+} from "../linux/index.ts";
 import { escapeC, unescapeC } from "./c-escape.ts";
 import type { Settings } from "./config.ts";
 import { IDLE_PROPERTIES } from "./idle.ts";
@@ -40,6 +48,8 @@ export interface Inhibitor {
   readonly who: string;
   readonly why: string;
   readonly uid: number;
+  /** Whose it counts as: see accountOf. */
+  readonly account: number;
   readonly pid: number;
   /** When it was made, or taken up again by a new bridge. */
   readonly since: Timestamp;
@@ -78,7 +88,7 @@ export class Inhibitors {
   readonly #all = new Map<string, Inhibitor>();
   /** How many there are of each mode and thing, so that a thousand of them cost no more than one. */
   readonly #held = new Map<string, number>();
-  /** How many each uid has, and how many bytes of text. */
+  /** How many each account has, and how many bytes of text. */
   readonly #perUser = new Map<number, { count: number; bytes: number }>();
   readonly #watches = new Map<string, SessionWatches>();
   readonly #log: Logger;
@@ -207,7 +217,17 @@ export class Inhibitors {
     // As with logind, which cannot say then whose it would be.
     if (pid === 0) throw busErrors.accessDenied("The process that connected to the bus has ended");
     const id = String(this.#counter + 1);
-    const inhibitor: Inhibitor = { id, what, mode, who, why, uid, pid, since: now() };
+    const inhibitor: Inhibitor = {
+      id,
+      what,
+      mode,
+      who,
+      why,
+      uid,
+      account: accountOf(uid),
+      pid,
+      since: now(),
+    };
     this.#checkShare(inhibitor);
     this.#counter++;
     let fd: Fd | undefined;
@@ -229,10 +249,10 @@ export class Inhibitors {
   }
 
   /** What one user other than root may have, in number and in text: everybody reads all of it. */
-  #checkShare({ uid, who, why }: Inhibitor): void {
+  #checkShare({ uid, account, who, why }: Inhibitor): void {
     checkLength("name of who inhibits", who, "who");
     checkLength("reason", why, "why");
-    const own = this.#perUser.get(uid) ?? { count: 0, bytes: 0 };
+    const own = this.#perUser.get(account) ?? { count: 0, bytes: 0 };
     if (uid === 0) return;
     const full =
       own.count >= this.maxPerUser
@@ -264,12 +284,12 @@ export class Inhibitors {
     this.#count(inhibitor, 1);
   }
 
-  #count({ mode, what, uid, who, why }: Inhibitor, change: 1 | -1): void {
-    const own = this.#perUser.get(uid) ?? { count: 0, bytes: 0 };
+  #count({ mode, what, account, who, why }: Inhibitor, change: 1 | -1): void {
+    const own = this.#perUser.get(account) ?? { count: 0, bytes: 0 };
     const count = own.count + change;
     const bytes = own.bytes + change * textOf(who, why);
-    if (count > 0) this.#perUser.set(uid, { count, bytes });
-    else this.#perUser.delete(uid);
+    if (count > 0) this.#perUser.set(account, { count, bytes });
+    else this.#perUser.delete(account);
     for (const one of what) {
       const key = `${mode} ${one}`;
       this.#held.set(key, (this.#held.get(key) ?? 0) + change);
@@ -349,6 +369,7 @@ function load(id: string): Inhibitor {
     who: unescapeC(text("WHO")),
     why: unescapeC(text("WHY")),
     uid,
+    account: accountOf(uid),
     pid,
     // logind's form has no place for it, so that an inhibitor begins anew with the bridge.
     since: now(),

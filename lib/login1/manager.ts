@@ -57,6 +57,10 @@ const KILL_DELAY = 10_000;
 /** How long the leader of a released session has to leave before KillUserProcesses ends it too, as with logind. */
 const RELEASE_DELAY = 20_000;
 
+const ROOT = 0;
+/** Of SessionsMax: what users may have who have sessions already. */
+const SHARED = 3 / 4;
+
 const SIGHUP = 1;
 const SIGKILL = 9;
 const SIGTERM = 15;
@@ -283,12 +287,8 @@ export class Manager {
       const text = `VT ${place.vtnr} is occupied by session ${there.id} already`;
       throw new CreateError(login1Errors.sessionBusy(text), { why: "vtTaken" });
     }
-    const { config } = this.#settings;
-    if (this.sessions.size >= config.SessionsMax) {
-      const text = `There are ${this.sessions.size} sessions, which is the most allowed (SessionsMax)`;
-      throw new CreateError(busErrors.limitsExceeded(text), { why: "tooMany" });
-    }
-    const runtimePath = createRuntimeDir(account.uid, account.gid, config);
+    this.#checkRoom(account, known?.sessions.size ?? 0);
+    const runtimePath = createRuntimeDir(account.uid, account.gid, this.#settings.config);
     const user = known ?? new User(account.uid, account.gid, account.name, runtimePath, now());
     const audit = auditSession(leaderPid);
     return new Session({
@@ -307,6 +307,27 @@ export class Manager {
       since: now(),
       hasFifo: byDescriptor,
     });
+  }
+
+  /**
+   * By SessionsMax. Its last quarter is for users who have no session yet, so that no single one keeps
+   * the others out, and root has room of its own, so that they do not keep out root.
+   *
+   * @param own how many sessions that user has
+   * @throws {CreateError} LimitsExceeded
+   */
+  #checkRoom({ uid, name }: Account, own: number): void {
+    const most = Number(this.#settings.config.SessionsMax);
+    const ofRoot = this.users.get(ROOT)?.sessions.size ?? 0;
+    const count = uid === ROOT ? ofRoot : this.sessions.size - ofRoot;
+    const text =
+      count >= most
+        ? `There are ${count} sessions, which is the most allowed (SessionsMax)`
+        : uid !== ROOT && own > 0 && count >= most * SHARED
+          ? `${name} has ${own} sessions, and what is left of SessionsMax is for users who have none`
+          : undefined;
+    if (text === undefined) return;
+    throw new CreateError(busErrors.limitsExceeded(text), { why: "tooMany" });
   }
 
   /** @param pidfd the leader's, which is closed with the session. @returns what `createSession` does */

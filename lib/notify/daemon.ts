@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { close, type Fd } from "../linux/index.ts";
-import type { Sockets } from "./listen.ts";
+import { filterSenders, type Sockets } from "./listen.ts";
 import { watchStops } from "./openrc.ts";
 import { placesBelow } from "./origin.ts";
 import { NotifyServer } from "./receive.ts";
@@ -38,7 +38,7 @@ export function startDaemon(options: DaemonOptions): () => void {
     for (const end of ends.splice(0).reverse()) end();
   };
   try {
-    const notify = takeNotifySocket(options, ends);
+    const { notify, senders } = takeNotifySocket(options, ends);
     const places = placesBelow(root);
     const registry = new Registry({ places, file: state, log });
     ends.push(() => registry.stop());
@@ -46,7 +46,7 @@ export function startDaemon(options: DaemonOptions): () => void {
     ends.push(() => storeServer.stop());
     const endWatch = watchStops(places, (service) => registry.stopped(service));
     if (endWatch) ends.push(endWatch);
-    const server = new NotifyServer(notify, { log, registry });
+    const server = new NotifyServer(notify, { log, registry, senders });
     ends.push(() => server.stop());
   } catch (error) {
     stop();
@@ -56,17 +56,22 @@ export function startDaemon(options: DaemonOptions): () => void {
 }
 
 /** What root has opened root removes: this process may not. */
-function takeNotifySocket({ passed, socket }: DaemonOptions, ends: (() => void)[]): Fd {
+function takeNotifySocket(
+  { passed, socket }: DaemonOptions,
+  ends: (() => void)[],
+): Pick<Sockets, "notify" | "senders"> {
   if (passed) {
+    const { notify, lock, senders } = passed;
     ends.push(() => {
-      close(passed.notify);
-      close(passed.lock);
+      for (const fd of [notify, lock, senders]) if (fd !== undefined) close(fd);
     });
-    return passed.notify;
+    return passed;
   }
   const claimed = claimSocket(socket);
   ends.push(() => claimed.release());
-  return claimed.fd;
+  const senders = filterSenders(claimed.fd);
+  if (senders !== undefined) ends.push(() => close(senders));
+  return { notify: claimed.fd, senders };
 }
 
 function takeStoreSocket({ passed, store }: DaemonOptions, ends: (() => void)[]): Fd {

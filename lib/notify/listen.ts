@@ -5,7 +5,14 @@
  */
 import { accessSync, constants } from "node:fs";
 import { Failure } from "../cli/index.ts";
-import { execute, type Fd, messageOf, resetSignal, setCloseOnExec } from "../linux/index.ts";
+import {
+  createSenderFilter,
+  execute,
+  type Fd,
+  messageOf,
+  resetSignal,
+  setCloseOnExec,
+} from "../linux/index.ts";
 import { claimSocket } from "./socket.ts";
 import { openStore } from "./store-server.ts";
 
@@ -17,10 +24,14 @@ export interface Sockets {
   store: Fd;
   /** Says that no other one of us runs; see `claimSocket`. */
   lock: Fd;
+  /** The map of the notify socket's filter of senders, where the kernel has one. */
+  senders?: Fd | undefined;
 }
 
 /** Their names in LISTEN_FDNAMES, in the order of their numbers. */
-const NAMES = ["notify", "store", "lock"] as const satisfies readonly (keyof Sockets)[];
+const NAMES = ["notify", "store", "lock", "senders"] as const satisfies readonly (keyof Sockets)[];
+/** Those that there are always. */
+const NEEDED = NAMES.length - 1;
 
 /** SD_LISTEN_FDS_START. */
 const FIRST = 3;
@@ -48,18 +59,34 @@ export function listenAndExecute(
     notify: claimed.fd,
     store: openStore(store),
     lock: claimed.lock,
+    senders: filterSenders(claimed.fd),
   };
+  const fds = NAMES.map((name) => sockets[name]).filter((fd) => fd !== undefined);
   const environment: Record<string, string> = {
     ...(process.env as Record<string, string>),
     LISTEN_PID: String(process.pid),
-    LISTEN_FDS: String(NAMES.length),
-    LISTEN_FDNAMES: NAMES.join(":"),
+    LISTEN_FDS: String(fds.length),
+    LISTEN_FDNAMES: NAMES.slice(0, fds.length).join(":"),
   };
   // Bun leaves these two ignored, and an ignored signal stays so through exec.
   resetSignal("SIGPIPE");
   resetSignal("SIGXFSZ");
-  const fds = NAMES.map((name) => sockets[name]);
   execute(program, command, environment, { kept, placed: { first: FIRST, fds } });
+}
+
+/**
+ * Gives the notify socket a filter of senders.
+ *
+ * @returns its map; undefined, with a line on standard error, where the kernel refuses
+ */
+export function filterSenders(notify: Fd): Fd | undefined {
+  try {
+    return createSenderFilter(notify);
+  } catch (error) {
+    // Before Linux 6.16, and for who is not root.
+    process.stderr.write(`lainos-notifyd: no filter of senders: ${messageOf(error)}\n`);
+    return undefined;
+  }
 }
 
 /**
@@ -72,10 +99,12 @@ export function passedSockets(): Sockets | undefined {
   const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = process.env;
   if (LISTEN_PID !== String(process.pid)) return undefined;
   for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete process.env[name];
-  if (LISTEN_FDS !== String(NAMES.length) || LISTEN_FDNAMES !== NAMES.join(":")) {
+  const count = Number(LISTEN_FDS);
+  if (count < NEEDED || LISTEN_FDNAMES !== NAMES.slice(0, count).join(":")) {
     throw new Failure(`LISTEN_FDNAMES=${LISTEN_FDNAMES}: must be ${NAMES.join(":")}`);
   }
   const [notify, store, lock] = [FIRST, FIRST + 1, FIRST + 2];
-  for (const fd of [notify, store, lock]) setCloseOnExec(fd);
-  return { notify, store, lock };
+  const senders = count > NEEDED ? FIRST + NEEDED : undefined;
+  for (let fd = FIRST; fd < FIRST + count; fd++) setCloseOnExec(fd);
+  return { notify, store, lock, senders };
 }

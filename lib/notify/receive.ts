@@ -1,5 +1,12 @@
 /** Reads the notify socket, and says in the log who said what. */
-import { type Level, type Limit, type Logger, RateLimiter, visible } from "../cli/index.ts";
+import {
+  FEW_LINES,
+  type Level,
+  type Limit,
+  type Logger,
+  RateLimiter,
+  visible,
+} from "../cli/index.ts";
 import {
   asideBacklog,
   type Credentials,
@@ -7,6 +14,7 @@ import {
   Discarder,
   dropDatagram,
   type Fd,
+  hasCode,
   isBacklogged,
   messageOf,
   onReadiness,
@@ -16,6 +24,9 @@ import {
   ReceiveBuffer,
   receive,
   refuseDescriptors,
+  setHeard,
+  threadsOf,
+  uidsOf,
   userOwner,
 } from "../linux/index.ts";
 import type { Origin } from "./origin.ts";
@@ -32,8 +43,12 @@ const LONGEST_QUOTE = 64;
 /** After so many datagrams in a row, signals and timers get their turn: a flood must not keep SIGTERM out. */
 const MOST_AT_ONCE = 256;
 
-/** After file descriptors were refused they are taken again when no more threads than this wait, which is looked at so often, in milliseconds. */
-const FEW_THREADS = 1024;
+/** A user for whom so many threads wait is heard no more until only so few do. */
+const MANY_THREADS = 256;
+const FEW_THREADS = 16;
+/** Where the kernel has no filter, nobody's file descriptors are taken until no more threads than this wait. */
+const FEW_THREADS_OF_ALL = 1024;
+/** How often the threads are counted meanwhile, in milliseconds. */
 const LOOK_AGAIN = 1000;
 
 const PROCESS_LIMIT: Limit = { messages: 100, window: 5000, senders: 4096 };
@@ -45,7 +60,12 @@ export interface ServerOptions {
   log: Logger;
   /** Takes in what is said. */
   registry: Registry;
+  /** The map of the socket's filter of senders, where it has one; the caller's to close after `stop`. */
+  senders?: Fd | undefined;
 }
+
+/** Who has sent a datagram, as the kernel vouches for it. */
+type Sender = Credentials | undefined;
 
 /** A datagram, with what was received of its file descriptors: only a service's are. */
 interface Taken {
@@ -67,12 +87,17 @@ export class NotifyServer {
   readonly #registry: Registry;
   readonly #byProcess: RateLimiter;
   readonly #byUser: RateLimiter;
+  readonly #byStranger: RateLimiter;
+  readonly #senders: Fd | undefined;
+  /** Users who are not heard, and as whom each counts. */
+  readonly #unheard = new Map<number, string>();
   // One byte more than a datagram may have, so that one too long is seen to be.
   readonly #buffer = new ReceiveBuffer(MOST_BYTES + 1);
   readonly #discarder: Discarder;
   readonly #endWatch: () => void;
   #open = true;
-  #refusing: Timer | undefined;
+  #refusing = false;
+  #look: Timer | undefined;
 
   /** Starts to read `fd`, which stays the caller's to close after `stop`. */
   constructor(fd: Fd, options: ServerOptions) {
@@ -83,6 +108,8 @@ export class NotifyServer {
       this.#log.warning(`${sender}: ${count} more datagrams were not logged, too many at once`);
     this.#byProcess = new RateLimiter(PROCESS_LIMIT, report);
     this.#byUser = new RateLimiter(USER_LIMIT, report);
+    this.#byStranger = new RateLimiter(FEW_LINES, report);
+    this.#senders = options.senders;
     this.#discarder = new Discarder(fd, MOST_BYTES + 1);
     this.#endWatch = onReadiness(fd, () => this.#readBatch(), true);
   }
@@ -91,11 +118,12 @@ export class NotifyServer {
   stop(): void {
     if (!this.#open) return;
     this.#endWatch();
-    clearInterval(this.#refusing);
+    clearInterval(this.#look);
     this.#readBatch();
     this.#open = false;
     this.#byProcess.flush();
     this.#byUser.flush();
+    this.#byStranger.flush();
   }
 
   /** Handles up to MOST_AT_ONCE datagrams; true if more may wait. */
@@ -127,7 +155,7 @@ export class NotifyServer {
     try {
       const origin = credentials && this.#registry.origins.find(credentials);
       if (!credentials) {
-        this.#say("unknown sender", "unknown user", () => [
+        this.#say("unknown sender", "unknown user", true, () => [
           "warning",
           "dropped a datagram, since nothing says whose it is",
         ]);
@@ -147,7 +175,7 @@ export class NotifyServer {
         this.#act(credentials, origin, { data, truncated, fds: [], descriptors, lost: false });
       }
     } finally {
-      if (!isTaken) this.#drop(peeked, userOwner(credentials?.uid ?? "unknown"));
+      if (!isTaken) this.#drop(peeked, credentials);
     }
   }
 
@@ -155,14 +183,18 @@ export class NotifyServer {
    * Takes a datagram out of the queue and leaves its file descriptors aside, in the kernel. Anybody may
    * send some, and to close them can take as long as their sender likes. For a barrier this is the answer.
    */
-  #drop({ data, hasDescriptors }: Peeked, owner: string): void {
+  #drop({ data, hasDescriptors }: Peeked, sender: Sender): void {
     if (!hasDescriptors) {
       dropDatagram(this.#fd);
       return;
     }
+    const owner = userOwner(sender?.uid ?? "unknown");
     const [first] = data;
     // An empty one shows no sign of having been taken.
-    if (first !== undefined && this.#discarder.discard(owner, first)) return;
+    if (first !== undefined && this.#discarder.discard(owner, first)) {
+      if (sender && threadsOf(owner) >= MANY_THREADS) this.#hearNoMore(sender, owner);
+      return;
+    }
     if (first !== undefined) this.#refuse(owner);
     if (isBacklogged(owner)) {
       // Only where the kernel cannot refuse them: it drops them while we wait.
@@ -172,27 +204,66 @@ export class NotifyServer {
     closeAside(owner, receive(this.#fd, this.#buffer)?.fds ?? []);
   }
 
+  /**
+   * Has the kernel drop what a user sends, in its own system call, while what came from there does not
+   * end. That user's services are not heard either; those of all others are.
+   */
+  #hearNoMore({ pid, uid }: Credentials, owner: string): void {
+    if (this.#senders === undefined || uid === 0) return;
+    // The kernel's filter goes by the real user, and a datagram may say that it is of another that the process may be.
+    for (const each of new Set([uid, uidsOf(pid)?.[0] ?? uid])) {
+      if (each === 0 || this.#unheard.has(each)) continue;
+      try {
+        setHeard(this.#senders, each, false);
+      } catch (error) {
+        if (!hasCode(error, "E2BIG")) throw error;
+        this.#log.warning(`uid ${each} is one too many to be heard no more`);
+        continue;
+      }
+      this.#unheard.set(each, owner);
+      this.#log.warning(`uid ${each} is not heard until its file descriptors close`);
+    }
+    this.#lookLater();
+  }
+
   /** Has the kernel refuse file descriptors, of services too, while a sender's are more than are got over. */
   #refuse(owner: string): void {
-    if (this.#refusing !== undefined || !refuseDescriptors(this.#fd)) return;
+    if (this.#refusing || !refuseDescriptors(this.#fd)) return;
+    this.#refusing = true;
     this.#log.warning(`${owner} sends file descriptors that do not close: nobody's are taken`);
-    const look = () => {
-      if (asideBacklog().threads > FEW_THREADS) return;
-      clearInterval(this.#refusing);
-      this.#refusing = undefined;
-      refuseDescriptors(this.#fd, false);
-      this.#log.warning("file descriptors are taken again");
-    };
-    this.#refusing = setInterval(look, LOOK_AGAIN);
-    this.#refusing.unref();
+    this.#lookLater();
+  }
+
+  /** Looks from time to time whether what is kept out may come again. */
+  #lookLater(): void {
+    if (this.#look !== undefined) return;
+    this.#look = setInterval(() => {
+      for (const [uid, owner] of this.#unheard) {
+        if (threadsOf(owner) > FEW_THREADS) continue;
+        this.#unheard.delete(uid);
+        if (this.#senders !== undefined) setHeard(this.#senders, uid, true);
+        this.#log.warning(`uid ${uid} is heard again`);
+      }
+      if (this.#refusing && asideBacklog().threads <= FEW_THREADS_OF_ALL) {
+        this.#refusing = false;
+        refuseDescriptors(this.#fd, false);
+        this.#log.warning("file descriptors are taken again");
+      }
+      if (this.#refusing || this.#unheard.size > 0) return;
+      clearInterval(this.#look);
+      this.#look = undefined;
+    }, LOOK_AGAIN);
+    this.#look.unref();
   }
 
   #act(credentials: Credentials, origin: Origin | undefined, taken: Taken): void {
     const { pid, uid } = credentials;
     const { data, truncated, fds, descriptors, lost } = taken;
     const discard = () => closeAside(userOwner(uid), fds);
+    // What a stranger says has no effect, and what anybody may say is not to fill the log.
+    const isStranger = origin?.service === undefined && uid !== 0;
     const say = (line: () => [Level, string]) =>
-      this.#say(`pid ${pid} uid ${uid}`, `uid ${uid}`, () => {
+      this.#say(`pid ${pid} uid ${uid}`, userOwner(uid), isStranger, () => {
         const [level, text] = line();
         return [level, `(${processStatus(pid)?.command ?? "ended"})${text}`];
       });
@@ -225,9 +296,12 @@ export class NotifyServer {
     say(() => ["warning", `: dropped a datagram that ${datagram.why}: ${quote(data)}`]);
   }
 
-  /** Logs a line of a sender, if it and its user may have one more. */
-  #say(process: string, user: string, line: () => [Level, string]): void {
-    if (!this.#byProcess.allow(process) || !this.#byUser.allow(user)) return;
+  /** Logs a line of a sender, if it and its user may have one more; of strangers a user's all together. */
+  #say(process: string, user: string, isStranger: boolean, line: () => [Level, string]): void {
+    const may = isStranger
+      ? this.#byStranger.allow(user)
+      : this.#byProcess.allow(process) && this.#byUser.allow(user);
+    if (!may) return;
     const [level, text] = line();
     this.#log[level](`${process} ${text}`);
   }

@@ -2,13 +2,13 @@
 import { rmSync } from "node:fs";
 import type { Logger } from "../cli/index.ts";
 import {
-  accept,
   closeAside,
   closeConnection,
   type Fd,
   hasRoomFor,
   listenStream,
   messageOf,
+  onConnection,
   onReadiness,
   openToAll,
   peerCredentials,
@@ -32,8 +32,6 @@ import {
 const LIMITS: RoomLimits = { perUser: 16, total: 128 };
 /** So many may wait for their turn: a user's storm fills less than a service's second attempt needs. */
 const BACKLOG = 512;
-/** After so many accepted in a row, everybody else gets a turn. */
-const MOST_AT_ONCE = 64;
 /** How long one request and its answers may take, in milliseconds. */
 const PATIENCE = 10_000;
 
@@ -64,7 +62,6 @@ export function openStore(path: string): Fd {
 
 /** The listening socket and its connections. */
 export class StoreServer {
-  readonly #listener: Fd;
   readonly #registry: Registry;
   readonly #log: Logger;
   readonly #clients = new Set<Client>();
@@ -75,29 +72,17 @@ export class StoreServer {
   constructor(listener: Fd, registry: Registry, log: Logger) {
     this.#registry = registry;
     this.#log = log;
-    this.#listener = listener;
-    this.#endWatch = onReadiness(this.#listener, () => this.#acceptAll());
+    this.#endWatch = onConnection(
+      listener,
+      (fd) => this.#admit(fd),
+      (error) => log.error(`descriptor store: ${messageOf(error)}`),
+    );
   }
 
   /** Ends every connection. The listening socket stays the caller's. */
   stop(): void {
     this.#endWatch();
     for (const client of [...this.#clients]) this.#end(client);
-  }
-
-  /** Accepts those that wait, up to one batch; true if there may be more. */
-  #acceptAll(): boolean {
-    for (let count = 0; count < MOST_AT_ONCE; count++) {
-      try {
-        const fd = accept(this.#listener);
-        if (fd === undefined) return false;
-        this.#admit(fd);
-      } catch (error) {
-        this.#log.error(`descriptor store: ${messageOf(error)}`);
-        return false;
-      }
-    }
-    return true;
   }
 
   #admit(fd: Fd): void {

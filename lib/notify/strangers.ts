@@ -1,10 +1,11 @@
 /** Senders that are of no service: what they say is shown, and has no effect. */
+import { accountOf } from "../linux/index.ts";
 import type { Origin } from "./origin.ts";
 import { isAlive, newEntry, record } from "./record.ts";
 import type { Entry } from "./state-file.ts";
 import type { Statement } from "./statement.ts";
 
-/** So many of one user are remembered, and its oldest is forgotten for a new one. */
+/** So many of one user (and of its subordinate ones together) are remembered, and its oldest is forgotten for a new one. */
 const MOST_OF_USER = 64;
 
 /** So many of all users together. */
@@ -12,6 +13,7 @@ const MOST = 1024;
 
 /** What is remembered of them, each user's apart: one that floods pushes out only its own. */
 export class Strangers {
+  /** By `accountOf`. */
   readonly #byUser = new Map<number, Map<number, Entry>>();
   #count = 0;
 
@@ -19,7 +21,7 @@ export class Strangers {
   apply(origin: Origin, uid: number, said: Statement): void {
     const { pid, command } = origin;
     const startTime = String(origin.startTime);
-    const known = this.#byUser.get(uid)?.get(pid);
+    const known = this.#byUser.get(accountOf(uid))?.get(pid);
     if (known?.startTime === startTime) {
       known.command = command;
       record(known, said);
@@ -37,34 +39,35 @@ export class Strangers {
 
   /** Those that are still there, the oldest of a user first. */
   entries(): Entry[] {
-    for (const [uid, entries] of this.#byUser) {
-      for (const [pid, entry] of entries) if (!isAlive(entry)) this.#remove(uid, pid);
+    for (const [account, entries] of this.#byUser) {
+      for (const [pid, entry] of entries) if (!isAlive(entry)) this.#remove(account, pid);
     }
     return [...this.#byUser.values()].flatMap((entries) => [...entries.values()]);
   }
 
   #add(entry: Entry, pid: number): void {
-    this.#remove(entry.uid, pid);
-    const own = this.#byUser.get(entry.uid) ?? new Map<number, Entry>();
-    if (own.size >= MOST_OF_USER) this.#removeOldest(entry.uid, own);
+    const account = accountOf(entry.uid);
+    this.#remove(account, pid);
+    const own = this.#byUser.get(account) ?? new Map<number, Entry>();
+    if (own.size >= MOST_OF_USER) this.#removeOldest(account, own);
     else if (this.#count >= MOST) {
-      const [uid, most] = [...this.#byUser].reduce((a, b) => (b[1].size > a[1].size ? b : a));
-      this.#removeOldest(uid, most);
+      const [other, most] = [...this.#byUser].reduce((a, b) => (b[1].size > a[1].size ? b : a));
+      this.#removeOldest(other, most);
     }
     own.set(pid, entry);
-    this.#byUser.set(entry.uid, own);
+    this.#byUser.set(account, own);
     this.#count++;
   }
 
-  #removeOldest(uid: number, entries: Map<number, Entry>): void {
+  #removeOldest(account: number, entries: Map<number, Entry>): void {
     const [oldest] = entries.keys();
-    if (oldest !== undefined) this.#remove(uid, oldest);
+    if (oldest !== undefined) this.#remove(account, oldest);
   }
 
-  #remove(uid: number, pid: number): void {
-    const entries = this.#byUser.get(uid);
+  #remove(account: number, pid: number): void {
+    const entries = this.#byUser.get(account);
     if (!entries?.delete(pid)) return;
     this.#count--;
-    if (entries.size === 0) this.#byUser.delete(uid);
+    if (entries.size === 0) this.#byUser.delete(account);
   }
 }

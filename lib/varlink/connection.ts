@@ -1,5 +1,6 @@
 /** One client: its calls, answered one after the other in the order in which they came. */
 import {
+  type Credentials,
   closeAside,
   closeConnection,
   type Fd,
@@ -41,16 +42,17 @@ export class ServerConnection {
 
   /**
    * @param fd belongs to the connection from here on
+   * @param credentials of who made it
    * @param onEnd is called once when it ends by itself, with the reason
    */
-  constructor(fd: Fd, service: Service, onEnd: (reason: string) => void) {
+  constructor(fd: Fd, credentials: Credentials, service: Service, onEnd: (reason: string) => void) {
     this.#fd = fd;
     this.#service = service;
     this.#onEnd = onEnd;
     try {
-      this.peer = new Peer(fd);
+      this.peer = new Peer(fd, credentials);
     } catch (error) {
-      closeConnection(userOwner("unknown"), fd);
+      closeConnection(userOwner(credentials.uid), fd);
       throw error;
     }
     try {

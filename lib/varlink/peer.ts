@@ -1,10 +1,10 @@
 /** Who is at the other end of a connection. */
 import {
+  type Credentials,
   close,
   type Fd,
   hasCode,
   openPidfd,
-  peerCredentials,
   peerPidfd,
   pidOfPidfd,
 } from "../linux/index.ts";
@@ -14,9 +14,8 @@ export class Peer {
   readonly uid: number;
   readonly #pidfd: Fd | undefined;
 
-  /** Asks the kernel who connected `fd`, which stays the caller's. */
-  constructor(fd: Fd) {
-    const { uid, pid } = peerCredentials(fd);
+  /** @param fd the connection, which stays the caller's @param credentials whose it is */
+  constructor(fd: Fd, { uid, pid }: Credentials) {
     this.uid = uid;
     this.#pidfd = pidfdOf(fd, pid);
   }

@@ -1,7 +1,6 @@
 /** A socket where varlink is spoken, and everybody who is connected to it. */
 import { lstatSync, rmSync, type Stats } from "node:fs";
 import {
-  accept,
   close,
   closeConnection,
   type Fd,
@@ -9,7 +8,7 @@ import {
   isBacklogged,
   listenStream,
   messageOf,
-  onReadiness,
+  onConnection,
   openToAll,
   peerCredentials,
   type RoomLimits,
@@ -23,10 +22,6 @@ const LIMITS: RoomLimits = { perUser: 64, total: 1024 };
 
 /** How many may wait for accept(2). */
 const BACKLOG = 512;
-/** After so many accepted in a row, everybody else gets a turn. */
-const MOST_AT_ONCE = 64;
-/** When accept(2) is tried again after it failed for want of descriptors, in milliseconds: nothing tells of one that is free. */
-const RETRY_DELAY = 1000;
 const ROOT = 0;
 
 export interface ServerOptions {
@@ -47,8 +42,6 @@ export class VarlinkServer {
   readonly #bound: Stats;
   readonly #connections = new Set<ServerConnection>();
   readonly #endWatch: () => void;
-  #waiting = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #open = true;
 
   /**
@@ -71,7 +64,11 @@ export class VarlinkServer {
     try {
       refuseDescriptors(this.#fd);
       this.#bound = lstatSync(path);
-      this.#endWatch = onReadiness(this.#fd, () => this.#accept());
+      this.#endWatch = onConnection(
+        this.#fd,
+        (connection) => this.#admit(connection),
+        (error) => this.#options.onError?.(messageOf(error)),
+      );
     } catch (error) {
       close(this.#fd);
       rmSync(path, { force: true });
@@ -84,7 +81,6 @@ export class VarlinkServer {
     if (!this.#open) return;
     this.#open = false;
     this.#endWatch();
-    clearTimeout(this.#timer);
     for (const connection of this.#connections) connection.end();
     this.#connections.clear();
     const now = lstatSync(this.path, { throwIfNoEntry: false });
@@ -92,40 +88,15 @@ export class VarlinkServer {
     close(this.#fd);
   }
 
-  /** Accepts who waits. It never throws. */
-  #accept(): void {
-    if (this.#waiting || !this.#open) return;
-    try {
-      for (let count = 0; count < MOST_AT_ONCE; count++) {
-        const fd = accept(this.#fd);
-        if (fd === undefined) return;
-        this.#admit(fd);
-      }
-      this.#acceptLater((resume) => setImmediate(resume));
-    } catch (error) {
-      this.#options.onError?.(messageOf(error));
-      this.#acceptLater((resume) => {
-        this.#timer = setTimeout(resume, RETRY_DELAY);
-      });
-    }
-  }
-
-  #acceptLater(schedule: (resume: () => void) => void): void {
-    this.#waiting = true;
-    schedule(() => {
-      this.#waiting = false;
-      this.#accept();
-    });
-  }
-
   #admit(fd: Fd): void {
-    const { uid } = peerCredentials(fd);
+    const credentials = peerCredentials(fd);
+    const { uid } = credentials;
     if (!this.#hasRoomFor(uid)) {
       closeConnection(userOwner(uid), fd);
       this.#options.onDebug?.(`${this.path}: uid ${uid} was sent away: too many are connected`);
       return;
     }
-    const connection = new ServerConnection(fd, this.#service, (reason) => {
+    const connection = new ServerConnection(fd, credentials, this.#service, (reason) => {
       this.#connections.delete(connection);
       this.#options.onDebug?.(`${this.path}: a connection of uid ${uid} ended: ${reason}`);
     });

@@ -306,6 +306,24 @@ describe("CreateSession", () => {
     await set("");
   });
 
+  test("one user's sessions leave some of SessionsMax to others, and all of them some to root", async () => {
+    const folder = join(world.root, "run/lainos/logind.conf.d");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "most.conf"), "[Login]\nSessionsMax=4\n");
+    await callManager(bus, "Reload");
+    const ask = async (UID: number) =>
+      call("CreateSession", request((await world.leader()).pid, { UID }));
+    for (let count = 0; count < 3; count++)
+      expect(await ask(ALICE)).toHaveProperty("parameters.Id");
+    expect(await ask(ALICE)).toEqual(refused("TooManySessions"));
+    expect(await ask(BOB)).toHaveProperty("parameters.Id");
+    expect(await ask(BOB)).toEqual(refused("TooManySessions"));
+    for (let count = 0; count < 4; count++) expect(await ask(0)).toHaveProperty("parameters.Id");
+    expect(await ask(0)).toEqual(refused("TooManySessions"));
+    writeFileSync(join(folder, "most.conf"), "");
+    await callManager(bus, "Reload");
+  });
+
   test("without a cgroup to be had it is UnitAllocationFailed, and nothing is left", async () => {
     const leader = await world.leader();
     const most = join(world.root, "sys/fs/cgroup/cgroup.max.descendants");

@@ -2,12 +2,30 @@
 import { afterEach, expect, test } from "bun:test";
 import { rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { close, refuseDescriptors, socketPair } from "../../lib/linux/index.ts";
-import { cleanUp, descriptorsOf, later, newFolder, notifyd, python, start } from "./world.ts";
+import {
+  close,
+  createSenderFilter,
+  hasCode,
+  refuseDescriptors,
+  socketPair,
+} from "../../lib/linux/index.ts";
+import {
+  cleanUp,
+  descriptorsOf,
+  later,
+  newFolder,
+  notifyd,
+  python,
+  shown,
+  start,
+} from "./world.ts";
 
 afterEach(cleanUp);
 
 const PROGRAM = join(import.meta.dir, "../linux/hostile.py");
+const as = (uid: number) => ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
+const AS_NOBODY = as(65534);
+const AS_DAEMON = as(1);
 /** What each waits for, were it waited for, is ten minutes. */
 const BARRIER = `r, w = os.pipe()
 send(b"BARRIER=1", [w])
@@ -20,9 +38,7 @@ for (const message of ["STATUS=x", "FDSTORE=1", "BARRIER=1", "no assignment"]) {
     const daemon = await start(socket);
     const before = descriptorsOf(daemon.child.pid);
     const child = Bun.spawn(
-      ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].concat(
-        ...["/usr/bin/python3", PROGRAM, socket, "dgram", message, "40"],
-      ),
+      [...AS_NOBODY, "/usr/bin/python3", PROGRAM, socket, "dgram", message, "40"],
       { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
     );
     later(async () => {
@@ -54,20 +70,40 @@ test("what stands in the place of the state file is never waited for, nor follow
   expect(notifyd("wait", "x", "--timeout", "1", "--state", state).status).toBe(1);
 });
 
-test("of thousands that do not close none are taken any more, until they have", async () => {
+test("a user whose descriptors do not close is heard no more until they do; others are", async () => {
   const socket = join(newFolder(), "notify");
   const daemon = await start(socket);
   const before = descriptorsOf(daemon.child.pid);
-  const child = Bun.spawn(
-    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].concat(
-      ...["/usr/bin/python3", PROGRAM, socket, "dgram", "STATUS=x", "6000"],
-    ),
-    { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
-  );
-  later(async () => {
-    child.kill("SIGKILL");
-    await child.exited;
-  });
+  const child = hostile(socket, "600", ...AS_NOBODY);
+  await child.stdout.getReader().read();
+  if (canFilter()) {
+    await daemon.logged("uid 65534 is not heard until its file descriptors close");
+    // What was in the queue already is taken all the same.
+    expect(descriptorsOf(daemon.child.pid) - before).toBeLessThan(500);
+    // Tossed in the sender's own call, which is told nothing. Its barrier is answered by that.
+    const silent = python(socket, `send(b"STATUS=silent")\n${BARRIER}\ntime.sleep(2)`, AS_NOBODY);
+    await Bun.sleep(500);
+    expect((await python(socket, BARRIER, AS_DAEMON)).out).toBe("1");
+    expect(shown(daemon.state).map(({ status }) => status)).not.toContain("silent");
+    expect((await silent).out).toBe("1");
+  }
+  for (let count = 0; count < 5; count++) {
+    expect((await python(socket, BARRIER)).out).toBe("1");
+  }
+  child.stdin.end();
+  await child.exited;
+  if (canFilter()) await daemon.logged("uid 65534 is heard again");
+  const again = python(socket, 'send(b"STATUS=again"); time.sleep(3)', AS_NOBODY);
+  while (!shown(daemon.state).some(({ status }) => status === "again")) await Bun.sleep(20);
+  await again;
+  while (descriptorsOf(daemon.child.pid) > before) await Bun.sleep(20);
+}, 60_000);
+
+test("of root's thousands that do not close none are taken any more, until they have", async () => {
+  const socket = join(newFolder(), "notify");
+  const daemon = await start(socket);
+  const before = descriptorsOf(daemon.child.pid);
+  const child = hostile(socket, "6000");
   await child.stdout.getReader().read();
   // Words without a file descriptor are heard all the same.
   const pid = (await python(socket, 'send(b"STATUS=alone"); print(os.getpid())')).out;
@@ -82,6 +118,31 @@ test("of thousands that do not close none are taken any more, until they have", 
   expect((await python(socket, BARRIER)).out).toBe("1");
   while (descriptorsOf(daemon.child.pid) > before) await Bun.sleep(20);
 }, 60_000);
+
+/** Sends so many descriptors that do not close until its input ends. */
+function hostile(socket: string, count: string, ...prefix: string[]) {
+  const command = [...prefix, "/usr/bin/python3", PROGRAM, socket, "dgram", "STATUS=x", count];
+  const child = Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+  later(async () => {
+    child.kill("SIGKILL");
+    await child.exited;
+  });
+  return child;
+}
+
+/** Whether this kernel's filters of sockets can ask who sends (Linux 6.16). */
+function canFilter(): boolean {
+  const [ours, theirs] = socketPair();
+  try {
+    close(createSenderFilter(ours));
+    return true;
+  } catch (error) {
+    if (!hasCode(error, "EINVAL", "ENOSYS")) throw error;
+    return false;
+  } finally {
+    for (const fd of [ours, theirs]) close(fd);
+  }
+}
 
 /** Whether this kernel can refuse file descriptors (Linux 6.16). */
 function canRefuse(): boolean {

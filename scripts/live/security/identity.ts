@@ -66,6 +66,42 @@ mv /etc/pam.d/su.kept /etc/pam.d/su; rm /etc/attack.env`,
     refusal: /session-.*\.scope[\s\S]*in/,
   },
   {
+    // As newuidmap(1) lets the user do in a user namespace. Root stands in for it here.
+    name: "R2 connections as every subordinate user",
+    script: `grep -q "^$user:" /etc/subuid || echo "$user:300000:65536" >>/etc/subuid
+sleep 1.5
+python3 - "$(sed -n "s/^$user:\\([0-9]*\\):.*/\\1/p" /etc/subuid)" "$(id -u $other)" <<'END'
+import os, socket, sys, time
+first, other = map(int, sys.argv[1:])
+path = "/run/systemd/io.systemd.Login"
+r, w = os.pipe()
+children = []
+for number in range(40):
+    pid = os.fork()
+    if pid == 0:
+        os.setuid(first + number)
+        held = []
+        for _ in range(64):
+            s = socket.socket(socket.AF_UNIX); s.settimeout(5)
+            s.connect(path); held.append(s)
+        os.write(w, b"x")
+        time.sleep(30)
+        os._exit(0)
+    children.append(pid)
+for _ in children: os.read(r, 1)
+asking = os.fork()
+if asking == 0:
+    os.setuid(other)
+    s = socket.socket(socket.AF_UNIX); s.settimeout(3); s.connect(path)
+    s.sendall(b'{"method":"org.varlink.service.GetInfo"}\\0')
+    print("answered" if b"vendor" in s.recv(4096) else "sent away", flush=True)
+    os._exit(0)
+os.waitpid(asking, 0)
+for pid in children: os.kill(pid, 9)
+END`,
+    refusal: /^answered$/m,
+  },
+  {
     name: "R1 processes without a limit",
     script: `grep -qw pids /sys/fs/cgroup/cgroup.controllers /sys/fs/cgroup/unified/cgroup.controllers 2>/dev/null || { echo "no pids controller"; exit; }
 su -l $user -c 'cat /sys/fs/cgroup/user.slice/user-'$(id -u $user)'.slice/pids.max' 2>&1`,
