@@ -42,12 +42,17 @@ head -c 1 <&8 >/dev/null; exec 8<&-; rm ready
 cd /
 `;
 
-/** Runs a shell script in a profile; what it printed, line by line. */
-async function inside(profile: Profile, script: string, before = ""): Promise<string[]> {
+/** Runs a shell script in a profile. */
+async function launch(profile: Profile, script: string, before = "") {
   const launcher = `${SYSTEM}
 ${before}
 env -i PATH="$PATH" /usr/libexec/lainos/sandbox ${profile} /bin/sh -c "$1"`;
-  const done = await run(["unshare", "--mount", "sh", "-euc", launcher, "sh", script]);
+  return run(["unshare", "--mount", "sh", "-euc", launcher, "sh", script]);
+}
+
+/** Runs one that ends well; what it printed, line by line. */
+async function inside(profile: Profile, script: string, before = ""): Promise<string[]> {
+  const done = await launch(profile, script, before);
   expect({ stderr: done.stderr, exitCode: done.exitCode }).toEqual({ stderr: "", exitCode: 0 });
   return done.stdout.trim().split("\n").filter(Boolean);
 }
@@ -77,6 +82,18 @@ test("of /run there is what the profile names, and no socket or fifo besides", a
   expect(await inside("ghost-units", list)).toEqual(["/run/systemd", "/run/systemd/notify"]);
   expect(await inside("net-init", list)).toEqual([]);
 }, 30_000);
+
+test("at the first step that fails it ends: nothing is started, and the system's root stays", async () => {
+  const before = `mkdir /usr/libexec/fake; PATH=/usr/libexec/fake:$PATH
+printf '#!/bin/sh\nexit 1\n' >/usr/libexec/fake/pivot_root; chmod 755 /usr/libexec/fake/pivot_root`;
+  const { stdout, stderr, exitCode } = await launch("ghost-units", "echo started", before);
+  expect({ stdout, stderr, exitCode }).toEqual({
+    stdout: "",
+    stderr:
+      'sandbox: ghost-units: no root of its own: lainos_sandbox="no" in /etc/conf.d starts it without one\n',
+    exitCode: 1,
+  });
+});
 
 test("what comes later in a directory of the profile is there, and what is made new in its place", async () => {
   const later = `( sleep 0.3; rm /run/dbus/system_bus_socket; mkfifo /run/dbus/system_bus_socket
