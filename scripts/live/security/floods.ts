@@ -191,8 +191,7 @@ export async function attackByFloods(
     if (options.short && flood.long) continue;
     if (options.only !== undefined && !flood.name.includes(options.only)) continue;
     const attack = await run(live, user, session, flood, options);
-    const outcome = attack.refused ? "" : `: ${attack.outcome}`;
-    options.report?.(`${attack.refused ? "held" : "FELL"}  ${attack.name}${outcome}`);
+    options.report?.(`${attack.refused ? "held" : "FELL"}  ${attack.name}: ${attack.outcome}`);
     attacks.push(attack);
     if (!attack.refused) await renew(live);
   }
