@@ -92,7 +92,8 @@ export class BootedMedium {
   /**
    * Waits for the boot menu and chooses an entry by the arrow keys.
    * @param beforeChoice is called while the menu is shown.
-   * @param append is added to the entry's command line as a person does it in Syslinux' menu (BIOS).
+   * @param append is added to the entry's command line as a person does it in Syslinux' menu (BIOS). It
+   * comes after init=, so dracut hands it to init, but for console=.
    */
   async choose(entry: Entry, beforeChoice?: () => Promise<void>, append?: string): Promise<void> {
     await this.serial.awaitText(/serial console/, "the boot menu", BOOT_TIMEOUT);

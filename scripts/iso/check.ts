@@ -15,12 +15,18 @@ const IMAGE_TYPES = ["squashfs", "ext4+squashfs", "erofs"];
 /** The words between percent signs that mkarchiso fills in; the last in GRUB's files only. */
 const WORDS = ["ARCHISO_LABEL", "INSTALL_DIR", "ARCH", "ARCHISO_UUID", "ARCHISO_SEARCH_FILENAME"];
 
-/** What every entry that starts the medium tells the kernel. */
+/**
+ * What starts OpenRC, at the end of every command line: dracut hands init all words that follow
+ * (but console=), and openrc-init takes the first of them for the runlevel to start.
+ */
+export const INIT = "init=/sbin/openrc-init";
+
+/** What every entry that starts the medium tells the kernel besides, in any order. */
 export const COMMAND_LINE = [
   "root=live:CDLABEL=%ARCHISO_LABEL%",
-  "init=/sbin/openrc-init",
   "rd.live.image",
-  "rd.live.overlay.overlayfs=1",
+  // An overlay of files in memory. Before dracut 110 the word was another.
+  "rd.overlay",
   "rd.live.dir=%INSTALL_DIR%",
   "rd.live.squashimg=%ARCH%/airootfs.sfs",
   "rd.live.waitdev=5",
@@ -95,7 +101,7 @@ const NEEDED: Readonly<Record<string, string>> = {
   grub: "the installer's boot loader",
   linux: "a kernel: mkarchiso copies /boot/vmlinuz-*",
   dracut: "the initramfs",
-  openrc: "init=/sbin/openrc-init",
+  openrc: INIT,
   "protocol7-core": "login1",
   "systemd-libs": "what Arch's packages link against",
 };
@@ -151,11 +157,14 @@ function kernelLines(text: string): string[] {
 }
 
 function commandLines(where: string, text: string): string[] {
-  const faults = kernelLines(text).flatMap((line) =>
-    COMMAND_LINE.filter((word) => !line.split(/\s+/).includes(word)).map(
-      (word) => `${where}: an entry does not say ${word}`,
-    ),
-  );
+  const faults = kernelLines(text).flatMap((line) => {
+    const words = line.split(/\s+/);
+    const missing = COMMAND_LINE.filter((word) => !words.includes(word));
+    return [
+      ...missing.map((word) => `${where}: an entry does not say ${word}`),
+      ...(words.at(-1) === INIT ? [] : [`${where}: the last word of an entry is not ${INIT}`]),
+    ];
+  });
   return kernelLines(text).length === 0 ? [`${where}: no entry starts a kernel`] : faults;
 }
 
@@ -164,7 +173,7 @@ function entries(text: string): string[] {
   return kernelLines(text).map((line) =>
     line
       .split(/\s+/)
-      .filter((word) => !COMMAND_LINE.includes(word) && !word.startsWith("vga="))
+      .filter((word) => ![...COMMAND_LINE, INIT].includes(word) && !word.startsWith("vga="))
       .join(" "),
   );
 }

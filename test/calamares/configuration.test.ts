@@ -135,6 +135,7 @@ describe("the modules' configuration", () => {
     const { defaults } = parse("modules/grubcfg.conf") as {
       defaults: { GRUB_CMDLINE_LINUX: string };
     };
+    // libexec/boot puts init= behind all of them.
     const own = COMMAND_LINE.filter((word) => !/^(root=|rd\.)/.test(word));
     expect(defaults.GRUB_CMDLINE_LINUX.split(" ")).toEqual(own);
   });

@@ -119,7 +119,9 @@ async function check(
   ]) {
     expect(words).toContain(word);
   }
-  expect(words.filter((word) => word.startsWith("rd.live"))).toEqual([]);
+  expect(words.filter((word) => /^rd\.(live|overlay)/.test(word))).toEqual([]);
+  // What follows init= would be the runlevel to start.
+  expect(await must("tr '\\0' ' ' </proc/1/cmdline")).toBe("/sbin/openrc-init ");
   const kind = (await must('lsblk -ndo TYPE "$(findmnt -nvo SOURCE /)"')).trim();
   expect(kind).toBe(passphrase === undefined ? "part" : "crypt");
   expect(await must("findmnt -no FSTYPE,OPTIONS /")).toMatch(new RegExp(`^${fileSystem} +rw\\b`));

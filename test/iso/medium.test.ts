@@ -20,7 +20,7 @@ import {
   swaymsg,
   swayTree,
 } from "../../scripts/boot/session.ts";
-import { COMMAND_LINE } from "../../scripts/iso/check.ts";
+import { COMMAND_LINE, INIT } from "../../scripts/iso/check.ts";
 import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { quiet } from "../../scripts/live/progress.ts";
@@ -128,7 +128,9 @@ async function boots(
         .replace("%INSTALL_DIR%", "arch")
         .replace("%ARCH%", "x86_64"),
     );
-    for (const word of expected) expect(words).toContain(word);
+    for (const word of [...expected, INIT]) expect(words).toContain(word);
+    // What follows init= would be the runlevel to start.
+    expect(await medium.must("tr '\\0' ' ' </proc/1/cmdline")).toBe("/sbin/openrc-init ");
     const efi = (await medium.run("test -d /sys/firmware/efi")).code === 0;
     expect(efi).toBe(firmware === "uefi");
   });

@@ -99,7 +99,13 @@ describe("the checker finds", () => {
       "an entry without its init",
       "grub/grub.cfg",
       (t) => t.replace(" init=/sbin/openrc-init", ""),
-      "does not say init=/sbin/openrc-init",
+      "grub/grub.cfg: the last word of an entry is not init=/sbin/openrc-init",
+    ],
+    [
+      "an entry that hands a word to its init",
+      "syslinux/syslinux.cfg",
+      (t) => t.replace("init=/sbin/openrc-init", "init=/sbin/openrc-init quiet"),
+      "syslinux/syslinux.cfg: the last word of an entry is not init=/sbin/openrc-init",
     ],
     [
       "a word that nobody fills in",
