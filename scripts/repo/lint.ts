@@ -166,6 +166,9 @@ function lintEntry({ mode, owner, path }: Entry): string[] {
   if (/^(usr\/lib|etc)\/systemd\/(system|user)\//.test(path)) {
     faults.push(`${path} is a unit: nothing here reads it`);
   }
+  if (mode.startsWith("l") && path.startsWith("etc/runlevels/")) {
+    faults.push(`${path} would come back with every upgrade: the package's .install must make it`);
+  }
   if (NOT_FOR_PACKAGES.test(path)) faults.push(`${path} is no place for a package's files`);
   return faults;
 }

@@ -148,7 +148,7 @@ describe("a package without files", () => {
       "linux 1-1",
       "mkinitcpio 999-1",
       "needs-udev 1-1",
-      "openrc 0.63.3-1",
+      "openrc 0.63.3-2",
       "protocol7-core 6.0.0-1",
       "systemd 999-1",
       "systemd-libs 259.1-1",

@@ -117,6 +117,7 @@ const FAULTY: [string, Partial<Made>, RegExp][] = [
   ["a file all may write", { files: { "etc/a": "" }, modes: { "etc/a": "666" } }, /writable/],
   ["another's file", { files: { "etc/a": "" }, owner: "1000" }, /belongs to 1000:1000/],
   ["a unit", { files: { "usr/lib/systemd/system/a.service": "" } }, /is a unit/],
+  ["a service in a runlevel", { links: { "etc/runlevels/boot/a": "/etc/init.d/a" } }, /come back/],
   ["a file in a link of Arch's", { files: { "usr/sbin/a": "" } }, /usr\/sbin\/a? ?is no place/],
   ["the build's path", { files: { "etc/a": "x=/tmp/good-0123456789abcdef/work\n" } }, /own path/],
   ["another version", { version: "2-1" }, /it must be good-1-1-any/],

@@ -1,5 +1,5 @@
 /** Folders, packages and a pacman for the repositories' tests. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { $ } from "zx";
@@ -29,6 +29,12 @@ export interface Made {
   /** Lines of .PKGINFO besides, as "depend = NAME". */
   readonly info?: readonly string[];
   readonly files?: Readonly<Record<string, string>>;
+  /** Symbolic links, and where they lead. */
+  readonly links?: Readonly<Record<string, string>>;
+  /** Folders, with nothing in them unless something above is. */
+  readonly folders?: readonly string[];
+  /** The scriptlet. */
+  readonly install?: string;
   /** Modes of files, in octal. */
   readonly modes?: Readonly<Record<string, string>>;
   readonly owner?: string;
@@ -37,11 +43,17 @@ export interface Made {
 /** Makes a package without makepkg, which takes a second for each. @returns its path. */
 export async function makePackage(folder: string, made: Made): Promise<string> {
   const { name, version = "1-1", arch = "any", info = [], files = {}, modes = {} } = made;
+  const { links = {}, folders: empty = [] } = made;
   const tree = await mkdtemp(join(folder, ".tree-"));
   for (const [path, text] of Object.entries(files)) {
     await mkdir(dirname(join(tree, path)), { recursive: true });
     await writeFile(join(tree, path), text);
     await must`chmod ${modes[path] ?? "644"} ${join(tree, path)}`;
+  }
+  for (const path of empty) await mkdir(join(tree, path), { recursive: true });
+  for (const [path, target] of Object.entries(links)) {
+    await mkdir(dirname(join(tree, path)), { recursive: true });
+    await symlink(target, join(tree, path));
   }
   const lines = [
     `pkgname = ${name}`,
@@ -57,7 +69,10 @@ export async function makePackage(folder: string, made: Made): Promise<string> {
   await writeFile(join(tree, ".PKGINFO"), `${lines.join("\n")}\n`);
   const file = join(folder, `${name}-${version}-${arch}.pkg.tar.zst`);
   const owner = ["--uid", made.owner ?? "0", "--gid", made.owner ?? "0"];
-  const tops = [".PKGINFO", ...new Set(Object.keys(files).map((path) => path.split("/")[0] ?? ""))];
+  if (made.install !== undefined) await writeFile(join(tree, ".INSTALL"), made.install);
+  const paths = [...Object.keys(files), ...Object.keys(links), ...empty];
+  const own = [".PKGINFO", ...(made.install === undefined ? [] : [".INSTALL"])];
+  const tops = [...own, ...new Set(paths.map((path) => path.split("/")[0] ?? ""))];
   await must`bsdtar -c --zstd ${owner} -f ${file} -C ${tree} ${tops}`;
   await rm(tree, { recursive: true });
   return file;

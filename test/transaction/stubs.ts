@@ -27,12 +27,9 @@ export const MARKERS: Readonly<Record<string, readonly string[]>> = {
   dracut: ["usr/bin/dracut"],
   seatd: ["usr/bin/seatd", "usr/lib/systemd/system/seatd.service"],
   eudev: ["usr/bin/udevadm"],
-  openrc: [
-    ...["halt", "init", "openrc-init", "poweroff", "reboot", "shutdown"].map(
-      (name) => `usr/bin/${name}`,
-    ),
-    "etc/runlevels/default/agetty.tty1",
-  ],
+  openrc: ["halt", "init", "openrc-init", "poweroff", "reboot", "shutdown"].map(
+    (name) => `usr/bin/${name}`,
+  ),
 };
 
 /**

@@ -63,10 +63,9 @@ describe("all packages of the medium, in an empty root", () => {
     }
   });
 
-  test("bring no units and no getty where greetd is", async () => {
+  test("bring no units", async () => {
     expect(await medium.has("usr/bin/seatd")).toBe(true);
     expect(await medium.has("usr/lib/systemd/system")).toBe(false);
-    expect(await medium.has("etc/runlevels/default/agetty.tty1")).toBe(false);
   });
 
   test("are the same by the medium's own pacman.conf", async () => {
