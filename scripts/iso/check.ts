@@ -52,7 +52,7 @@ export async function checkProfile(profile: Profile, folder = PROFILE): Promise<
     ...definition(profile),
     ...packages(profile),
     ...(await menus(profile, folder)),
-    ...(await repositories(profile, folder)),
+    ...(await pacmanConfigurations(profile, folder)),
     ...(await permissions(profile)),
     ...(await accounts()),
     ...(await runlevels()),
@@ -181,14 +181,20 @@ function entries(text: string): string[] {
 /** In the order of pacman.conf: the first repository that has a name wins, whatever the version. */
 const ORDER = ["protocol_7_repo", "core", "extra", "lainos_repo"];
 
-/** Both pacman.conf: which repository goes before which, and that nothing unsigned is taken. */
-async function repositories({ pacman_conf }: Profile, folder: string): Promise<string[]> {
+/**
+ * Both pacman.conf: which repository goes before which, that nothing unsigned is taken, and that an
+ * upgrade on the medium leaves out the same files as mkarchiso.
+ */
+async function pacmanConfigurations({ pacman_conf }: Profile, folder: string): Promise<string[]> {
   const faults: string[] = [];
+  const leftOut: string[] = [];
   for (const [where, file] of [
     [pacman_conf, join(folder, pacman_conf)],
     ["/etc/pacman.conf", join(AIROOTFS, "etc/pacman.conf")],
   ] as const) {
     const text = await readFile(file, "utf8").catch(() => "");
+    const patterns = [...text.matchAll(/^NoExtract\s*=\s*(.*)$/gm)].map(([, words]) => words);
+    leftOut.push(patterns.join(" "));
     const levels = new Map<string, string>();
     let section = "";
     for (const line of text.split("\n")) {
@@ -210,6 +216,10 @@ async function repositories({ pacman_conf }: Profile, folder: string): Promise<s
         );
       }
     }
+  }
+  const [build, medium] = leftOut;
+  if (build !== medium) {
+    faults.push(`NoExtract differs: ${pacman_conf} has ${build}; /etc/pacman.conf has ${medium}`);
   }
   return faults;
 }

@@ -111,6 +111,8 @@ user = "_greetd"
 /** Runs in the root: users, what must not be Debian's, and the initramfs. */
 const CONFIGURE = `
 rm -f /etc/chrony/chrony.conf
+# As NoExtract in pacman.conf has it.
+rm -f /usr/share/wayland-sessions/sway.desktop /usr/share/xsessions/openbox*.desktop
 # Debian's entry of the launcher beside LainOS' own; lainos-calamares-dracut goes without it too.
 rm -f /usr/share/applications/calamares.desktop
 for group in seat input render netdev wheel; do getent group "$group" >/dev/null || groupadd -r "$group"; done

@@ -74,7 +74,7 @@ test("nothing of the medium's openness is left", async () => {
   }
 });
 
-test("the greeter offers Sway, and no live user", async () => {
+test("the greeter starts Sway as the medium's does, and names no live user", async () => {
   await withOverlay();
   await run("live-only");
   const { default_session } = Bun.TOML.parse(await text("etc/greetd/config.toml")) as {

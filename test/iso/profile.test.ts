@@ -138,6 +138,12 @@ describe("the checker finds", () => {
       "the repositories are protocol_7_repo, lainos_repo, core, extra, not",
     ],
     [
+      "files that one pacman leaves out and the other does not",
+      "pacman.conf",
+      (t) => t.replace(" usr/share/xsessions/openbox*.desktop", ""),
+      "NoExtract differs: pacman.conf has usr/share/wayland-sessions/sway.desktop usr/lib",
+    ],
+    [
       "menus that differ",
       "grub/grub.cfg",
       (t) => t.replace("nomodeset", "nomodeset verbose"),
@@ -238,5 +244,8 @@ test("the greeter's configuration is what greetd reads", async () => {
   // greetd(5): a configuration without these is refused.
   expect(config.terminal?.vt).toBe(1);
   expect(config.default_session?.user).toBe("greeter");
-  expect(config.default_session?.command).toMatch(/^tuigreet /);
+  const command = String(config.default_session?.command);
+  expect(command).toMatch(/^tuigreet /);
+  // What Enter starts; without it, the first of the list by its name.
+  expect(command).toContain(" --cmd /usr/local/bin/lainos-session-sway ");
 });

@@ -30,6 +30,9 @@ export const MARKERS: Readonly<Record<string, readonly string[]>> = {
   openrc: ["halt", "init", "openrc-init", "poweroff", "reboot", "shutdown"].map(
     (name) => `usr/bin/${name}`,
   ),
+  // The last is nobody's in fact, and stands for the session of another package.
+  openbox: ["openbox", "openbox-kde", "other"].map((name) => `usr/share/xsessions/${name}.desktop`),
+  sway: ["usr/share/wayland-sessions/sway.desktop"],
 };
 
 /**

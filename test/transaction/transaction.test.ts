@@ -68,6 +68,13 @@ describe("all packages of the medium, in an empty root", () => {
     expect(await medium.has("usr/lib/systemd/system")).toBe(false);
   });
 
+  test("bring no sessions of Sway and Openbox beside ours, and those of others", async () => {
+    expect(await medium.has("usr/share/wayland-sessions/sway.desktop")).toBe(false);
+    expect(await medium.has("usr/share/xsessions/openbox.desktop")).toBe(false);
+    expect(await medium.has("usr/share/xsessions/openbox-kde.desktop")).toBe(false);
+    expect(await medium.has("usr/share/xsessions/other.desktop")).toBe(true);
+  });
+
   test("are the same by the medium's own pacman.conf", async () => {
     await using root = await Root.make(world.folder, await configuration(MEDIUM, world.now));
     await root.must("-Sy", ...(await mediumPackages()));
