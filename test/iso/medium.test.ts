@@ -188,6 +188,9 @@ async function byBios(medium: BootedMedium, step: Step, picture: TakePicture): P
     ]) {
       await medium.must(line);
     }
+    // It would be on the screen at each start.
+    const { stderr } = await medium.run("syslog-ng --syntax-only");
+    expect(stderr).toBe("");
     const sway = await asUser(
       medium,
       "export XDG_RUNTIME_DIR=$(mktemp -d) WLR_BACKENDS=headless; exec sway --validate",
