@@ -1,4 +1,5 @@
-/** Logins at the greeter of the stand-in medium, and what its sessions show. */
+/** Logins at a medium's greeter, and what its sessions show. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { HostError } from "../host.ts";
 import { parseSessions } from "../live/ready.ts";
 import type { BootedMedium } from "./index.ts";
@@ -28,26 +29,68 @@ export interface SwayNode {
   readonly floating_nodes: readonly SwayNode[];
 }
 
-/** What is on the first terminal, as the kernel keeps it. */
+/**
+ * What is on the first terminal, as the kernel keeps it: the lines that are not empty. Frames are
+ * numbers of the font's signs, and are left out.
+ */
 async function firstTerminal(medium: BootedMedium): Promise<string> {
-  return await medium.must("fold -w 160 /dev/vcs1 | sed 's/ *$//' | grep . || :");
+  const columns = "$(stty size </dev/tty1 | cut -d ' ' -f 2)";
+  return await medium.must(
+    `LC_ALL=C tr -c '[:print:]' ' ' </dev/vcs1 | fold -w ${columns} | sed 's/ *$//' | grep . || :`,
+  );
 }
 
-/** Waits until the greeter asks for a name. */
-export async function awaitGreeter(medium: BootedMedium): Promise<void> {
-  await medium.waitFor(
-    async () => / login:$/.test((await firstTerminal(medium)).trim()),
+/** tuigreet is LainOS' greeter; agreety, greetd's own, is where there is none. */
+type Greeter = "tuigreet" | "agreety";
+
+/** Which greeter asks for a name on a terminal that shows this text. */
+export function greeterOn(screen: string): Greeter | undefined {
+  if (/ login:$/.test(screen.trim())) return "agreety";
+  return /\bUsername:/.test(screen) ? "tuigreet" : undefined;
+}
+
+/** The names in tuigreet's menu of the sessions, in its order; none where it is not open. */
+export function sessionsOn(screen: string): string[] {
+  const lines = screen.split("\n").map((line) => line.trim());
+  const title = lines.indexOf("Change session");
+  const foot = lines.findIndex((line) => line.startsWith("ESC "));
+  return title < 0 ? [] : lines.slice(title + 1, foot);
+}
+
+/** Waits until the greeter asks for a name. @returns which one it is. */
+export function awaitGreeter(medium: BootedMedium): Promise<Greeter> {
+  return medium.waitFor(
+    async () => greeterOn(await firstTerminal(medium)),
     "the greeter on the first terminal",
   );
 }
 
-/** Types a name, the password where there is one, and the number of a session at the greeter. */
+/** Chooses a session from tuigreet's menu. */
+async function chooseSession(medium: BootedMedium, session: SessionName): Promise<void> {
+  await medium.press("f3");
+  const names = await medium.waitFor(async () => {
+    const found = sessionsOn(await firstTerminal(medium));
+    return found.length > 0 && found;
+  }, "tuigreet's menu of the sessions");
+  const place = names.findIndex((name) => name.toLowerCase() === session);
+  if (place < 0) throw new HostError(`tuigreet has ${names.join(", ")}, and no ${session}`);
+  // It begins with the one that was chosen last, and stops at both ends.
+  const keys = [...names.map(() => "up"), ...names.slice(0, place).map(() => "down"), "ret"];
+  for (const key of keys) {
+    await medium.press(key);
+    await sleep(300);
+  }
+  await awaitGreeter(medium);
+}
+
+/** Chooses a session at the greeter, and types a name and the password where there is one. */
 export async function logInAtGreeter(
   medium: BootedMedium,
   session: SessionName,
   { name, password }: Person = LIVE_USER,
 ): Promise<void> {
-  await awaitGreeter(medium);
+  const greeter = await awaitGreeter(medium);
+  if (greeter === "tuigreet") await chooseSession(medium, session);
   await medium.type(`${name}\n`);
   if (password !== undefined) {
     await medium.waitFor(
@@ -56,11 +99,13 @@ export async function logInAtGreeter(
     );
     await medium.type(`${password}\n`);
   }
-  await medium.waitFor(
-    async () => (await firstTerminal(medium)).includes("Session [1]:"),
-    "the menu of the sessions",
-  );
-  await medium.type(`${SESSIONS.indexOf(session) + 1}\n`);
+  if (greeter === "agreety") {
+    await medium.waitFor(
+      async () => (await firstTerminal(medium)).includes("Session [1]:"),
+      "the menu of the sessions",
+    );
+    await medium.type(`${SESSIONS.indexOf(session) + 1}\n`);
+  }
   if (session === "sway") await awaitSway(medium, name);
   else await awaitOpenbox(medium, name);
 }

@@ -1,0 +1,31 @@
+/** What `bun run boot` reads on the first terminal of a machine. */
+import { expect, test } from "bun:test";
+import { greeterOn, sessionsOn } from "../../scripts/boot/session.ts";
+
+/** tuigreet 0.9.1 with our configuration, its frames left out as they are on the kernel's screen. */
+const FOOT =
+  "ESC Reset F2 Change command F3 Choose session F12 Power CMD /usr/local/bin/lainos-session-sway";
+const TUIGREET = `                           Mon, 30 Nov 2026 - 23:08
+         Authenticate into lainos
+                      LainOS: liveuser needs no password
+          Username:
+${FOOT}
+`;
+const MENU = `                           Mon, 30 Nov 2026 - 23:08
+         Change session
+          Openbox
+          Sway
+${FOOT}
+`;
+
+test("the greeter that asks for a name is known, and a menu or a boot is none", () => {
+  expect(greeterOn(TUIGREET)).toBe("tuigreet");
+  expect(greeterOn("Debian GNU/Linux 12 lainos tty1\n\nlainos login:\n")).toBe("agreety");
+  expect(greeterOn(MENU)).toBeUndefined();
+  expect(greeterOn(" * Starting greetd ...                 [ ok ]\n")).toBeUndefined();
+});
+
+test("tuigreet's sessions are counted in the order of its menu", () => {
+  expect(sessionsOn(MENU)).toEqual(["Openbox", "Sway"]);
+  expect(sessionsOn(TUIGREET)).toEqual([]);
+});
