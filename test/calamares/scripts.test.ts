@@ -84,6 +84,8 @@ test("the greeter starts Sway as the medium's does, and names no live user", asy
     "--greeting LainOS --cmd /usr/local/bin/lainos-session-sway --sessions",
   );
   expect(default_session.command).not.toContain("liveuser");
+  expect(default_session.command).toContain(" --remember --remember-session ");
+  expect(await text("etc/greetd/config.toml")).not.toContain("No --remember");
 });
 
 test("another greeter is left as it is", async () => {

@@ -246,6 +246,12 @@ test("the greeter's configuration is what greetd reads", async () => {
   expect(config.default_session?.user).toBe("greeter");
   const command = String(config.default_session?.command);
   expect(command).toMatch(/^tuigreet /);
+  // tuigreet passes over what it does not know.
+  const [, theme = ""] = /--theme '([^']*)'/.exec(command) ?? [];
+  const parts = "border title text prompt input action button container".split(" ");
+  expect(theme.split(";").map((part) => part.split("=")[0])).toEqual(parts);
+  // It logs in by itself who is remembered and has no password.
+  expect(command.split(" ")).not.toContain("--remember");
   // What Enter starts; without it, the first of the list by its name.
   expect(command).toContain(" --cmd /usr/local/bin/lainos-session-sway ");
 });
