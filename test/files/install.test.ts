@@ -252,8 +252,27 @@ describe("sysusers", () => {
       /^useradd \[--system\] \[--no-create-home\] \[--gid\] \[greeter\] \[--comment\] \[The greeter\] \[--home-dir\] \[\/var\/lib\/greetd\] \[--shell\] \[\/usr\/s?bin\/nologin\] \[greeter\]$/,
     );
     expect(said[2]).toBe("groupadd [--system] [--gid] [102] [polkitd]");
-    expect(said[3]).toContain("[--uid] [102] [--gid] [polkitd]");
+    expect(said[3]).toContain("[--uid] [102] [--key] [SYS_UID_MAX=102] [--gid] [polkitd]");
     expect(said.at(-1)).toBe("gpasswd [--add] [greeter] [video]");
+  });
+
+  test("useradd does not warn of nobody, whose number is above the system's", async () => {
+    const root = await FakeRoot.make();
+    await using _ = root;
+    for (const name of ["passwd", "shadow", "group", "gshadow"])
+      await root.write(`etc/${name}`, "");
+    await root.write("etc/login.defs", "SYS_UID_MAX 999\n");
+    const real = Bun.which("useradd");
+    await root.write("bin/useradd", `#!/bin/sh\nexec ${real} --prefix ${root.path} "$@"\n`, 0o755);
+    await root.write("etc/group", "nobody:x:65534:\n");
+    await root.write("usr/lib/sysusers.d/a.conf", "u nobody 65534 - -\n");
+    const script = await root.copy("files/usr/libexec/lainos/sysusers", "sysusers");
+    await run(["sed", "-i", "s/command -v systemd-sysusers/false/", script]);
+    const { exitCode, stderr } = await run([script], {
+      env: { PATH: `${root.path}/bin:/usr/bin:/bin` },
+    });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(await root.read("etc/passwd")).toStartWith("nobody:x:65534:65534:");
   });
 
   test("a hook's list of files works the same", async () => {
