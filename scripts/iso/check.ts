@@ -99,6 +99,8 @@ function definition(profile: Profile): string[] {
 const NEEDED: Readonly<Record<string, string>> = {
   syslinux: "the boot mode bios.syslinux",
   grub: "the installer's boot loader",
+  "amd-ucode": "the microcode of AMD's processors",
+  "intel-ucode": "the microcode of Intel's processors",
   linux: "a kernel: mkarchiso copies /boot/vmlinuz-*",
   dracut: "the initramfs",
   openrc: INIT,
