@@ -208,6 +208,11 @@ test("mkarchiso gets the overlay itself, and the new package before all reposito
 });
 
 describe("the installed system's pacman", () => {
+  test("downloads as a user without rights, as Arch's does", async () => {
+    const text = await readFile(join(AIROOTFS, "etc/pacman.conf"), "utf8");
+    expect(text).toMatch(/^DownloadUser = alpm$/m);
+  });
+
   test("takes nothing unsigned from our repositories, where there is a key", async () => {
     const folder = await scratch();
     const staged = join(folder, "profile");

@@ -35,6 +35,8 @@ export function withServers(text: string, places: Repositories): string {
     .map((line) => {
       section = /^\[(.*)\]$/.exec(line)?.[1] ?? section;
       if (/^SigLevel\b/.test(line)) return "SigLevel = Never";
+      // Only Arch's package makes the user, and pacman before 7 does not know the word.
+      if (/^DownloadUser\b/.test(line)) return "";
       if (!/^(Server|Include)\b/.test(line)) return line;
       if (places[section] === undefined) throw new Error(`the repository ${section} is not here`);
       return `Server = file://${places[section]}`;
