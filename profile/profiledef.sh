@@ -21,6 +21,8 @@ file_permissions=(
 	["/etc/doas.conf"]="0:0:0400"
 	["/etc/gshadow"]="0:0:0400"
 	["/etc/init.d/lainos-serial"]="0:0:0755"
+	# polkitd's, as its package has it: 102 is the group's number in Arch's sysusers.d.
+	["/etc/polkit-1/rules.d"]="0:102:0750"
 	["/etc/shadow"]="0:0:0400"
 	["/etc/skel/.config/openbox/autostart"]="0:0:0755"
 	["/etc/skel/.config/sway/status.sh"]="0:0:0755"

@@ -120,6 +120,8 @@ for group in seat input render netdev wheel; do getent group "$group" >/dev/null
 cp -a /etc/skel /home/liveuser
 chown -R 1000:1000 /home/liveuser
 chmod 0750 /home/liveuser
+# Debian's polkitd has another number than Arch's, which file_permissions has.
+chgrp polkitd /etc/polkit-1/rules.d
 `;
 
 /** Runs in the root, after protocol7-core is there: what is left are the other packages' services. */
