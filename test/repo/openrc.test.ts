@@ -4,8 +4,7 @@ import { mkdir, readdir, readFile, readlink, rename, rm, symlink } from "node:fs
 import { join, resolve } from "node:path";
 import { $ } from "zx";
 import { ensureHostPackages } from "../../scripts/host.ts";
-import { pacmanWords } from "../../scripts/pacman.ts";
-import { makePackage, removeAll, scratch } from "./support.ts";
+import { makePackage, removeAll, ScriptedRoot } from "./support.ts";
 
 const PACKAGE = resolve(import.meta.dir, "../../packages/openrc");
 const must = $({ quiet: true });
@@ -19,7 +18,7 @@ const BUILT = [
 /** Those of a new system: greetd has the first terminal. */
 const NEW = BUILT.filter((link) => !link.endsWith("tty1"));
 
-beforeAll(() => ensureHostPackages(["pacman", "bsdtar", "unshare"]));
+beforeAll(() => ensureHostPackages(["pacman", "bsdtar"]));
 afterAll(removeAll);
 
 const service = (link: string) => link.split("/")[1] ?? "";
@@ -55,84 +54,47 @@ async function newer(folder: string, version: string): Promise<string> {
   });
 }
 
-/** A root in which the host's programs are, for scriptlets, while pacman runs. */
-class System {
-  private constructor(readonly folder: string) {}
-
-  static async make(): Promise<System> {
-    const folder = await scratch();
-    const root = join(folder, "root");
-    for (const path of ["var/lib/pacman", "tmp"])
-      await mkdir(join(root, path), { recursive: true });
-    for (const name of ["bin", "lib", "lib64", "sbin"]) {
-      await mkdir(join(root, "usr", name), { recursive: true });
-      await symlink(`usr/${name}`, join(root, name));
-    }
-    await Bun.write(join(folder, "pacman.conf"), "[options]\nArchitecture = x86_64\n");
-    return new System(folder);
+/** LEVEL/SERVICE of every link in a root. */
+async function linksOf({ root }: ScriptedRoot): Promise<string[]> {
+  const base = join(root, "etc/runlevels");
+  const found = await readdir(base, { recursive: true, withFileTypes: true }).catch(() => []);
+  const links = found.filter((entry) => entry.isSymbolicLink());
+  for (const { name, parentPath } of links) {
+    expect(await readlink(join(parentPath, name))).toBe(`/etc/init.d/${name}`);
   }
-
-  async pacman(...words: string[]): Promise<void> {
-    const place = (name: string) => join(this.folder, name);
-    const root = place("root");
-    const mounts = ["bin", "lib", "lib64", "sbin"].map(
-      (name) => `mount --bind --options ro /usr/${name} ${root}/usr/${name}`,
-    );
-    const pacman = pacmanWords({
-      root,
-      config: place("pacman.conf"),
-      cache: place("cache"),
-      keys: place("keys"),
-    });
-    const script = `${mounts.join("; ")}; exec "$@"`;
-    const done = await must`unshare --mount sh -euc ${script} sh ${pacman} ${words}`;
-    expect(done.stdout + done.stderr).not.toMatch(/error|failed/);
-  }
-
-  /** LEVEL/SERVICE of every link. */
-  async links(): Promise<string[]> {
-    const base = join(this.folder, "root/etc/runlevels");
-    const found = await readdir(base, { recursive: true, withFileTypes: true }).catch(() => []);
-    const links = found.filter((entry) => entry.isSymbolicLink());
-    for (const { name, parentPath } of links) {
-      expect(await readlink(join(parentPath, name))).toBe(`/etc/init.d/${name}`);
-    }
-    return links.map((one) => join(one.parentPath, one.name).slice(base.length + 1)).sort();
-  }
-
-  path(link: string): string {
-    return join(this.folder, "root/etc/runlevels", link);
-  }
+  return links.map((one) => join(one.parentPath, one.name).slice(base.length + 1)).sort();
 }
 
+const place = ({ root }: ScriptedRoot, link: string) => join(root, "etc/runlevels", link);
+
 test("a new system has OpenRC's runlevels, and an upgrade brings nothing back", async () => {
-  const system = await System.make();
-  await system.pacman("-U", await newer(system.folder, "0.63.3-2"));
-  expect(await system.links()).toEqual(NEW);
-  await rm(system.path("boot/keymaps"));
-  await rename(system.path("default/netmount"), system.path("boot/netmount"));
-  const decided = await system.links();
-  await system.pacman("-U", await newer(system.folder, "0.64-1"));
-  expect(await system.links()).toEqual(decided);
+  const system = await ScriptedRoot.make();
+  await system.must("-U", await newer(system.folder, "0.63.3-2"));
+  expect(await linksOf(system)).toEqual(NEW);
+  await rm(place(system, "boot/keymaps"));
+  await rename(place(system, "default/netmount"), place(system, "boot/netmount"));
+  const decided = await linksOf(system);
+  await system.must("-U", await newer(system.folder, "0.64-1"));
+  expect(await linksOf(system)).toEqual(decided);
 }, 60_000);
 
 test("an upgrade from a version whose links were its files keeps what is there", async () => {
-  const system = await System.make();
-  await system.pacman("-U", await older(system.folder, NEW));
-  await rm(system.path("boot/keymaps"));
-  await rename(system.path("default/netmount"), system.path("boot/netmount"));
-  await symlink("/etc/init.d/mine", system.path("default/mine"));
-  const decided = await system.links();
-  await system.pacman("-U", await newer(system.folder, "0.63.3-2"));
-  expect(await system.links()).toEqual(decided);
-  expect(await readdir(join(system.folder, "root/etc"))).toEqual(["init.d", "runlevels"]);
+  const system = await ScriptedRoot.make();
+  await system.must("-U", await older(system.folder, NEW));
+  await rm(place(system, "boot/keymaps"));
+  await rename(place(system, "default/netmount"), place(system, "boot/netmount"));
+  await symlink("/etc/init.d/mine", place(system, "default/mine"));
+  const decided = await linksOf(system);
+  await system.must("-U", await newer(system.folder, "0.63.3-2"));
+  expect(await linksOf(system)).toEqual(decided);
+  expect(await readdir(join(system.root, "etc"))).toEqual(["init.d", "runlevels"]);
 }, 60_000);
 
 test("a removal leaves the links of other packages' services", async () => {
-  const system = await System.make();
-  await system.pacman("-U", await newer(system.folder, "0.63.3-2"));
-  await Bun.write(join(system.folder, "root/etc/init.d/other"), "#!/bin/sh\n");
-  await symlink("/etc/init.d/other", system.path("default/other"));
-  await system.pacman("-R", "openrc");
-  expect(await system.links()).toEqual(["default/other"]);
+  const system = await ScriptedRoot.make();
+  await system.must("-U", await newer(system.folder, "0.63.3-2"));
+  await Bun.write(join(system.root, "etc/init.d/other"), "#!/bin/sh\n");
+  await symlink("/etc/init.d/other", place(system, "default/other"));
+  await system.must("-R", "openrc");
+  expect(await linksOf(system)).toEqual(["default/other"]);
 }, 60_000);

@@ -3,6 +3,10 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { $ } from "zx";
+import { pacmanWords } from "../../scripts/pacman.ts";
+
+/** What our scriptlets and hooks call. */
+const PROGRAMS = ["cp", "install", "ln", "rm", "rmdir", "sh", "vercmp"];
 
 const run = $({ nothrow: true, quiet: true });
 const must = $({ quiet: true });
@@ -122,6 +126,46 @@ export class Pacman {
     const lines = (await this.must("-Q")).trim().split("\n");
     // It has a word to say about a key ring that is not its own kind.
     return lines.filter((line) => !line.startsWith("warning: "));
+  }
+}
+
+/** A root with a shell and what scriptlets and hooks call, in which pacman runs them. */
+export class ScriptedRoot {
+  private constructor(readonly folder: string) {}
+
+  static async make(): Promise<ScriptedRoot> {
+    const made = new ScriptedRoot(await scratch());
+    for (const path of ["var/lib/pacman", "tmp", "usr/bin", "usr/lib", "usr/lib64"]) {
+      await mkdir(join(made.root, path), { recursive: true });
+    }
+    for (const name of ["bin", "lib", "lib64"]) await symlink(`usr/${name}`, join(made.root, name));
+    const programs = PROGRAMS.map((name) => Bun.which(name) ?? name);
+    await must`cp -L ${programs} ${join(made.root, "usr/bin")}`;
+    const { stdout } = await must`ldd ${programs}`;
+    const libraries = new Set([...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, file = ""]) => file));
+    await must`cp -L --parents ${[...libraries]} ${made.root}`;
+    await writeFile(
+      join(made.folder, "pacman.conf"),
+      "[options]\nArchitecture = x86_64\nSigLevel = Never\n",
+    );
+    return made;
+  }
+
+  get root(): string {
+    return join(this.folder, "root");
+  }
+
+  /** @throws Error with what pacman says where it, a scriptlet or a hook fails. */
+  async must(...words: string[]): Promise<void> {
+    const pacman = pacmanWords({
+      root: this.root,
+      config: join(this.folder, "pacman.conf"),
+      cache: join(this.folder, "cache"),
+      keys: join(this.folder, "keys"),
+    });
+    const done = await run`env LC_ALL=C ${pacman} ${words}`;
+    const text = done.stdout + done.stderr;
+    if (done.exitCode !== 0 || /^error|failed/m.test(text)) throw new Error(text);
   }
 }
 
