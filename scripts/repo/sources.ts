@@ -5,10 +5,13 @@ import { $ } from "zx";
 import { PackageError } from "../makepkg.ts";
 import type { Recipe } from "./recipe.ts";
 
-/** A place that does not answer, or has not got what is asked for. */
+/** A place that does not answer, or has not got what is asked for; or a file that others have to give. */
 export class Unreachable extends PackageError {
   override name = "Unreachable";
 }
+
+/** Local sources that are in no checkout, since only the maintainers can give them. */
+const MAINTAINERS = ["lainos-keyring/lainos.pub"];
 
 /** How long a place may take to answer at all, in milliseconds. */
 const PATIENCE = 20_000;
@@ -23,7 +26,8 @@ export function parseSource(word: string): { file: string; url: string | undefin
 /**
  * Downloads what is not in FOLDER yet; a file appears there whole and with the right checksum.
  * @returns the files in FOLDER that the PKGBUILD takes.
- * @throws Unreachable with the URL; PackageError where a local source is missing or bytes differ.
+ * @throws Unreachable with the URL, or the file that the maintainers have; PackageError where another
+ * local source is missing or bytes differ.
  */
 export async function ensureSources(
   recipe: Recipe,
@@ -37,7 +41,8 @@ export async function ensureSources(
     if (url === undefined) {
       const local = await stat(join(recipe.folder, file)).catch(() => undefined);
       if (local === undefined) {
-        throw new PackageError(
+        const isTheirs = MAINTAINERS.includes(`${recipe.name}/${file}`);
+        throw new (isTheirs ? Unreachable : PackageError)(
           `${join(recipe.folder, file)} is missing: the PKGBUILD beside it says what it must be`,
         );
       }
