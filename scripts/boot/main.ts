@@ -35,7 +35,7 @@ const main = defineCommand({
       throw new UsageFailure(`--firmware ${args.firmware}: it must be bios or uefi`);
     }
     const firmware: Firmware = args.firmware;
-    await reported(async () => {
+    await reported("boot", async () => {
       requireRoot();
       const image = args.image ? resolve(args.image) : await newestImage();
       await mkdir(args.folder, { recursive: true });

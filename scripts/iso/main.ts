@@ -39,7 +39,7 @@ const buildArguments = {
 const checkCommand = defineCommand({
   meta: { name: "check", description: "look at profile/ and airootfs/ without building" },
   async run() {
-    await reported(async () => {
+    await reported("iso", async () => {
       const faults = await checkProfile(await readProfile(await sourceDate()));
       for (const fault of faults) console.log(fault);
       console.log(faults.length === 0 ? "profile/ and airootfs/ are right" : "");
@@ -57,7 +57,7 @@ const main = defineCommand({
       throw new UsageFailure(`--base ${args.base}: it must be arch or debian`);
     }
     const given = args.base as Base | undefined;
-    await reported(async () => {
+    await reported("iso", async () => {
       const base = given ?? (await hostKind());
       const asks = process.stdin.isTTY && process.argv.length <= 2;
       const choice = { base, out: resolve(args.out), work: resolve(args.work), sign: args.sign };

@@ -26,7 +26,7 @@ export async function onInterrupt<T>(work: (signal: AbortSignal) => Promise<T>):
   const handlers = SIGNALS.map((name) => {
     const handler = () => {
       controller.abort(new Interrupted(name));
-      endChildren().catch((error: Error) => console.error(`live: ${error.message}`));
+      endChildren().catch((error: Error) => console.error(error.message));
     };
     process.on(name, handler);
     return [name, handler] as const;

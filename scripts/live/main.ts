@@ -32,7 +32,7 @@ interface StartArguments {
 
 async function runStart({ name, keep, json }: StartArguments): Promise<void> {
   checked(name);
-  await reported(async () => {
+  await reported("live", async () => {
     requireRoot();
     process.exitCode = await onInterrupt((signal) => start({ name, keep, json, signal }));
   });
@@ -52,7 +52,7 @@ const stopCommand = defineCommand({
   },
   async run({ args }) {
     const name = checked(args.name);
-    await reported(async () => {
+    await reported("live", async () => {
       requireRoot();
       for (const each of args.all ? await liveNames() : [name]) await destroy(each);
     });
@@ -62,7 +62,7 @@ const stopCommand = defineCommand({
 const statusCommand = defineCommand({
   meta: { name: "status", description: "list the test systems" },
   async run() {
-    await reported(async () => {
+    await reported("live", async () => {
       const names = await liveNames();
       if (names.length === 0) console.log("no test system is there");
       for (const name of names) {
@@ -81,7 +81,7 @@ const screenshotCommand = defineCommand({
   },
   async run({ args }) {
     const name = checked(args.name);
-    await reported(async () => {
+    await reported("live", async () => {
       requireRoot();
       await screenshot(await attachLive(name), args.file);
     });
@@ -98,7 +98,7 @@ const execCommand = defineCommand({
     const name = checked(args.name as string);
     const command = data as string[];
     if (command.length === 0) throw new UsageFailure("no command: exec [--name NAME] -- CMD...");
-    await reported(async () => {
+    await reported("live", async () => {
       requireRoot();
       process.exitCode = await (await attachLive(name)).execHere(command);
     });
@@ -137,7 +137,7 @@ const securityCommand = defineCommand({
       short: args.short,
       ...(args.only !== undefined && { only: args.only }),
     };
-    await reported(async () => {
+    await reported("live", async () => {
       requireRoot();
       process.exitCode = await onInterrupt((signal) => security(options, signal));
     });
@@ -152,7 +152,7 @@ const restrictionsCommand = defineCommand({
   },
   async run({ args }) {
     const name = checked(args.name);
-    await reported(async () => {
+    await reported("live", async () => {
       requireRoot();
       const table = formatRestrictions(await readRestrictions(await attachLive(name)));
       if (args.write) await writeRestrictions(table);

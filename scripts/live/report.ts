@@ -10,9 +10,9 @@ const FOR_PEOPLE = [HostError, PackageError, BuildError];
  * Runs a command's work. What a person can mend is printed as it is, logs of a failed boot with it,
  * and makes the exit status 1; an interruption is 128 and the signal's number; anything else is a
  * mistake in our code and goes on.
- * @param command what the line begins with.
+ * @param command its own name, which the line begins with.
  */
-export async function reported(work: () => Promise<void>, command = "live"): Promise<void> {
+export async function reported(command: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {

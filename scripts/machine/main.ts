@@ -26,7 +26,7 @@ const main = defineCommand({
   },
   async run({ args: { name, screendump } }) {
     if (!isName(name)) throw new UsageFailure(`--name ${name}: ${NAME_RULE}`);
-    await reported(async () => {
+    await reported("machine", async () => {
       requireRoot();
       await onInterrupt(async (signal) => {
         const report = lines((line) => console.log(line));

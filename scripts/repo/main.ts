@@ -65,13 +65,13 @@ const serveCommand = defineCommand({
     if (!Number.isInteger(port) || port < 0 || port > 65535) {
       throw new UsageFailure(`--port ${args.port}: it must be a number up to 65535`);
     }
-    await reported(async () => {
+    await reported("repo", async () => {
       const server = serve({ root: resolve(args.out), port, hostname: args.host });
       for (const name of REPOSITORIES) {
         console.log(`[${name}]\nServer = ${server.url}$repo/$arch\n`);
       }
       await onInterrupt((signal) => ended(signal)).finally(() => server.stop(true));
-    }, "repo");
+    });
   },
 });
 
@@ -82,7 +82,7 @@ const main = defineCommand({
   async run({ args }) {
     const place = resolve(args.out);
     if (args.check) return await check(place, resolve(args["arch-db"]));
-    await reported(async () => {
+    await reported("repo", async () => {
       const result = await onInterrupt((signal) =>
         makeRepositories({
           out: place,
@@ -95,16 +95,16 @@ const main = defineCommand({
         }),
       );
       conclude(result, place);
-    }, "repo");
+    });
   },
 });
 
 async function check(root: string, databases: string): Promise<void> {
-  await reported(async () => {
+  await reported("repo", async () => {
     const findings = await checkRepositories(root, databases);
     for (const line of reportFindings(findings, root)) console.log(line);
     process.exitCode = findings.faults.length === 0 ? 0 : 1;
-  }, "repo");
+  });
 }
 
 function conclude({ outcomes, retained, trust, published }: Result, place: string): void {

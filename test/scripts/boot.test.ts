@@ -1,5 +1,8 @@
 /** What `bun run boot` reads on the first terminal of a machine. */
 import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { greeterOn, sessionsOn } from "../../scripts/boot/session.ts";
 
 /** tuigreet 0.9.1 with our configuration, its frames left out as they are on the kernel's screen. */
@@ -28,4 +31,19 @@ test("the greeter that asks for a name is known, and a menu or a boot is none", 
 test("tuigreet's sessions are counted in the order of its menu", () => {
   expect(sessionsOn(MENU)).toEqual(["Openbox", "Sway"]);
   expect(sessionsOn(TUIGREET)).toEqual([]);
+});
+
+test("what a person can mend begins with the command's own name", async () => {
+  const empty = await mkdtemp(join(tmpdir(), "p7-boot-"));
+  try {
+    const main = resolve(import.meta.dir, "../../scripts/boot/main.ts");
+    const child = Bun.spawn([process.execPath, main], {
+      cwd: empty,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    expect(await child.stderr.text()).toStartWith("boot: build/iso has no image: make one by ");
+    expect(await child.exited).toBe(1);
+  } finally {
+    await rm(empty, { recursive: true });
+  }
 });
