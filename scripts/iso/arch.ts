@@ -1,11 +1,12 @@
 /** The live medium by mkarchiso, on Arch or Artix. */
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { HostError } from "../host.ts";
+import { cacheDir, HostError } from "../host.ts";
 import type { Reporter } from "../live/progress.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
 import { buildPackages } from "../repo/build.ts";
 import { readRecipes, WORK } from "../repo/recipe.ts";
+import { packageName } from "../repo/repository.ts";
 import { checkPackages } from "./preflight.ts";
 import { AIROOTFS, imageName, PROFILE, type Profile } from "./profile.ts";
 import { closeRepositories, KEYRING } from "./trust.ts";
@@ -25,6 +26,9 @@ export interface ArchOptions {
   readonly report: Reporter;
 }
 
+/** What pacman has downloaded, for the next build. The host's own cache has the host's packages. */
+const CACHE = join(cacheDir(), "pacman");
+
 /**
  * Builds the medium.
  * @returns the image's path.
@@ -38,8 +42,10 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
   const root = join(work, "mkarchiso");
   const fresh = join(work, "out");
   try {
-    await makeRepository(repository, await buildAll(report, signal));
-    await stageProfile(staged, repository, keys);
+    const { files, names: own } = await buildAll(report, signal);
+    await makeRepository(repository, files);
+    await forgetPackages(CACHE, own);
+    await stageProfile(staged, { repository, cache: CACHE, keys });
     const names = profile.packages.filter((name) => keys || name !== KEYRING);
     const config = join(staged, profile.pacman_conf);
     await checkPackages(config, { ...profile, packages: names }, report, signal);
@@ -67,9 +73,13 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
 /**
  * Builds all packages of the checkout as `bun run repo --release` does. Those that cannot be built
  * are told of; the repositories of the profile have them, or checkPackages says that none has.
- * @throws HostError where protocol7-core is among them.
+ * @returns what was built, and the names of all, built or not.
+ * @throws HostError where protocol7-core is among those that cannot be built.
  */
-async function buildAll(report: Reporter, signal: AbortSignal): Promise<string[]> {
+async function buildAll(
+  report: Reporter,
+  signal: AbortSignal,
+): Promise<{ files: string[]; names: string[] }> {
   return await report.step("Packages of this checkout", async (detail) => {
     const { recipes, broken } = await readRecipes();
     const table = {
@@ -90,20 +100,41 @@ async function buildAll(report: Reporter, signal: AbortSignal): Promise<string[]
       if (name === "protocol7-core") throw new HostError(`protocol7-core: ${why}`);
       console.error(`iso: ${name} comes from the profile's repositories: ${why}`);
     }
-    return outcomes.flatMap(({ file }) => file ?? []);
+    return {
+      files: outcomes.flatMap(({ file }) => file ?? []),
+      names: outcomes.map(({ name }) => name),
+    };
   });
 }
 
 /**
- * A copy of the profile for mkarchiso: the overlay itself instead of the link to it, and a
- * repository of the packages that were just built before all others.
- * @param keys whether there is a key that our packages are signed with. Without one, neither this build
- * nor the medium takes anything from our repositories: what was built here is all there is.
+ * Removes packages of these names from a cache. Ours have the same file names in every checkout, and
+ * other bytes: pacman would take the last build's, and then find that they are not the repository's.
  */
+export async function forgetPackages(cache: string, names: readonly string[]): Promise<void> {
+  await mkdir(cache, { recursive: true });
+  for (const file of await readdir(cache)) {
+    // Its signature, or a part of it, has the same name with one more end.
+    if (names.includes(packageName(file))) await rm(join(cache, file));
+  }
+}
+
+export interface Stage {
+  /** The folder with the packages that were just built, which go before all others. */
+  readonly repository: string;
+  /** Where pacman keeps what it downloads. */
+  readonly cache: string;
+  /**
+   * Whether there is a key that our packages are signed with. Without one, neither this build nor the
+   * medium takes anything from our repositories: what was built here is all there is.
+   */
+  readonly keys: boolean;
+}
+
+/** A copy of the profile for mkarchiso, with the overlay itself instead of the link to it. */
 export async function stageProfile(
   staged: string,
-  repository: string,
-  keys: boolean,
+  { repository, cache, keys }: Stage,
 ): Promise<void> {
   await rm(staged, { recursive: true, force: true });
   await cp(PROFILE, staged, { recursive: true, verbatimSymlinks: true });
@@ -111,8 +142,10 @@ export async function stageProfile(
   await cp(AIROOTFS, join(staged, "airootfs"), { recursive: true, verbatimSymlinks: true });
   const file = join(staged, "pacman.conf");
   const text = await readFile(file, "utf8");
-  const section = `[${REPOSITORY}]\n`;
-  if (!text.includes(section)) throw new HostError(`${file} has no ${section.trim()}`);
+  const [options, section] = ["[options]\n", `[${REPOSITORY}]\n`];
+  for (const head of [options, section]) {
+    if (!text.includes(head)) throw new HostError(`${file} has no ${head.trim()}`);
+  }
   // Made by this build a moment ago, in a folder of root's: there is nothing that a signature could add.
   const local = `[protocol7-checkout]\nSigLevel = Never\nServer = file://${repository}\n\n`;
   // repo-add has named the database after the repository that it stands in for.
@@ -120,7 +153,9 @@ export async function stageProfile(
     const from = join(repository, `${REPOSITORY}.${end}.tar.gz`);
     await cp(from, join(repository, `protocol7-checkout.${end}`));
   }
-  const opened = text.replace(section, `${local}${section}`);
+  const opened = text
+    .replace(options, `${options}CacheDir = ${cache}\n`)
+    .replace(section, `${local}${section}`);
   await writeFile(file, keys ? opened : closeRepositories(opened));
   if (keys) return;
   const installed = join(staged, "airootfs/etc/pacman.conf");
