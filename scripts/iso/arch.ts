@@ -2,6 +2,7 @@
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheDir, HostError } from "../host.ts";
+import { removeUnmounted } from "../live/mounts.ts";
 import type { Reporter } from "../live/progress.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
 import { buildPackages } from "../repo/build.ts";
@@ -65,8 +66,7 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
     });
     return join(out, image);
   } finally {
-    for (const made of [staged, repository, root, fresh])
-      await rm(made, { recursive: true, force: true });
+    for (const made of [staged, repository, root, fresh]) await removeUnmounted(made);
   }
 }
 
@@ -165,20 +165,31 @@ export async function stageProfile(
   await writeFile(names, lines.filter((name) => name !== KEYRING).join("\n"));
 }
 
-/** Runs it with a log, and passes each of its own messages on as they come. */
-async function runMkarchiso(
+/**
+ * In namespaces of its own: mounts end with the processes, and all of those with the first one, so that
+ * nothing is left mounted on the root that is removed afterwards, whatever is killed.
+ */
+const ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
+/**
+ * Runs it with a log, and passes each of its own messages on as they come.
+ * @throws HostError where it fails, and where it does not and something that it ran did.
+ */
+export async function runMkarchiso(
   words: readonly string[],
   epoch: string,
   log: string,
   detail: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const child = Bun.spawn(["mkarchiso", ...words], {
+  const child = Bun.spawn([...ALONE, "mkarchiso", ...words], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
     env: { PATH: process.env.PATH ?? "/usr/bin", LC_ALL: "C.UTF-8", SOURCE_DATE_EPOCH: epoch },
     signal,
+    // unshare, and the first process of a namespace, ignore anything less.
+    killSignal: "SIGKILL",
   });
   const file = Bun.file(log).writer();
   let last: string[] = [];
@@ -201,4 +212,28 @@ async function runMkarchiso(
       `mkarchiso ended with ${code}; all of it is in ${log}:\n  ${last.join("\n  ")}`,
     );
   }
+  const failures = failuresIn(await readFile(log, "utf8"));
+  if (failures.length > 0) {
+    throw new HostError(
+      `mkarchiso ended well, but what it ran did not; all of it is in ${log}:\n  ${failures.join("\n  ")}`,
+    );
+  }
+}
+
+/** What scriptlets, hooks and mkarchiso say of themselves when something fails and nobody stops. */
+const FAILURES = [
+  /^error: /,
+  /command failed to execute correctly/,
+  /^(sysusers|useradd|groupadd|gpasswd): /,
+  /^protocol7-core: .*(could not|could be made|are not sessions)/,
+  /^lainos-dracut: .* has no new initramfs/,
+  /\[mkarchiso\] (ERROR: |WARNING: .*permissions of)/,
+  // Its own way out are images that a boot menu has to name.
+  /\[mkarchiso\] INFO: Initramfs file does not contain microcode/,
+];
+
+/** The lines of mkarchiso's log that tell of something that failed although its status is 0. */
+export function failuresIn(log: string): string[] {
+  const lines = log.split("\n").map((line) => line.trim());
+  return lines.filter((line) => FAILURES.some((pattern) => pattern.test(line)));
 }

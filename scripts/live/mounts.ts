@@ -1,8 +1,9 @@
 /** The host's mounts, by /proc/self/mountinfo (proc(5)). */
-import { readFile } from "node:fs/promises";
+import { readFile, realpath, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { $ } from "zx";
 import { HostError } from "../host.ts";
+import { missing } from "./state.ts";
 
 export interface Mount {
   readonly point: string;
@@ -32,10 +33,7 @@ export function parseMountinfo(text: string): Mount[] {
  * @throws HostError where a mount had to be detached or could not even be.
  */
 export async function unmountBelow(folder: string): Promise<void> {
-  const ours = (await mounts())
-    .map(({ point }) => point)
-    .filter((point) => point === folder || point.startsWith(`${folder}/`))
-    .reverse();
+  const ours = (await mountsBelow(folder)).reverse();
   const busy: string[] = [];
   for (const point of ours) {
     const failed = await unmount(point);
@@ -44,6 +42,31 @@ export async function unmountBelow(folder: string): Promise<void> {
     await $({ quiet: true })`umount --lazy ${point}`;
   }
   if (busy.length > 0) throw new HostError(`detached while in use: ${busy.join("; ")}`);
+}
+
+/** Where something is mounted at and below a folder, in the order in which it was. */
+async function mountsBelow(folder: string): Promise<string[]> {
+  return (await mounts())
+    .map(({ point }) => point)
+    .filter((point) => point === folder || point.startsWith(`${folder}/`));
+}
+
+/**
+ * Removes a folder in which others mount things, if it is there. Through a mount a removal would
+ * reach what lies there in fact: the host's /dev, where a build was killed.
+ * @throws HostError where something is mounted at or below it; then nothing is removed.
+ */
+export async function removeUnmounted(folder: string): Promise<void> {
+  const path = await realpath(folder).catch(missing);
+  if (path === undefined) return;
+  const mounted = await mountsBelow(path);
+  if (mounted.length > 0) {
+    throw new HostError(
+      `${path} is left, since something is mounted on ${mounted.join(", ")}: umount it, and remove the folder`,
+    );
+  }
+  // A process that was just killed may still write into it.
+  await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 }
 
 /** What umount says where the mount is still busy after three seconds; undefined where it is gone. */

@@ -1,10 +1,12 @@
 /** What the build on Arch does around mkarchiso, with a real pacman and a mkarchiso of the test's own. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { $ } from "zx";
 import { ensureHostPackages } from "../../scripts/host.ts";
-import { forgetPackages, stageProfile } from "../../scripts/iso/arch.ts";
+import { failuresIn, forgetPackages, runMkarchiso, stageProfile } from "../../scripts/iso/arch.ts";
+import { mounts, removeUnmounted } from "../../scripts/live/mounts.ts";
+import { waitFor } from "../../scripts/live/ready.ts";
 import { makeRepository } from "../../scripts/package.ts";
 import { makePackage, removeAll, scratch } from "../repo/support.ts";
 
@@ -53,4 +55,101 @@ test("of the cache, only our own packages go", async () => {
   expect((await readdir(cache)).map((file) => basename(file))).toEqual([
     "systemd-libs-258-1-x86_64.pkg.tar.zst",
   ]);
+});
+
+/** Runs a script as mkarchiso, with a folder as its only word. */
+async function asMkarchiso(
+  folder: string,
+  script: string,
+  signal = new AbortController().signal,
+): Promise<void> {
+  const program = join(folder, "bin/mkarchiso");
+  await mkdir(join(folder, "bin"), { recursive: true });
+  await writeFile(program, `#!/bin/sh\n${script}`);
+  await chmod(program, 0o755);
+  const path = process.env.PATH;
+  process.env.PATH = `${folder}/bin:${path}`;
+  try {
+    await runMkarchiso([folder], "1795550674", join(folder, "log"), () => {}, signal);
+  } finally {
+    process.env.PATH = path;
+  }
+}
+
+test("what pacman and its hooks fail at ends a build that mkarchiso calls well", async () => {
+  const folder = await scratch();
+  await asMkarchiso(folder, "echo '[mkarchiso] INFO: Done!'\n");
+  const said = [
+    "(61/61) Making system users and groups...",
+    "sysusers: /usr/lib/sysusers.d/a.conf: user greeter cannot be made",
+    "error: command failed to execute correctly",
+  ];
+  const failing = asMkarchiso(folder, `printf '%s\\n' '${said.join("' '")}' >&2\n`);
+  await expect(failing).rejects.toThrow(
+    `mkarchiso ended well, but what it ran did not; all of it is in ${folder}/log:\n  ${said[1]}\n  ${said[2]}`,
+  );
+});
+
+test("a build in which nothing failed has no such line", () => {
+  const harmless = `[mkarchiso] INFO: Installing packages to '/w/x86_64/airootfs/'...
+warning: /w/x86_64/airootfs/etc/rc.conf installed as /w/x86_64/airootfs/etc/rc.conf.pacnew
+protocol7-core: every login is a session from the next boot on; loginctl lists them.
+lainos-dracut: 7.2.12-arch1-1: vmlinuz-linux and initramfs-linux.img
+`;
+  expect(failuresIn(harmless)).toEqual([]);
+  for (const line of [
+    "error: could not commit",
+    "useradd: user 'greeter' already exists",
+    "protocol7-core: greetd could not be added to default: run rc-update add greetd default",
+    "lainos-dracut: 7.2.12-arch1-1 has no new initramfs: what is in /boot stays; see what dracut said",
+    "[mkarchiso] ERROR: File '/w/iso.pacman.conf' does not exist.",
+    "[mkarchiso] WARNING: Cannot change permissions of '/etc/x'. The file or directory does not exist.",
+    "[mkarchiso] INFO: Initramfs file does not contain microcode update files. External microcode initramfs images will be copied.",
+  ]) {
+    expect(failuresIn(`${harmless}${line}\n`)).toEqual([line]);
+  }
+});
+
+test("a build that is broken off, or whose pacstrap is killed, leaves no mount and no process", async () => {
+  const folder = await scratch();
+  // As pacstrap has the host's devices in the root; a process in it lives on.
+  const mount = `mkdir -p "$1/root/dev"; mount --bind "$1/host" "$1/root/dev"; : >"$1/mounted"\n`;
+  await mkdir(join(folder, "host"));
+  await writeFile(join(folder, "host/null"), "");
+  const killed = asMkarchiso(folder, `${mount} sleep 1000 & kill -9 $!; exit 137\n`);
+  await expect(killed).rejects.toThrow("mkarchiso ended with 137");
+  await Bun.file(join(folder, "mounted")).delete();
+  const controller = new AbortController();
+  const broken = asMkarchiso(folder, `${mount} sleep 987654 & sleep 987654\n`, controller.signal);
+  while (!(await Bun.file(join(folder, "mounted")).exists())) await Bun.sleep(20);
+  controller.abort(new Error("broken off"));
+  await expect(broken).rejects.toThrow("broken off");
+  expect((await mounts()).filter(({ point }) => point.startsWith(folder))).toEqual([]);
+  await removeUnmounted(join(folder, "root"));
+  expect(await readdir(join(folder, "host"))).toEqual(["null"]);
+  const left = async () => (await run`pgrep -f ${"^sleep 987654$"}`).stdout;
+  await waitFor(async () => (await left()) === "", "the end of its processes", 5_000);
+});
+
+test("nothing is removed through a mount", async () => {
+  const folder = await scratch();
+  const inside = join(folder, "root/dev");
+  await mkdir(inside, { recursive: true });
+  await mkdir(join(folder, "host"));
+  await writeFile(join(folder, "host/null"), "");
+  await writeFile(join(folder, "root/other"), "");
+  await run`mount --bind ${join(folder, "host")} ${inside}`;
+  try {
+    const removal = removeUnmounted(join(folder, "root"));
+    await expect(removal).rejects.toThrow(
+      `${folder}/root is left, since something is mounted on ${inside}: umount it, and remove the folder`,
+    );
+    expect((await stat(join(folder, "root/other"))).isFile()).toBe(true);
+  } finally {
+    await run`umount ${inside}`;
+  }
+  expect(await readdir(join(folder, "host"))).toEqual(["null"]);
+  await removeUnmounted(join(folder, "root"));
+  expect(await readdir(folder)).toEqual(["host"]);
+  await removeUnmounted(join(folder, "root"));
 });
