@@ -2,6 +2,7 @@
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheDir, HostError } from "../host.ts";
+import { checkEffects } from "../live/install.ts";
 import { removeUnmounted } from "../live/mounts.ts";
 import type { Reporter } from "../live/progress.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
@@ -53,6 +54,7 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
     await report.step("mkarchiso", (detail) =>
       runMkarchiso(["-v", "-w", root, "-o", fresh, staged], epoch, log, detail, signal),
     );
+    await checkRoot(join(root, profile.arch, "airootfs"), await readFile(log, "utf8"));
     const image = imageName(profile);
     const built = await readdir(fresh);
     if (!built.includes(image)) {
@@ -217,6 +219,31 @@ export async function runMkarchiso(
     throw new HostError(
       `mkarchiso ended well, but what it ran did not; all of it is in ${log}:\n  ${failures.join("\n  ")}`,
     );
+  }
+}
+
+/**
+ * Looks for what the installation leaves in the medium's root, as its scriptlets and hooks do it.
+ * @param output what was said, for the error.
+ * @throws HostError that names what is not there.
+ */
+export async function checkRoot(root: string, output: string): Promise<void> {
+  await checkEffects(root, "etc/pam.d/system-login", output);
+  const folder = join(root, "usr/lib/sysusers.d");
+  const accounts: Record<string, string> = {};
+  for (const file of ["passwd", "group"]) {
+    accounts[file] = `\n${await readFile(join(root, "etc", file), "utf8")}`;
+  }
+  const lacking: string[] = [];
+  for (const name of (await readdir(folder)).filter((one) => one.endsWith(".conf"))) {
+    const text = await readFile(join(folder, name), "utf8");
+    for (const [, type = "", account = ""] of text.matchAll(/^(u!?|g)\s+(\S+)/gm)) {
+      const file = type === "g" ? "group" : "passwd";
+      if (!accounts[file]?.includes(`\n${account}:`)) lacking.push(`${account} (${name})`);
+    }
+  }
+  if (lacking.length > 0) {
+    throw new HostError(`the medium's root lacks users or groups: ${lacking.join(", ")}`);
   }
 }
 

@@ -8,7 +8,8 @@ import { pacmanWords } from "../pacman.ts";
 import { merged, upper, withOverlay } from "./container.ts";
 import { missing, stateDir } from "./state.ts";
 
-const EXECUTABLES = [
+/** What is in /usr/libexec/lainos: one file with many names. */
+export const EXECUTABLES = [
   "lainos-audio-init",
   "lainos-dbus-bridge",
   "lainos-ghost-units",
@@ -91,7 +92,7 @@ export async function installPackage(
     ...["-Sy", ...infos.map(({ name }) => name)],
   ];
   const output = await pacman(name, rootfs, words, signal);
-  await checkEffects(upper(name), output);
+  await checkEffects(upper(name), "etc/pam.d/common-session", output);
 }
 
 interface PackageInfo {
@@ -169,7 +170,13 @@ async function dpkgVersions(rootfs: string): Promise<Map<string, string>> {
   );
 }
 
-async function checkEffects(root: string, output: string): Promise<void> {
+/**
+ * Looks for what protocol7-core's installation leaves in a root.
+ * @param sessions the PAM file that has the session part of every login.
+ * @param output what pacman said, for the error.
+ * @throws HostError that names what is not there.
+ */
+export async function checkEffects(root: string, sessions: string, output: string): Promise<void> {
   const problems: string[] = [];
   const inodes = new Set<number>();
   for (const executable of EXECUTABLES) {
@@ -186,8 +193,8 @@ async function checkEffects(root: string, output: string): Promise<void> {
       problems.push(`the service ${service} is in no runlevel`);
     }
   }
-  const pam = await readFile(join(root, "etc/pam.d/common-session"), "utf8").catch(missing);
-  if (!pam?.includes("/usr/libexec/lainos/")) problems.push("no line of ours is in common-session");
+  const pam = await readFile(join(root, sessions), "utf8").catch(missing);
+  if (!pam?.includes("/usr/libexec/lainos/")) problems.push(`no line of ours is in /${sessions}`);
   if (problems.length > 0) {
     throw new HostError(
       `pacman ended well, but ${problems.join("; ")}\n  ${output.trim().split("\n").slice(-8).join("\n  ")}`,

@@ -1,10 +1,17 @@
 /** What the build on Arch does around mkarchiso, with a real pacman and a mkarchiso of the test's own. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { $ } from "zx";
 import { ensureHostPackages } from "../../scripts/host.ts";
-import { failuresIn, forgetPackages, runMkarchiso, stageProfile } from "../../scripts/iso/arch.ts";
+import {
+  checkRoot,
+  failuresIn,
+  forgetPackages,
+  runMkarchiso,
+  stageProfile,
+} from "../../scripts/iso/arch.ts";
+import { EXECUTABLES } from "../../scripts/live/install.ts";
 import { mounts, removeUnmounted } from "../../scripts/live/mounts.ts";
 import { waitFor } from "../../scripts/live/ready.ts";
 import { makeRepository } from "../../scripts/package.ts";
@@ -87,6 +94,36 @@ test("what pacman and its hooks fail at ends a build that mkarchiso calls well",
   const failing = asMkarchiso(folder, `printf '%s\\n' '${said.join("' '")}' >&2\n`);
   await expect(failing).rejects.toThrow(
     `mkarchiso ended well, but what it ran did not; all of it is in ${folder}/log:\n  ${said[1]}\n  ${said[2]}`,
+  );
+});
+
+test("a root without PAM lines, a user or a service is no medium, whatever pacman says", async () => {
+  const root = await scratch();
+  const put = (path: string, text: string) => Bun.write(join(root, path), text);
+  const [first = "", ...others] = EXECUTABLES.map((name) => `usr/libexec/lainos/${name}`);
+  await put(first, "");
+  for (const path of others) await link(join(root, first), join(root, path));
+  await put("etc/init.d/lainos-notifyd", "");
+  await put("etc/runlevels/sysinit/lainos-notifyd", "");
+  await put(
+    "etc/pam.d/system-login",
+    "session optional pam_exec.so /usr/libexec/lainos/pam-session\n",
+  );
+  await put("etc/passwd", "root:x:0:0::/root:/bin/sh\ngreeter:x:990:990::/:/bin/false\n");
+  await put("etc/group", "root:x:0:\nwheel:x:998:\n");
+  await put(
+    "usr/lib/sysusers.d/a.conf",
+    "# A comment\nu greeter - -\ng wheel 998\nm greeter wheel\n",
+  );
+  await checkRoot(root, "");
+  await put("usr/lib/sysusers.d/b.conf", "u! alpm 946\ng seat -\n");
+  await expect(checkRoot(root, "")).rejects.toThrow(
+    "the medium's root lacks users or groups: alpm (b.conf), seat (b.conf)",
+  );
+  await put("etc/pam.d/system-login", "session optional pam_loginuid.so\n");
+  await put("etc/init.d/lainos-net-init", "");
+  await expect(checkRoot(root, "what pacman said")).rejects.toThrow(
+    /service lainos-net-init is in no runlevel; no line of ours is in \/etc\/pam.d\/system-login\n.*said/,
   );
 });
 
