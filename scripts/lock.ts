@@ -7,11 +7,12 @@ import { PackageError } from "./makepkg.ts";
 /**
  * Holds FILE as a lock, waiting for a holder that is alive and taking it from one that is not.
  * @returns what gives it back.
- * @throws PackageError after ten minutes.
+ * @throws PackageError after ten minutes, and what the signal was aborted with.
  */
-export async function lock(file: string): Promise<() => Promise<void>> {
+export async function lock(file: string, signal?: AbortSignal): Promise<() => Promise<void>> {
   await mkdir(dirname(file), { recursive: true });
   for (const started = Date.now(); Date.now() - started < 600_000; await Bun.sleep(200)) {
+    signal?.throwIfAborted();
     try {
       const handle = await open(file, "wx");
       await handle.write(`${process.pid}\n`);

@@ -1,13 +1,15 @@
 /** `bun run iso`: the live medium. See docs/iso.md. */
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { cancel, confirm, isCancel, select } from "@clack/prompts";
 import { defineCommand } from "citty";
 import { run, UsageFailure } from "../../lib/cli/index.ts";
 import { HostError, hostKind, requireRoot } from "../host.ts";
 import { onInterrupt } from "../live/interrupt.ts";
+import { removeUnmounted } from "../live/mounts.ts";
 import { drawn, lines, type Reporter } from "../live/progress.ts";
 import { reported } from "../live/report.ts";
+import { lock } from "../lock.ts";
 import { sourceDate } from "../makepkg.ts";
 import { checkKey, signFile } from "../sign.ts";
 import { buildByMkarchiso } from "./arch.ts";
@@ -89,8 +91,8 @@ async function ask(choice: Choice): Promise<Choice | undefined> {
 
 async function build(choice: Choice, signal: AbortSignal): Promise<void> {
   const { base, out, sign } = choice;
-  // One name for each build: two do not get into each other's way.
-  const work = join(choice.work, `${base}-${process.pid}`);
+  // The same name for each build, since mkarchiso writes it into the image (boot/syslinux/hdt).
+  const work = join(choice.work, base);
   const report: Reporter = process.stdout.isTTY ? drawn : lines((line) => console.log(line));
   const epoch = await sourceDate();
   const profile = await readProfile(epoch);
@@ -105,7 +107,10 @@ async function build(choice: Choice, signal: AbortSignal): Promise<void> {
   });
   await mkdir(out, { recursive: true });
   const log = join(out, "mkarchiso.log");
+  const release = await lock(`${work}.lock`, signal);
   try {
+    // mkarchiso would go on where a build that was killed ended.
+    await removeUnmounted(work);
     const shared = { profile, epoch, out, work, signal, report };
     const image =
       base === "arch"
@@ -116,7 +121,7 @@ async function build(choice: Choice, signal: AbortSignal): Promise<void> {
     conclude(image, base, profile);
     console.log(`\n${trustLine(keys)}`);
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await removeUnmounted(work).finally(release);
   }
 }
 
