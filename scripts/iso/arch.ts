@@ -1,4 +1,4 @@
-/** The live medium by mkarchiso, on Arch or Artix. */
+/** The live medium by mkarchiso, on Arch. */
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheDir, HostError } from "../host.ts";

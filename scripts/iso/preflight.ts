@@ -30,7 +30,7 @@ function gigabytes(bytes: number): string {
 export async function checkArchHost(): Promise<void> {
   if ((await hostKind()) !== "arch") {
     throw new HostError(
-      "mkarchiso builds from Arch's packages, on Arch or Artix: run this there, or use --base debian for the stand-in",
+      "mkarchiso builds from Arch's packages, on Arch: run this there, or use --base debian for the stand-in",
     );
   }
   await ensureHostPackages(["mkarchiso", "pacman", "xorriso", "mksquashfs", "mkfs.fat", "mcopy"]);
