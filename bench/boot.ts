@@ -18,9 +18,9 @@ interface Boot {
   readonly used: number;
 }
 
-/** When the first process of a name was started, in seconds since the kernel's start (proc(5)). */
-const startOf = (name: string) =>
-  `awk -v tick="$(getconf CLK_TCK)" '{ print $22 / tick }' /proc/$(pgrep -o -x ${name})/stat`;
+/** When the greeter was started, in seconds since the kernel's start (proc(5)). */
+const GREETER_START = `awk -v tick="$(getconf CLK_TCK)" '{ print $22 / tick }' \
+  "/proc/$(pgrep -o -x 'tuigreet|agreety')/stat"`;
 
 async function boot(image: string): Promise<Boot> {
   const medium = await BootedMedium.start({ image, firmware: "bios" });
@@ -31,7 +31,7 @@ async function boot(image: string): Promise<Boot> {
     await Bun.sleep(30_000);
     const figure = async (line: string) => Number(await medium.must(line));
     return {
-      greeter: await figure(startOf("agreety")),
+      greeter: await figure(GREETER_START),
       used: await figure(
         'awk \'/^MemTotal|^MemAvailable/ { kb[$1] = $2 } END { print (kb["MemTotal:"] - kb["MemAvailable:"]) / 1000 }\' /proc/meminfo',
       ),
