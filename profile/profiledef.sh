@@ -28,6 +28,7 @@ file_permissions=(
 	["/etc/skel/.config/sway/status.sh"]="0:0:0755"
 	["/usr/local/bin/calamares_polkit"]="0:0:0755"
 	["/usr/local/bin/lainos-dracut"]="0:0:0755"
+	["/usr/local/bin/lainos-session"]="0:0:0755"
 	["/usr/local/bin/lainos-session-openbox"]="0:0:0755"
 	["/usr/local/bin/lainos-session-sway"]="0:0:0755"
 )
