@@ -34,7 +34,7 @@ export async function checkArchHost(): Promise<void> {
     );
   }
   await ensureHostPackages(["mkarchiso", "pacman", "xorriso", "mksquashfs", "mkfs.fat", "mcopy"]);
-  await ensureHostPackages(["grub-mkstandalone"]);
+  await ensureHostPackages(["grub-mkstandalone", "unshare"]);
 }
 
 /**
