@@ -167,15 +167,20 @@ function commandLines(where: string, text: string): string[] {
       ...(words.at(-1) === INIT ? [] : [`${where}: the last word of an entry is not ${INIT}`]),
     ];
   });
+  // SYSLINUX puts what it names behind all other words.
+  if (/^\s*INITRD\b/m.test(text)) faults.push(`${where}: INITRD comes after ${INIT}`);
   return kernelLines(text).length === 0 ? [`${where}: no entry starts a kernel`] : faults;
 }
 
-/** What distinguishes the entries. UEFI hands its screen on; after BIOS, vga= asks for one. */
+/**
+ * What distinguishes the entries. UEFI hands its screen on; after BIOS, vga= asks for one. GRUB has the
+ * initramfs in a line of its own.
+ */
 function entries(text: string): string[] {
   return kernelLines(text).map((line) =>
     line
       .split(/\s+/)
-      .filter((word) => ![...COMMAND_LINE, INIT].includes(word) && !word.startsWith("vga="))
+      .filter((word) => ![...COMMAND_LINE, INIT].includes(word) && !/^(vga|initrd)=/.test(word))
       .join(" "),
   );
 }

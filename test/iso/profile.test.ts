@@ -108,6 +108,12 @@ describe("the checker finds", () => {
       "syslinux/syslinux.cfg: the last word of an entry is not init=/sbin/openrc-init",
     ],
     [
+      "an initramfs that SYSLINUX names behind all words",
+      "syslinux/syslinux.cfg",
+      (t) => t.replace("LABEL ram\n", "LABEL ram\nINITRD /initramfs.img\n"),
+      "syslinux/syslinux.cfg: INITRD comes after init=/sbin/openrc-init",
+    ],
+    [
       "a word that nobody fills in",
       "syslinux/syslinux.cfg",
       (t) => t.replace("%ARCH%", "%MACHINE%"),
