@@ -108,6 +108,14 @@ command = "/usr/sbin/agreety --cmd /usr/local/bin/session-menu"
 user = "_greetd"
 `;
 
+/**
+ * A level that costs an emulated processor seconds, for the initramfs of an installed system; and what
+ * udevd of systemd 258 and later opens at run time, where dracut does not see it.
+ */
+const DRACUT = `compress="zstd -1 -q -T0"
+install_optional_items+=" /usr/lib/x86_64-linux-gnu/libkmod.so.2 /usr/lib/x86_64-linux-gnu/libacl.so.1 "
+`;
+
 /** Runs in the root: users, what must not be Debian's, and the initramfs. */
 const CONFIGURE = `
 rm -f /etc/chrony/chrony.conf
@@ -139,7 +147,7 @@ echo '00000000000000000000000000000001' >/etc/machine-id
 const INITRAMFS = `
 release=$(ls /usr/lib/modules)
 echo linux >/usr/lib/modules/$release/pkgbase
-cp /boot/vmlinuz-$release /usr/lib/modules/$release/vmlinuz
+[ -e /usr/lib/modules/$release/vmlinuz ] || cp /boot/vmlinuz-$release /usr/lib/modules/$release/vmlinuz
 mkdir -p /new-boot
 LAINOS_BOOT=/new-boot /usr/local/bin/lainos-dracut
 `;
@@ -274,8 +282,7 @@ async function layStandins(root: string): Promise<void> {
   await writeFile(join(root, "etc/pacman.d/mirrorlist"), "# The stand-in has no mirrors.\n");
   // Arch's is in the package filesystem; Calamares unmounts what it finds there.
   await symlink("../proc/self/mounts", join(root, "etc/mtab"));
-  // A level that costs an emulated processor seconds, for the initramfs of an installed system.
-  await writeFile(join(root, "etc/dracut.conf.d/15-standin.conf"), 'compress="zstd -1 -q -T0"\n');
+  await writeFile(join(root, "etc/dracut.conf.d/15-standin.conf"), DRACUT);
   const menu = join(root, "usr/local/bin/session-menu");
   await cp(join(import.meta.dir, "standins/session-menu"), menu);
   await chmod(menu, 0o755);
