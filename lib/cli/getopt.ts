@@ -1,11 +1,11 @@
 /**
- * Command lines of other people's making: what getopt_long(3) accepts and says, for the commands
- * that stand in for systemd's and must take every line that theirs take.
+ * Command lines of other people's making, for the commands that stand in for systemd's and must take
+ * every line that theirs take. The form is that of getopt_long(3), the messages are systemd 262's.
  */
 
 /** One option of such a command. */
 export interface GetoptOption {
-  /** What the command knows it by. Two options of one key are the same option. */
+  /** What the command knows it by. */
   key: string;
   /** `property` for --property. */
   long?: string;
@@ -15,7 +15,7 @@ export interface GetoptOption {
   value?: "required" | "optional";
 }
 
-/** The command line is wrong, in the words of getopt_long(3). */
+/** The command line is wrong. */
 export class OptionError extends Error {
   override name = "OptionError";
 }
@@ -50,15 +50,15 @@ export function* getopt(
     if (word.startsWith("--")) {
       const at = word.indexOf("=");
       const written = at < 0 ? word.slice(2) : word.slice(2, at);
-      const option = findLong(options, written, word);
+      const option = findLong(options, written);
       let value = at < 0 ? undefined : word.slice(at + 1);
       if (value !== undefined && !option.value) {
-        throw new OptionError(`option '--${option.long}' doesn't allow an argument`);
+        throw new OptionError(`option '--${written}' doesn't allow an argument`);
       }
       if (value === undefined && option.value === "required") {
         value = args[++index];
         if (value === undefined) {
-          throw new OptionError(`option '--${option.long}' requires an argument`);
+          throw new OptionError(`option '--${written}' requires an argument`);
         }
       }
       yield { key: option.key, value };
@@ -67,14 +67,13 @@ export function* getopt(
       for (let at = 1; at < word.length; at++) {
         const letter = word[at] ?? "";
         const option = options.find(({ short }) => short === letter);
-        if (!option) throw new OptionError(`invalid option -- '${letter}'`);
+        if (!option) throw new OptionError(`unrecognized option '-${letter}'`);
         if (option.value !== "required") {
           yield { key: option.key, value: undefined };
           continue;
         }
         const value = at + 1 < word.length ? word.slice(at + 1) : args[++index];
-        if (value === undefined)
-          throw new OptionError(`option requires an argument -- '${letter}'`);
+        if (value === undefined) throw new OptionError(`option '-${letter}' requires an argument`);
         yield { key: option.key, value };
         break;
       }
@@ -85,15 +84,15 @@ export function* getopt(
 }
 
 /** The option of this name, which may be cut short as long as only one option can be meant. */
-function findLong(options: readonly GetoptOption[], written: string, word: string): GetoptOption {
+function findLong(options: readonly GetoptOption[], written: string): GetoptOption {
   const exact = options.find(({ long }) => long === written);
   if (exact) return exact;
-  const possible = options.filter(({ long }) => long?.startsWith(written));
-  const [first] = possible;
+  const possible = written === "" ? [] : options.filter(({ long }) => long?.startsWith(written));
+  const [first, second] = possible;
   if (!first) throw new OptionError(`unrecognized option '--${written}'`);
-  if (possible.some(({ key }) => key !== first.key)) {
-    const names = possible.map(({ long }) => `'--${long}'`).join(" ");
-    throw new OptionError(`option '${word}' is ambiguous; possibilities: ${names}`);
+  if (second) {
+    const names = possible.map(({ long }) => `--${long}`).join(", ");
+    throw new OptionError(`option '--${written}' is ambiguous; possibilities: ${names}`);
   }
   return first;
 }
