@@ -22,7 +22,10 @@ export class Login1Client {
 
   /** @throws {CommandError} if there is no bus */
   static async open(interactive: boolean): Promise<Login1Client> {
-    const connection = await saying("Failed to connect to bus", Connection.open());
+    const connection = await saying(
+      "Failed to connect to system scope bus via local transport",
+      Connection.open(),
+    );
     return new Login1Client(connection, interactive);
   }
 

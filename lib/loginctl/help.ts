@@ -50,8 +50,8 @@ Without an ID, USER or NAME it is the session, user or seat of the caller.
      --kill-whom=WHOM    leader or all (the default)
   -s --signal=SIGNAL     by name or number; list lists them
   -n --lines=N           accepted; there is no journal to show lines of
-  -o --output=MODE       json, json-pretty, json-sse or json-seq for lists
-     --json=MODE         pretty, short or off: lists as JSON with more in them
+  -o --output=MODE       accepted; there is no journal to show
+     --json=MODE         lists as JSON: pretty, short or off
   -j                     --json=pretty on a terminal, else --json=short
 `;
 
@@ -63,14 +63,16 @@ Runs a command, and keeps the system from shutting down, sleeping or going idle 
      --version       print the version
      --no-pager      print to the terminal without a pager
      --no-legend     print neither the header nor the count
+     --json=MODE     the list as JSON: pretty, short or off
      --what=WHAT     what is inhibited, joined by colons: shutdown, sleep, idle,
                      handle-power-key, handle-suspend-key, handle-hibernate-key,
                      handle-reboot-key, handle-lid-switch; idle:sleep:shutdown
                      if not given
      --who=TEXT      who inhibits it; the command if not given
      --why=TEXT      why
-     --mode=MODE     block (the default), block-weak or delay; with --list only
-                     those of this mode
-     --list          list the inhibitors; what is done without a command
+     --mode=MODE     block (the default), block-weak or delay
+     --list          list the inhibitors; what is done without a command; those
+                     of which all is true that --what=, --who=, --why= and
+                     --mode= say
      --no-ask-password  fail where a password would be asked for
 `;

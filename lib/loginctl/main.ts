@@ -1,6 +1,7 @@
 /** loginctl: its whole run, from the command line to the exit status. */
 import { OptionError, version } from "../cli/index.ts";
 import { Login1Client } from "./client.ts";
+import { closestWord } from "./closest.ts";
 import { CommandError } from "./errors.ts";
 import { LOGINCTL_HELP } from "./help.ts";
 import { parseOptions } from "./options.ts";
@@ -39,7 +40,11 @@ async function run(args: readonly string[]): Promise<number> {
   }
   const { options } = request;
   const verb = Object.hasOwn(VERBS, request.verb) ? VERBS[request.verb] : undefined;
-  if (!verb) throw new CommandError(`Unknown command verb ${request.verb}.`);
+  if (!verb) {
+    const closest = closestWord(request.verb, [...Object.keys(VERBS), "help"]);
+    const hint = closest === undefined ? "." : `, did you mean '${closest}'?`;
+    throw new CommandError(`Unknown command verb '${request.verb}'${hint}`);
+  }
   if (request.args.length < verb.least) throw new CommandError("Too few arguments.");
   if (request.args.length > verb.most) throw new CommandError("Too many arguments.");
   const output = new Output(options.pager);

@@ -4,27 +4,29 @@ import { CommandError } from "./errors.ts";
 import { parseSignal, SIGNALS } from "./signals.ts";
 import type { JsonMode } from "./table.ts";
 
-/** Completion for the shells comes from this table too: scripts/completions.ts. */
+/**
+ * The order is that of systemd's --help: it decides in which order a cut name that fits several of
+ * them is answered. Completion for the shells comes from this table too: scripts/completions.ts.
+ */
 export const OPTIONS: readonly GetoptOption[] = [
   { key: "help", long: "help", short: "h" },
   { key: "version", long: "version" },
+  { key: "host", long: "host", short: "H", value: "required" },
+  { key: "machine", long: "machine", short: "M", value: "required" },
   { key: "property", long: "property", short: "p", value: "required" },
   { key: "value-of", short: "P", value: "required" },
   { key: "all", long: "all", short: "a" },
   { key: "value", long: "value" },
   { key: "full", long: "full", short: "l" },
-  { key: "no-pager", long: "no-pager" },
-  { key: "no-legend", long: "no-legend" },
   { key: "kill-whom", long: "kill-whom", value: "required" },
-  { key: "kill-whom", long: "kill-who", value: "required" },
   { key: "signal", long: "signal", short: "s", value: "required" },
-  { key: "host", long: "host", short: "H", value: "required" },
-  { key: "machine", long: "machine", short: "M", value: "required" },
-  { key: "no-ask-password", long: "no-ask-password" },
   { key: "lines", long: "lines", short: "n", value: "required" },
-  { key: "output", long: "output", short: "o", value: "required" },
   { key: "json", long: "json", value: "required" },
   { key: "json-here", short: "j" },
+  { key: "output", long: "output", short: "o", value: "required" },
+  { key: "no-pager", long: "no-pager" },
+  { key: "no-legend", long: "no-legend" },
+  { key: "no-ask-password", long: "no-ask-password" },
 ];
 
 /** The journal's output modes, in the order in which systemd names them. */
@@ -46,9 +48,7 @@ export interface Options {
   whom: string;
   signal: number;
   askPassword: boolean;
-  /** By --output: the list that systemd 252 makes into JSON. */
-  oldJson: JsonMode | undefined;
-  /** By --json and -j: the list of newer ones. */
+  /** By --json and -j. */
   json: JsonMode | undefined;
 }
 
@@ -56,13 +56,6 @@ export interface Options {
 export type Request =
   | { kind: "print"; what: "help" | "version" | readonly string[] }
   | { kind: "verb"; verb: string; args: string[]; options: Options };
-
-const JSON_OUTPUT: Readonly<Record<string, JsonMode>> = {
-  json: "short",
-  "json-pretty": "pretty",
-  "json-sse": "sse",
-  "json-seq": "seq",
-};
 
 /**
  * Reads the command line, in the order in which it is written.
@@ -82,7 +75,6 @@ export function parseOptions(args: readonly string[]): Request {
     whom: "all",
     signal: 15,
     askPassword: true,
-    oldJson: undefined,
     json: undefined,
   };
   for (const item of getopt(OPTIONS, args)) {
@@ -134,28 +126,21 @@ export function parseOptions(args: readonly string[]): Request {
         break;
       }
       case "lines":
-        // There is no journal, so nothing is done with it; a wrong one is wrong even so.
-        if (!/^\+?\d+$/.test(value) || Number(value) > 0xffffffff) {
-          throw new CommandError(`Failed to parse lines '${value}'`);
-        }
+        // There is no journal, so the number has no effect, but a wrong one is still an error.
+        if (!isUnsigned(value)) throw new CommandError(`Failed to parse lines '${value}'`);
         break;
       case "output":
         if (value === "help") return { kind: "print", what: OUTPUT_MODES };
         if (!OUTPUT_MODES.includes(value)) throw new CommandError(`Unknown output '${value}'.`);
-        options.oldJson = JSON_OUTPUT[value];
-        if (options.oldJson) options.legend = false;
         break;
       case "json":
         if (value === "help") return { kind: "print", what: JSON_MODES };
-        if (!JSON_MODES.includes(value)) {
-          throw new CommandError(
-            `Unknown JSON output mode '${value}': it is ${JSON_MODES.join(", ")}`,
-          );
-        }
-        options.json = value === "off" ? undefined : (value as JsonMode);
+        options.json = parseJsonMode(value);
+        if (options.json) options.legend = false;
         break;
       case "json-here":
         options.json = process.stdout.isTTY ? "pretty" : "short";
+        options.legend = false;
         break;
       case "host":
         throw new CommandError(
@@ -172,6 +157,26 @@ export function parseOptions(args: readonly string[]): Request {
   const [verb = "list-sessions", ...rest] = words;
   if (verb === "help") return { kind: "print", what: "help" };
   return { kind: "verb", verb, args: rest, options };
+}
+
+/**
+ * Reads what --json= says.
+ *
+ * @returns undefined for off
+ * @throws {CommandError}
+ */
+export function parseJsonMode(text: string): JsonMode | undefined {
+  if (!JSON_MODES.includes(text)) {
+    throw new CommandError(`Unknown argument to --json= switch: ${text}`);
+  }
+  return text === "off" ? undefined : (text as JsonMode);
+}
+
+/** Whether it is a number of 32 bits as systemd reads one: 0x, 0b, 0o and a leading 0 say the base. */
+function isUnsigned(text: string): boolean {
+  const digits = /^\s*\+?(0x[\da-f]+|0b[01]+|0o?[0-7]*|[1-9]\d*)$/i.exec(text)?.[1];
+  if (digits === undefined) return false;
+  return Number(digits.replace(/^0(?=[0-7])/, "0o")) <= 0xffffffff;
 }
 
 const signalTable = () => [

@@ -2,7 +2,10 @@
 import { readFileSync } from "node:fs";
 import { CommandError } from "./errors.ts";
 
-const GREY = "\x1b[38;5;245m";
+/** Bright black, then a lighter grey for terminals that have 256 colours. */
+const GREY = "\x1b[0;90m\x1b[0;38:5:245m";
+const BLUE = "\x1b[0;94m";
+const BOLD = "\x1b[0;1;39m";
 const UNDERLINED = "\x1b[4m";
 const PLAIN = "\x1b[0m";
 
@@ -36,12 +39,18 @@ export class Output {
     this.#coloured =
       chosen === undefined
         ? this.#terminal && !dumb && !NO_COLOR
-        : (parseBoolean(chosen) ?? /^(auto-)?(16|256|24bit)$/.test(chosen));
+        : (parseBoolean(chosen) ??
+          (/^(16|256|24bit)$/.test(chosen) ||
+            (this.#terminal && /^auto-(16|256|24bit)$/.test(chosen))));
   }
 
   /** How wide a line may be, in characters; undefined where it may have any width. */
   get width(): number | undefined {
-    if (!this.#terminal || this.#paged) return undefined;
+    return this.#terminal && !this.#paged ? this.columns : undefined;
+  }
+
+  /** How wide a text is that is wrapped, in characters, wherever it goes. */
+  get columns(): number {
     const chosen = Number(process.env.COLUMNS);
     return chosen > 0 ? chosen : process.stdout.columns || 80;
   }
@@ -56,6 +65,10 @@ export class Output {
 
   /** The text in grey, for what is there but not the point. */
   grey = (text: string) => (this.#coloured ? `${GREY}${text}${PLAIN}` : text);
+  /** The text as a headline. */
+  bold = (text: string) => (this.#coloured ? `${BOLD}${text}${PLAIN}` : text);
+  /** The text as the label of a value. */
+  label = (text: string) => (this.#coloured ? `${BLUE}${text}${PLAIN}` : text);
   underlined = (text: string) => (this.#coloured ? `${UNDERLINED}${text}${PLAIN}` : text);
 
   /**

@@ -3,14 +3,13 @@ import { now, processStatus } from "../linux/index.ts";
 import type { Login1Client, Properties } from "./client.ts";
 import { drawDevices } from "./devices.ts";
 import { reasonOf, saying } from "./errors.ts";
-import type { Output } from "./output.ts";
+import { type Output, shorten } from "./output.ts";
 import { formatRelative, formatTimestamp } from "./time.ts";
 import { drawProcesses } from "./tree.ts";
 
-/** What is left of a line for a process, and for a device, after what is in front of it. */
-const BEFORE_PROCESS = 18;
+/** How much of a line is not for the path of a device, and not for the command of a process. */
 const BEFORE_DEVICE = 21;
-const INDENT = "\t\t  ";
+const BEFORE_PROCESS = 18;
 
 /** Where status goes and by whom it is asked for. */
 export interface StatusContext {
@@ -22,108 +21,157 @@ export interface StatusContext {
 
 const text = (properties: Properties, name: string) => String(properties[name]?.value ?? "");
 const number = (properties: Properties, name: string) => Number(properties[name]?.value ?? 0);
+const time = (properties: Properties, name: string) => (properties[name]?.value ?? 0n) as bigint;
+const yesNo = (value: unknown) => (value === true ? "yes" : "no");
 const pair = (properties: Properties, name: string) => {
   const [first = ""] = (properties[name]?.value ?? []) as [(string | number)?, string?];
   return String(first);
 };
-const sessionIds = (properties: Properties) =>
-  ((properties.Sessions?.value ?? []) as [string, string][]).map(([id]) => id);
 
-/** Labels end in one column, as wide as `Sessions`. */
-const field = (output: Output, label: string, value: string) =>
-  output.line(`\t${label.padStart(8)}: ${value}`);
+/** A line: its label, and its text or, for a value that is not set, undefined. */
+type Field = [label: string, value: string | undefined];
 
-function since(output: Output, properties: Properties): void {
-  const at = properties.Timestamp?.value as bigint | undefined;
-  const written = formatTimestamp(at ?? 0n);
-  if (at === undefined || written === "") return;
-  field(output, "Since", `${written}; ${formatRelative(at, now().realtime)}`);
+/**
+ * Prints the lines below a headline, their labels aligned at the colon.
+ *
+ * @param least how wide the labels are at least
+ */
+function printFields(
+  { output, full }: StatusContext,
+  headline: string,
+  fields: readonly Field[],
+  least = 0,
+): void {
+  output.line(output.bold(headline));
+  const labels = Math.max(least, ...fields.map(([label]) => label.length));
+  const room = full || output.width === undefined ? undefined : output.width - labels - 2;
+  for (const [label, value = "n/a"] of fields) {
+    const written = output.label(`${label.padStart(labels)}:`);
+    // Each line of a value that has several is in the column of the first.
+    for (const [at, line] of value.split("\n").entries()) {
+      const cut = shorten(line, room, 100);
+      output.line(`${at === 0 ? written : " ".repeat(labels + 1)} ${cut}`);
+    }
+  }
 }
 
-/** A unit and its processes; where they cannot be learnt, it says so and goes on. */
-async function unit({ client, output, full }: StatusContext, name: string): Promise<void> {
+/** The line of a value that is left out where it is empty. */
+const unlessEmpty = (label: string, value: string): Field[] =>
+  value === "" ? [] : [[label, value]];
+
+function since(properties: Properties): Field[] {
+  const written = formatTimestamp(time(properties, "Timestamp"));
+  const ago = formatRelative(time(properties, "TimestampMonotonic"), now().monotonic);
+  return unlessEmpty("Since", written && `${written}; ${ago}`);
+}
+
+/** The processes of a unit; where they cannot be learnt, it says so and goes on. */
+async function unit(
+  { client, output, full }: StatusContext,
+  name: string,
+  indent: string,
+): Promise<void> {
   if (name === "") return;
-  field(output, "Unit", name);
   try {
     const cgroup = await client.unitCgroup(name);
     if (cgroup === "") return;
     const processes = await client.unitProcesses(name);
     const width = full ? undefined : output.width;
     const room = width === undefined ? undefined : Math.max(width - BEFORE_PROCESS, 10);
-    drawProcesses(output, cgroup, processes, INDENT, room);
+    drawProcesses(output, cgroup, processes, indent, room);
   } catch (error) {
-    process.stderr.write(`Failed to list the processes of ${name}: ${reasonOf(error)}\n`);
+    process.stderr.write(`Failed to query unit control group path: ${reasonOf(error)}\n`);
   }
 }
 
-function remote(properties: Properties): string | undefined {
+function remote(properties: Properties): string {
   const [host, user] = [text(properties, "RemoteHost"), text(properties, "RemoteUser")];
   if (host && user) return `${user}@${host}`;
   if (host) return host;
-  if (user) return `user ${user}`;
-  return properties.Remote?.value === true ? "Yes" : undefined;
+  return user ? `user ${user}` : yesNo(properties.Remote?.value);
+}
+
+function idle(properties: Properties): string {
+  const isIdle = properties.IdleHint?.value === true;
+  const at = formatTimestamp(time(properties, "IdleSinceHint"));
+  if (!isIdle || at === "") return yesNo(isIdle);
+  const ago = formatRelative(time(properties, "IdleSinceHintMonotonic"), now().monotonic);
+  return `yes since ${at} (${ago})`;
+}
+
+function leader(properties: Properties): string {
+  const pid = number(properties, "Leader");
+  if (pid === 0) return "";
+  const command = processStatus(pid)?.command;
+  return command === undefined ? `${pid}` : `${pid} (${command})`;
 }
 
 /** Prints the session at `path`. @throws {CommandError} */
 export async function sessionStatus(context: StatusContext, path: string): Promise<void> {
-  const { client, output } = context;
+  const { client } = context;
   const session = await saying("Could not get properties", client.properties(path));
-  output.line(`${text(session, "Id")} - ${text(session, "Name")} (${pair(session, "User")})`);
-  since(output, session);
-  const leader = number(session, "Leader");
-  if (leader > 0) {
-    const command = processStatus(leader)?.command;
-    field(output, "Leader", command === undefined ? `${leader}` : `${leader} (${command})`);
-  }
-  const seat = pair(session, "Seat");
-  const vt = number(session, "VTNr");
-  if (seat !== "") field(output, "Seat", vt > 0 ? `${seat}; vc${vt}` : seat);
-  const [tty, display] = [text(session, "TTY"), text(session, "Display")];
-  if (tty !== "") field(output, "TTY", tty);
-  else if (display !== "") field(output, "Display", display);
-  const from = remote(session);
-  if (from !== undefined) field(output, "Remote", from);
-  const [service, type, kind] = ["Service", "Type", "Class"].map((name) => text(session, name));
-  const described = [
-    service ? { label: "Service", value: service } : undefined,
-    type ? { label: "Type", value: service ? `type ${type}` : type } : undefined,
-    kind ? { label: "Class", value: service || type ? `class ${kind}` : kind } : undefined,
-  ].filter((part) => part !== undefined);
-  const [first] = described;
-  if (first) field(output, first.label, described.map(({ value }) => value).join("; "));
-  const desktop = text(session, "Desktop");
-  if (desktop !== "") field(output, "Desktop", desktop);
-  field(output, "State", text(session, "State"));
-  await unit(context, text(session, "Scope"));
+  const value = (name: string) => text(session, name);
+  const [seat, vt] = [pair(session, "Seat"), number(session, "VTNr")];
+  printFields(context, `${value("Id")} - ${value("Name")} (${pair(session, "User")})`, [
+    ...since(session),
+    ["State", value("State") || undefined],
+    ...unlessEmpty("Leader", leader(session)),
+    ...unlessEmpty("Seat", seat && (vt > 0 ? `${seat}; vc${vt}` : seat)),
+    ...(value("TTY") ? unlessEmpty("TTY", value("TTY")) : unlessEmpty("Display", value("Display"))),
+    ["Remote", remote(session)],
+    ...["Service", "Type", "Class", "Desktop"].flatMap((name) => unlessEmpty(name, value(name))),
+    ["Idle", idle(session)],
+    ...unlessEmpty("Unit", value("Scope")),
+  ]);
+  await unit(context, value("Scope"), " ".repeat("Display: ".length));
 }
 
-/** The sessions in one line, the one that counts marked by a star. */
-function sessions(output: Output, properties: Properties, marked: string): void {
-  const ids = sessionIds(properties);
-  if (ids.length === 0) return;
-  field(output, "Sessions", ids.map((id) => (id === marked ? `*${id}` : id)).join(" "));
+/**
+ * The sessions in as many lines as the terminal's width asks for, the one that counts marked by a
+ * star. Without a terminal $COLUMNS or 80 says the width, as for all that is no table of rows.
+ */
+function sessions({ output }: StatusContext, properties: Properties, marked: string): Field[] {
+  const ids = ((properties.Sessions?.value ?? []) as [string, string][]).map(([id]) => id);
+  const room = output.columns - "Sessions: ".length;
+  let lines = "";
+  let length = 0;
+  for (const id of ids) {
+    const word = id === marked ? `*${id}` : id;
+    const isFirst = lines === "";
+    const fits = length + 1 + word.length <= room;
+    lines += isFirst ? word : fits ? ` ${word}` : `\n${word}`;
+    length = isFirst || !fits ? word.length : length + 1 + word.length;
+  }
+  return unlessEmpty("Sessions", lines);
 }
 
 /** Prints the user at `path`. @throws {CommandError} */
 export async function userStatus(context: StatusContext, path: string): Promise<void> {
-  const { client, output } = context;
+  const { client } = context;
   const user = await saying("Could not get properties", client.properties(path));
-  output.line(`${text(user, "Name")} (${number(user, "UID")})`);
-  since(output, user);
-  field(output, "State", text(user, "State"));
-  sessions(output, user, pair(user, "Display"));
-  field(output, "Linger", user.Linger?.value === true ? "yes" : "no");
-  await unit(context, text(user, "Slice"));
+  const slice = text(user, "Slice");
+  const fields: Field[] = [
+    ...since(user),
+    ["State", text(user, "State") || undefined],
+    ...sessions(context, user, pair(user, "Display")),
+    ["Linger", yesNo(user.Linger?.value)],
+    ...unlessEmpty("Unit", slice),
+  ];
+  const headline = `${text(user, "Name")} (${number(user, "UID")})`;
+  printFields(context, headline, fields, slice === "" ? 0 : "Sessions".length - 1);
+  await unit(context, slice, " ".repeat("Sessions: ".length));
 }
 
 /** Prints the seat at `path`. @throws {CommandError} */
 export async function seatStatus(context: StatusContext, path: string): Promise<void> {
   const { client, output, full } = context;
   const seat = await saying("Could not get properties", client.properties(path));
-  output.line(text(seat, "Id"));
-  sessions(output, seat, pair(seat, "ActiveSession"));
-  output.line("\t Devices:");
+  printFields(context, text(seat, "Id"), [
+    ...sessions(context, seat, pair(seat, "ActiveSession")),
+    // The devices follow; systemd has a cell for them that is never set.
+    ["Devices", undefined],
+  ]);
   const width = full ? undefined : output.width;
   const room = width === undefined ? undefined : Math.max(width - BEFORE_DEVICE, 10);
-  drawDevices(output, text(seat, "Id"), INDENT, room);
+  drawDevices(output, text(seat, "Id"), " ".repeat("Sessions:".length), room);
 }

@@ -8,6 +8,8 @@ export interface ListOptions {
   json: JsonMode | undefined;
   /** -l: nothing is cut to the width of the terminal. */
   full?: boolean;
+  /** Whether a list without rows has its header all the same. */
+  headerWhenEmpty?: boolean;
 }
 
 /** Prints the rows, sorted already. @param what they are, in the plural: `sessions` */
@@ -16,7 +18,7 @@ export function printList(output: Output, table: Table, what: string, options: L
     output.write(formatJson(tableObjects(table), options.json));
     return;
   }
-  if (table.rows.length > 0) {
+  if (table.rows.length > 0 || options.headerWhenEmpty) {
     const width = options.full ? undefined : output.width;
     for (const [at, line] of tableLines(table, options.legend).entries()) {
       const cut = shorten(line, width, 100);

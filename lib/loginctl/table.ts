@@ -3,11 +3,16 @@
 /** A cell: what is shown and what JSON has may differ. */
 export interface Cell {
   text: string;
+  /** null for a value that is not set. */
   json: unknown;
 }
 
+/** A cell without a value. */
+export const UNSET: Cell = { text: "-", json: null };
 /** A cell that is the same to both. */
 export const cell = (value: string | number): Cell => ({ text: String(value), json: value });
+/** A cell that is unset where the value is empty or 0. */
+export const cellOrUnset = (value: string | number): Cell => (value ? cell(value) : UNSET);
 export const yesNo = (value: boolean): Cell => ({ text: value ? "yes" : "no", json: value });
 
 export interface Table {
@@ -46,22 +51,12 @@ export const tableObjects = (table: Table) =>
     Object.fromEntries(table.columns.map((name, at) => [name, row[at]?.json])),
   );
 
-/** How JSON is written; `seq` is RFC 7464, `sse` a server-sent event. */
-export type JsonMode = "short" | "pretty" | "seq" | "sse";
+/** How JSON is written. */
+export type JsonMode = "short" | "pretty";
 
 /** The text of a value as JSON, with its last newline. */
-export function formatJson(value: unknown, mode: JsonMode): string {
-  switch (mode) {
-    case "pretty":
-      return `${pretty(value, "")}\n`;
-    case "short":
-      return `${JSON.stringify(value)}\n`;
-    case "seq":
-      return `\x1e${JSON.stringify(value)}\n`;
-    case "sse":
-      return `data: ${JSON.stringify(value)}\n\n`;
-  }
-}
+export const formatJson = (value: unknown, mode: JsonMode): string =>
+  `${mode === "pretty" ? pretty(value, "") : JSON.stringify(value)}\n`;
 
 /** Indented by tabs, with a space on both sides of the colon, as systemd's commands have it. */
 function pretty(value: unknown, indent: string): string {

@@ -2,15 +2,15 @@
 import { BusError } from "../dbus/index.ts";
 import { now, userById, userByName } from "../linux/index.ts";
 import { startAgent } from "./agent.ts";
-import { type Login1Client, ROOT } from "./client.ts";
+import { type Login1Client, type Properties, ROOT } from "./client.ts";
 import { CommandError, reasonOf, saying } from "./errors.ts";
 import type { Options } from "./options.ts";
 import type { Output } from "./output.ts";
 import { propertyLines } from "./properties.ts";
 import { seatStatus, sessionStatus, userStatus } from "./status.ts";
-import { type Cell, cell, type Table, yesNo } from "./table.ts";
+import { type Cell, cell, cellOrUnset, UNSET, yesNo } from "./table.ts";
 import { printList } from "./table-output.ts";
-import { formatRelative } from "./time.ts";
+import { formatRelative, NEVER } from "./time.ts";
 
 /** What a verb works with. */
 export interface VerbContext {
@@ -31,17 +31,9 @@ export interface Verb {
 
 const MANY = Number.POSITIVE_INFINITY;
 
-/**
- * How a list is written: as text and by --output as systemd 252 does, by --json as newer ones do.
- * docs/commands.md says why.
- */
-const listOptions = ({ options }: VerbContext) => ({
-  legend: options.legend,
-  json: options.json ?? options.oldJson,
-  full: options.full,
+const listOptions = ({ options: { legend, json, full } }: VerbContext) => ({
+  ...{ legend, json, full, headerWhenEmpty: true },
 });
-
-const cellOrNull = (text: string): Cell => ({ text, json: text === "" ? null : text });
 
 const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 
@@ -56,52 +48,83 @@ type ListedSession = [
   tty: string,
   idle: boolean,
   since: bigint,
-  path: string,
 ];
 
+const hasName = (error: unknown, name: string) =>
+  error instanceof BusError && error.errorName === `org.freedesktop.DBus.Error.${name}`;
+
+/** The properties of one entry of a list; undefined, with a warning if need be, without them. */
+async function listedProperties(
+  client: Login1Client,
+  what: string,
+  path: string,
+): Promise<Properties | undefined> {
+  try {
+    return await client.properties(path);
+  } catch (error) {
+    // It may have ended since the list was made.
+    if (!hasName(error, "UnknownObject")) {
+      process.stderr.write(`Failed to get properties of ${what}, ignoring: ${reasonOf(error)}\n`);
+    }
+    return undefined;
+  }
+}
+
+/** The sessions' rows; a login1 without ListSessionsEx (older systemd, elogind) gives each one's properties. */
+async function sessionRows(client: Login1Client): Promise<Cell[][]> {
+  try {
+    const [all] = await client.manager("ListSessionsEx");
+    return (all as ListedSession[]).map((session) => sessionRow(session, cell));
+  } catch (error) {
+    if (!hasName(error, "UnknownMethod")) throw error;
+  }
+  const [all] = await client.manager("ListSessions");
+  const rows: Cell[][] = [];
+  for (const [id, uid, user, seat, path] of all as [string, number, string, string, string][]) {
+    const found = await listedProperties(client, `session ${id}`, path);
+    if (!found) continue;
+    const value = <Value>(name: string, unset: Value) => (found[name]?.value ?? unset) as Value;
+    const [leader, kind, tty] = [value("Leader", 0), value("Class", ""), value("TTY", "")];
+    const idle = [value("IdleHint", false), value("IdleSinceHintMonotonic", 0n)] as const;
+    rows.push(sessionRow([id, uid, user, seat, leader, kind, tty, ...idle], cellOrUnset));
+  }
+  return rows;
+}
+
+/** @param kindCell makes the cell of the class, which ListSessionsEx may leave empty */
+function sessionRow(
+  [id, uid, user, seat, leader, kind, tty, idle, since]: ListedSession,
+  kindCell: (kind: string) => Cell,
+): Cell[] {
+  const isKnown = idle && since > 0n && since !== NEVER;
+  return [
+    ...[cell(id), cell(uid), cell(user), cellOrUnset(seat), cellOrUnset(leader), kindCell(kind)],
+    ...[cellOrUnset(tty), yesNo(idle)],
+    isKnown ? { text: formatRelative(since, now().monotonic), json: Number(since) } : UNSET,
+  ];
+}
+
 async function listSessions(context: VerbContext): Promise<void> {
-  const { client, output, options } = context;
-  const [all] = await saying("Failed to list sessions", client.manager("ListSessionsEx"));
-  const sessions = (all as ListedSession[]).sort(([a], [b]) => byText(a, b));
-  const table: Table = options.json
-    ? {
-        columns: ["session", "uid", "user", "seat", "leader", "class", "tty", "idle", "since"],
-        numeric: 2,
-        rows: sessions.map(([id, uid, user, seat, leader, kind, tty, idle, since]) => [
-          ...[cell(id), cell(uid), cell(user), cellOrNull(seat), cell(leader), cell(kind)],
-          ...[cellOrNull(tty), yesNo(idle)],
-          idle
-            ? { text: formatRelative(since, now().monotonic), json: Number(since) }
-            : cellOrNull(""),
-        ]),
-      }
-    : {
-        columns: ["session", "uid", "user", "seat", "tty"],
-        numeric: 2,
-        rows: sessions.map(([id, uid, user, seat, , , tty]) => [
-          ...[cell(id), cell(uid), cell(user), cell(seat), cell(tty)],
-        ]),
-      };
-  printList(output, table, "sessions", listOptions(context));
+  const { client, output } = context;
+  const rows = await saying("Failed to list sessions", sessionRows(client));
+  rows.sort(([a], [b]) => byText(a?.text ?? "", b?.text ?? ""));
+  const columns = ["session", "uid", "user", "seat", "leader", "class", "tty", "idle", "since"];
+  printList(output, { columns, numeric: 2, rows }, "sessions", listOptions(context));
 }
 
 async function listUsers(context: VerbContext): Promise<void> {
-  const { client, output, options } = context;
+  const { client, output } = context;
   const [all] = await saying("Failed to list users", client.manager("ListUsers"));
-  const users = (all as [number, string, string][]).sort(([a], [b]) => a - b);
-  const rows: Cell[][] = [];
-  for (const [uid, name, path] of users) {
-    try {
-      const { Linger, State } = await client.properties(path);
-      const row = [cell(uid), cell(name), yesNo(Linger?.value === true)];
-      rows.push(options.json ? [...row, cell(String(State?.value))] : row);
-    } catch (error) {
-      // Who logged out since the list was made is not listed.
-      if (error instanceof BusError && error.errorName.endsWith(".UnknownObject")) continue;
-      process.stderr.write(`Failed to get properties of user ${name}: ${reasonOf(error)}\n`);
-    }
+  const users: { uid: number; row: Cell[] }[] = [];
+  for (const [uid, name, path] of all as [number, string, string][]) {
+    const found = await listedProperties(client, `user ${name}`, path);
+    if (!found) continue;
+    const state = cellOrUnset(String(found.State?.value ?? ""));
+    const row = [cell(uid), cell(name), yesNo(found.Linger?.value === true), state];
+    users.push({ uid, row });
   }
-  const columns = ["uid", "user", "linger", ...(options.json ? ["state"] : [])];
+  const rows = users.sort((a, b) => a.uid - b.uid).map(({ row }) => row);
+  const columns = ["uid", "user", "linger", "state"];
   printList(output, { columns, numeric: 1, rows }, "users", listOptions(context));
 }
 
@@ -116,32 +139,41 @@ async function listSeats(context: VerbContext): Promise<void> {
 /**
  * The uid of a user that is named by name or number, who must be one that the system knows.
  *
- * @throws {CommandError} with the text for ESRCH, which is what systemd's command says
+ * @throws {CommandError} with the texts for ESRCH and EINVAL, which are what systemd's command says
  */
 function uidOf(user: string): number {
-  const found = /^\d{1,10}$/.test(user) ? userById(Number(user)) : userByName(user);
+  if (user === "") throw new CommandError("Failed to look up user : Invalid argument");
+  // A number with zeros in front is a name, and nobody's.
+  const found = /^(0|[1-9]\d{0,9})$/.test(user) ? userById(Number(user)) : userByName(user);
   if (!found) throw new CommandError(`Failed to look up user ${user}: No such process`);
   return found.uid;
 }
 
+/** The same, and the caller's own uid for an empty word. */
+const uidOrOwn = (user: string) => (user === "" ? (process.getuid?.() ?? 0) : uidOf(user));
+
 interface Shown {
   /** Finds the object of an argument. */
   path(client: Login1Client, argument: string): Promise<string>;
-  /** What is meant without one. */
-  own: string;
+  /** The object whose status is meant without an argument. */
+  own(client: Login1Client): Promise<string>;
   status: typeof sessionStatus;
 }
 
 const pathFrom =
-  (what: string, member: string) =>
+  (kind: string, member: string) =>
   async (client: Login1Client, id: string): Promise<string> => {
-    const [path] = await saying(what, client.manager(member, "s", [id]));
+    const found = client.manager(member, "s", [id]);
+    const [path] = await saying(`Failed to get path for ${kind} '${id}'`, found);
     return String(path);
   };
 
+const sessionPath = pathFrom("session", "GetSession");
+const seatPath = pathFrom("seat", "GetSeat");
+
 const SESSION: Shown = {
-  path: pathFrom("Failed to get session path", "GetSession"),
-  own: `${ROOT}/session/auto`,
+  path: sessionPath,
+  own: (client) => sessionPath(client, "auto"),
   status: sessionStatus,
 };
 const USER: Shown = {
@@ -149,12 +181,12 @@ const USER: Shown = {
     const found = client.manager("GetUser", "u", [uidOf(user)]);
     return String((await saying("Failed to get user", found))[0]);
   },
-  own: `${ROOT}/user/self`,
+  own: async () => `${ROOT}/user/self`,
   status: userStatus,
 };
 const SEAT: Shown = {
-  path: pathFrom("Failed to get seat", "GetSeat"),
-  own: `${ROOT}/seat/auto`,
+  path: seatPath,
+  own: (client) => seatPath(client, "auto"),
   status: seatStatus,
 };
 
@@ -176,7 +208,7 @@ const statusVerb =
   (shown: Shown): Run =>
   async (context, args) => {
     const status = (path: string) => shown.status({ ...context, full: context.options.full }, path);
-    if (args.length === 0) return status(shown.own);
+    if (args.length === 0) return status(await shown.own(context.client));
     await showEach(context, shown, args, status);
   };
 
@@ -229,7 +261,7 @@ const sessionVerb =
       const { client } = context;
       const calls =
         args.length === 0
-          ? [() => client.on(SESSION.own, "org.freedesktop.login1.Session", member)]
+          ? [() => client.on(`${ROOT}/session/auto`, "org.freedesktop.login1.Session", member)]
           : args.map((id) => () => client.manager(`${member}Session`, "s", [id]));
       for (const call of calls) await saying("Failed to issue method call", call());
     });
@@ -249,7 +281,9 @@ const linger =
   (on: boolean): Run =>
   (context, args) =>
     withAgent(context, async () => {
-      const uids = args.length === 0 ? [MYSELF] : args.map(uidOf);
+      const uids = (args.length === 0 ? [""] : args).map((user) =>
+        user === "" ? MYSELF : uidOf(user),
+      );
       for (const uid of uids) {
         const call = context.client.manager("SetUserLinger", "ubb", [uid, on, true]);
         await saying("Could not enable linger", call);
@@ -299,13 +333,16 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     "user",
     1,
     MANY,
-    callEach("Could not terminate user", "TerminateUser", "u", (user) => [uidOf(user)]),
+    callEach("Could not terminate user", "TerminateUser", "u", (user) => [uidOrOwn(user)]),
   ),
   "kill-user": verb(
     "user",
     1,
     MANY,
-    callEach("Could not kill user", "KillUser", "ui", (user, { signal }) => [uidOf(user), signal]),
+    callEach("Could not kill user", "KillUser", "ui", (user, { signal }) => [
+      uidOrOwn(user),
+      signal,
+    ]),
   ),
   "list-seats": verb("nothing", 0, 0, listSeats),
   "seat-status": verb("seat", 0, MANY, statusVerb(SEAT)),

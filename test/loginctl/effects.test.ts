@@ -167,7 +167,9 @@ describe.each([
   test("enable-linger keeps a user without a session, and disable-linger lets go", async () => {
     await run("enable-linger", "nobody");
     await world.until("nobody is kept", async () => (await listed("list-users")).length === 1);
-    expect(await listed("list-users")).toEqual([expect.stringMatching(/^65534 nobody +yes$/)]);
+    expect(await listed("list-users")).toEqual([
+      expect.stringMatching(/^65534 nobody +yes +lingering$/),
+    ]);
     expect(await shown("show-user", "nobody", "-p", "State")).toBe("lingering");
     expect(existsSync(`${world.root}/run/user/${NOBODY}`)).toBe(true);
     const files = readdirSync(`${world.root}/var/lib/systemd/linger`);
