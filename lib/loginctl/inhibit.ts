@@ -6,16 +6,18 @@ import { Login1Client } from "./client.ts";
 import { CommandError, saying } from "./errors.ts";
 import { INHIBIT_HELP } from "./help.ts";
 import { reporting } from "./main.ts";
+import { JSON_MODES, parseJsonMode } from "./options.ts";
 import { Output } from "./output.ts";
-import { cell } from "./table.ts";
-import { printList } from "./table-output.ts";
+import { cell, type JsonMode } from "./table.ts";
+import { type ListOptions, printList } from "./table-output.ts";
 
 export const INHIBIT_OPTIONS: readonly GetoptOption[] = [
   { key: "help", long: "help", short: "h" },
   { key: "version", long: "version" },
+  { key: "no-ask-password", long: "no-ask-password" },
   { key: "no-pager", long: "no-pager" },
   { key: "no-legend", long: "no-legend" },
-  { key: "no-ask-password", long: "no-ask-password" },
+  { key: "json", long: "json", value: "required" },
   { key: "what", long: "what", value: "required" },
   { key: "who", long: "who", value: "required" },
   { key: "why", long: "why", value: "required" },
@@ -32,20 +34,17 @@ export function systemdInhibit(args: readonly string[]): Promise<number> {
   return reporting("systemd-inhibit", () => run(args));
 }
 
+/** What the command line says of an inhibitor: of the one to take, or of those to list. */
 interface Lock {
-  what: string;
-  who: string | undefined;
-  why: string;
-  mode: string | undefined;
+  what?: string;
+  who?: string;
+  why?: string;
+  mode?: string;
 }
 
 async function run(args: readonly string[]): Promise<number> {
-  const lock: Lock = {
-    what: "idle:sleep:shutdown",
-    who: undefined,
-    why: "Unknown reason",
-    mode: undefined,
-  };
+  const lock: Lock = {};
+  let json: JsonMode | undefined;
   const flags = new Set<string>();
   const command: string[] = [];
   for (const item of getopt(INHIBIT_OPTIONS, args, "end-options")) {
@@ -57,6 +56,12 @@ async function run(args: readonly string[]): Promise<number> {
     } else if (item.key === "version") {
       process.stdout.write(`systemd-inhibit ${version}\n`);
       return 0;
+    } else if (item.key === "json") {
+      if (item.value === "help") {
+        process.stdout.write(`${JSON_MODES.join("\n")}\n`);
+        return 0;
+      }
+      json = parseJsonMode(item.value ?? "");
     } else if (item.value !== undefined) {
       lock[item.key as keyof Lock] = item.value;
     } else {
@@ -65,7 +70,7 @@ async function run(args: readonly string[]): Promise<number> {
   }
   if (flags.has("list") || command.length === 0) {
     const output = new Output(!flags.has("no-pager"));
-    await list(output, lock.mode, !flags.has("no-legend"));
+    await list(output, lock, { legend: !flags.has("no-legend") && !json, json });
     await output.flush();
     return 0;
   }
@@ -76,23 +81,34 @@ type Inhibitor = [what: string, who: string, why: string, mode: string, uid: num
 
 const compare = <Value>(a: Value, b: Value) => (a < b ? -1 : a > b ? 1 : 0);
 
-async function list(output: Output, mode: string | undefined, legend: boolean): Promise<void> {
+/** Lists the inhibitors of which all is true that the command line says. */
+async function list(output: Output, lock: Lock, options: ListOptions): Promise<void> {
   const client = await Login1Client.open(false);
   try {
     const listed = client.manager("ListInhibitors");
     const [all] = await saying("Could not get active inhibitors", listed);
     const rows = (all as Inhibitor[])
-      .filter((inhibitor) => mode === undefined || inhibitor[3] === mode)
+      .filter(
+        ([what, who, why, mode]) =>
+          (lock.what ?? "")
+            .split(":")
+            .every((word) => word === "" || what.split(":").includes(word)) &&
+          (lock.who ?? who) === who &&
+          (lock.why ?? why) === why &&
+          (lock.mode ?? mode) === mode,
+      )
       .sort(
         (a, b) =>
           compare(a[4], b[4]) || compare(a[1], b[1]) || compare(a[0], b[0]) || compare(a[2], b[2]),
       )
       .map(([what, who, why, kind, uid, pid]) => [
-        ...[cell(who), cell(uid), cell(userById(uid)?.name ?? uid), cell(pid)],
+        ...[cell(who), cell(uid), cell(userById(uid)?.name ?? String(uid)), cell(pid)],
         ...[cell(processStatus(pid)?.command ?? "n/a"), cell(what), cell(why), cell(kind)],
       ]);
     const columns = ["who", "uid", "user", "pid", "comm", "what", "why", "mode"];
-    printList(output, { columns, numeric: 0, rows }, "inhibitors", { legend, json: undefined });
+    // Without any there is no JSON either, not even an empty list.
+    if (options.json && rows.length === 0) return;
+    printList(output, { columns, numeric: 0, rows }, "inhibitors", options);
   } finally {
     client.close();
   }
@@ -103,7 +119,8 @@ async function hold(lock: Lock, command: string[], askPassword: boolean): Promis
   const [name = ""] = command;
   const client = await Login1Client.open(askPassword);
   try {
-    const { what, who = command.join(" "), why, mode = "block" } = lock;
+    const { what = "idle:sleep:shutdown", who = command.join(" ") } = lock;
+    const { why = "Unknown reason", mode = "block" } = lock;
     const endAgent = askPassword ? await startAgent() : async () => {};
     let fd: number;
     try {
@@ -143,10 +160,9 @@ async function runCommand(name: string, command: string[]): Promise<number> {
     const code = await child.exited;
     if (child.signalCode !== null) {
       throw new CommandError(
-        `${name} terminated by signal ${String(child.signalCode).replace(/^SIG/, "")}.`,
+        `'${name}' terminated by signal ${String(child.signalCode).replace(/^SIG/, "")}.`,
       );
     }
-    if (code !== 0) process.stderr.write(`${name} failed with exit status ${code}.\n`);
     return code;
   } finally {
     process.off("SIGINT", ignore);
