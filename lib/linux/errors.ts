@@ -1,6 +1,6 @@
 /** A failed system call as an exception that names the call, what it was on, and why. */
 import { constants } from "node:os";
-import { lastErrno } from "./libc.ts";
+import { lastErrno, libc, stringAt } from "./libc.ts";
 
 // EWOULDBLOCK and EDEADLOCK are second names of errors that have one already.
 const names = new Map<number, string>(
@@ -54,6 +54,9 @@ export class SystemError extends Error {
     this.code = code;
   }
 }
+
+/** What libc calls an errno, `No such file or directory`: for messages that have to be the same as others'. */
+export const describeErrno = (number: number): string => stringAt(Number(libc.strerror(number)));
 
 /** True if the call that just failed would have had to wait, or was interrupted: no error, try later. */
 export function mustWait(): boolean {

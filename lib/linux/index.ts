@@ -7,7 +7,7 @@ export * from "./clock.ts";
 export * from "./command-lines.ts";
 export * from "./connections.ts";
 export * from "./descriptor-watch.ts";
-export { errno, hasCode, messageOf, SystemError } from "./errors.ts";
+export { describeErrno, errno, hasCode, messageOf, SystemError } from "./errors.ts";
 export * from "./evdev.ts";
 export * from "./execute.ts";
 export * from "./fd.ts";

@@ -73,6 +73,7 @@ const library = dlopen("libc.so.6", {
   socket: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
   socketpair: { args: [T.i32, T.i32, T.i32, T.ptr], returns: T.i32 },
   statx: { args: [T.i32, T.ptr, T.i32, T.u32, T.ptr], returns: T.i32 },
+  strerror: { args: [T.i32], returns: T.u64_fast },
   syscall: { args: [T.i64, T.i64, T.i64, T.i64, T.i64, T.i64], returns: T.i64 },
   timerfd_create: { args: [T.i32, T.i32], returns: T.i32 },
   timerfd_settime: { args: [T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },

@@ -1,5 +1,5 @@
 /** loginctl's options; see loginctl(1). */
-import { type GetoptOption, getopt } from "../cli/index.ts";
+import { type GetoptOption, getopt, parseInteger } from "../cli/index.ts";
 import { CommandError } from "./errors.ts";
 import { parseSignal, SIGNALS } from "./signals.ts";
 import type { JsonMode } from "./table.ts";
@@ -172,11 +172,10 @@ export function parseJsonMode(text: string): JsonMode | undefined {
   return text === "off" ? undefined : (text as JsonMode);
 }
 
-/** Whether it is a number of 32 bits as systemd reads one: 0x, 0b, 0o and a leading 0 say the base. */
+/** Whether it is a number of 32 bits. */
 function isUnsigned(text: string): boolean {
-  const digits = /^\s*\+?(0x[\da-f]+|0b[01]+|0o?[0-7]*|[1-9]\d*)$/i.exec(text)?.[1];
-  if (digits === undefined) return false;
-  return Number(digits.replace(/^0(?=[0-7])/, "0o")) <= 0xffffffff;
+  const number = parseInteger(text) ?? -1;
+  return number >= 0 && number <= 0xffffffff;
 }
 
 const signalTable = () => [

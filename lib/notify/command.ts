@@ -4,21 +4,26 @@ import {
   type GetoptOption,
   getopt,
   OptionError,
+  parseInteger,
   restoreOpenFilesLimit,
   version,
 } from "../cli/index.ts";
 import {
+  type Credentials,
   closeOnExecFrom,
+  errno,
   type Fd,
-  messageOf,
   now,
-  processStatus,
   resetSignal,
   userById,
   userByName,
 } from "../linux/index.ts";
+import { forkAndWait } from "./fork.ts";
+import { NotifyError, refusal } from "./notify-error.ts";
 import { notifySocket, sendNotification, waitForBarrier } from "./send.ts";
+import { mainProcess, parsePid, speaker } from "./speaker.ts";
 
+/** In the order of systemd's --help, in which the ones that a cut name fits are named. */
 export const NOTIFY_OPTIONS: readonly GetoptOption[] = [
   { key: "help", long: "help", short: "h" },
   { key: "version", long: "version" },
@@ -33,10 +38,13 @@ export const NOTIFY_OPTIONS: readonly GetoptOption[] = [
   { key: "exec", long: "exec" },
   { key: "fd", long: "fd", value: "required" },
   { key: "fdname", long: "fdname", value: "required" },
+  { key: "fork", long: "fork" },
+  { key: "quiet", long: "quiet", short: "q" },
 ];
 
 export const NOTIFY_HELP = `systemd-notify [OPTIONS...] [NAME=VALUE...]
-systemd-notify [OPTIONS...] --exec [NAME=VALUE...] ; COMMAND [ARGUMENT...]
+systemd-notify [OPTIONS...] --exec [NAME=VALUE...] ; -- COMMAND [ARGUMENT...]
+systemd-notify [OPTIONS...] --fork -- COMMAND [ARGUMENT...]
 
 Tells the service manager, at $NOTIFY_SOCKET, how a service is.
 
@@ -54,34 +62,54 @@ Tells the service manager, at $NOTIFY_SOCKET, how a service is.
      --exec         execute the command after the ; in place of this one
      --fd=FD        hand over this descriptor to be kept
      --fdname=NAME  what the descriptors are to be kept as
+     --fork         start the command, print its pid, and wait until it says
+                    that it is ready
+  -q --quiet        do not print the pid
 `;
 
-/** What ends the command early, in one line for standard error. */
-class NotifyError extends Error {
-  override name = "NotifyError";
-}
+/** What the run ends with where a service manager has been told what it asked for, and needs no more. */
+const TOLD = "told";
 
 /**
- * Runs the command.
+ * Runs the command. As with all of systemd's, the service manager is told how it ended, unless it
+ * was told what the command line says.
  *
- * @returns the exit status: 1 for whatever goes wrong, also a wrong command line, as systemd's.
- *   With --exec it does not come back.
+ * @returns the exit status: 1 for whatever goes wrong, also a wrong command line, as systemd's, and
+ *   the command's own for --fork. With --exec it does not come back.
  */
 export async function systemdNotify(args: readonly string[]): Promise<number> {
+  const { getuid, getgid } = process;
+  const self = { pid: process.pid, uid: getuid?.() ?? 0, gid: getgid?.() ?? 0 };
   try {
-    return run(args);
+    const ended = await run(args, self);
+    if (ended === TOLD) return 0;
+    tellManager(`EXIT_STATUS=${ended}`, self);
+    return ended;
   } catch (error) {
-    if (error instanceof OptionError) {
-      process.stderr.write(`systemd-notify: ${error.message}\n`);
-    } else if (error instanceof NotifyError) {
-      process.stderr.write(`${error.message}\n`);
-    } else throw error;
+    if (error instanceof OptionError) process.stderr.write(`systemd-notify: ${error.message}\n`);
+    else if (error instanceof NotifyError) process.stderr.write(`${error.message}\n`);
+    else throw error;
+    const number = error instanceof NotifyError ? error.errno : errno.EINVAL;
+    tellManager(`ERRNO=${number}`, self);
+    tellManager("EXIT_STATUS=1", self);
     return 1;
+  }
+}
+
+/** Says something of this command itself, if there is anybody to say it to. */
+function tellManager(assignment: string, self: Credentials): void {
+  try {
+    const socket = notifySocket();
+    if (socket !== undefined) sendNotification(socket, [assignment], [], self);
+  } catch {
+    // Nobody listens; the exit status says the same.
   }
 }
 
 interface Options {
   flags: Set<string>;
+  /** The last of --booted and --fork. */
+  action: "notify" | "booted" | "fork";
   pid: number | undefined;
   status: string | undefined;
   user: { uid: number; gid: number | undefined } | undefined;
@@ -93,6 +121,7 @@ interface Options {
 function parse(args: readonly string[]): Options | "help" | "version" {
   const options: Options = {
     flags: new Set(),
+    action: "notify",
     pid: undefined,
     status: undefined,
     user: undefined,
@@ -102,11 +131,6 @@ function parse(args: readonly string[]): Options | "help" | "version" {
   };
   for (const item of getopt(NOTIFY_OPTIONS, args)) {
     if ("operand" in item) {
-      // What is to be executed has options of its own.
-      if (item.operand === ";" && options.flags.has("exec")) {
-        options.words.push(...args.slice(item.at));
-        break;
-      }
       options.words.push(item.operand);
       continue;
     }
@@ -128,10 +152,15 @@ function parse(args: readonly string[]): Options | "help" | "version" {
         options.fds.push(parseDescriptor(value, options.fds));
         break;
       case "fdname":
-        if (!/^[\x20-\x39\x3b-\x7e]{1,255}$/.test(value)) {
-          throw new NotifyError(`File descriptor name invalid: ${value}`);
+        if (!/^[\x20-\x39\x3b-\x7e]{0,255}$/.test(value)) {
+          throw refusal(`File descriptor name invalid: ${value}`);
         }
         options.fdname = value;
+        break;
+      case "booted":
+      case "fork":
+        options.action = item.key;
+        options.flags.add(item.key);
         break;
       default:
         options.flags.add(item.key);
@@ -140,41 +169,24 @@ function parse(args: readonly string[]): Options | "help" | "version" {
   return options;
 }
 
-/** process.ppid may be an older answer. */
-const parent = () => processStatus(process.pid)?.parent ?? process.ppid;
-
-/** Who a script speaks for: whoever started this command, unless that is a service manager. */
-function speaker(): number {
-  const pid = parent();
-  const isManager = pid <= 1 || String(pid) === process.env.MANAGERPID;
-  return isManager ? process.pid : pid;
-}
-
-function parsePid(text: string): number {
-  if (text === "" || text === "auto") return speaker();
-  if (text === "parent") return parent();
-  if (text === "self") return process.pid;
-  if (!/^\d{1,10}$/.test(text) || Number(text) === 0 || Number(text) > 0x7fffffff) {
-    throw new NotifyError(`Failed to parse PID ${text}.`);
-  }
-  return Number(text);
-}
-
 function parseUser(text: string): Options["user"] {
-  const isNumber = /^\d{1,10}$/.test(text);
-  const user = isNumber ? userById(Number(text)) : userByName(text);
+  const isNumber = /^(0|[1-9]\d{0,9})$/.test(text);
+  const what = `Can't resolve user ${text}`;
+  if (isNumber && Number(text) === 0xffffffff) throw NotifyError.of(what, errno.ENXIO);
+  const user = isNumber ? userById(Number(text)) : text === "" ? undefined : userByName(text);
   if (user) return { uid: user.uid, gid: user.gid };
   // A number needs nobody who has it.
   if (isNumber && Number(text) < 0xffffffff) return { uid: Number(text), gid: undefined };
-  throw new NotifyError(`Can't resolve user ${text}: Invalid argument`);
+  throw NotifyError.of(what, errno.EINVAL);
 }
 
 /** A descriptor that was handed down to this process. */
 function parseDescriptor(text: string, taken: readonly Fd[]): Fd {
-  if (!/^\d{1,9}$/.test(text)) {
-    throw new NotifyError(`Failed to parse file descriptor: ${text}`);
-  }
-  const fd = Number(text);
+  const fd = parseInteger(text);
+  const wrong = `Failed to parse file descriptor: ${text}`;
+  if (fd === undefined) throw new NotifyError(wrong, errno.EINVAL);
+  if (Math.abs(fd) > 0x7fffffff) throw new NotifyError(wrong, errno.ERANGE);
+  if (fd < 0) throw new NotifyError(wrong, errno.EBADF);
   let target: string | undefined;
   try {
     target = readlinkSync(`/proc/self/fd/${fd}`);
@@ -184,42 +196,58 @@ function parseDescriptor(text: string, taken: readonly Fd[]): Fd {
   // The two that Bun opens for itself have the lowest free numbers.
   const isOurs = /^anon_inode:\[event(fd|poll)\]$/.test(target ?? "");
   if (target === undefined || isOurs || (fd > 2 && taken.includes(fd))) {
-    throw new NotifyError(
+    throw NotifyError.of(
       `Specified file descriptor '${fd}' not passed or specified more than once`,
+      errno.ENOENT,
     );
   }
   return fd;
 }
 
-function run(args: readonly string[]): number {
+async function run(args: readonly string[], self: Credentials): Promise<number | typeof TOLD> {
   const options = parse(args);
   if (options === "help" || options === "version") {
     process.stdout.write(options === "help" ? NOTIFY_HELP : `systemd-notify ${version}\n`);
     return 0;
   }
-  const { flags, pid, status, fds, fdname } = options;
-  if (fdname !== undefined && fds.length === 0) {
-    throw new NotifyError("No file descriptors passed, but --fdname= set, refusing.");
+  const { flags, action, pid, status, fds, fdname, words } = options;
+  if (action === "fork" && words.length === 0) {
+    throw refusal("--fork requires a command to be specified, refusing.");
   }
-  const { given, command } = splitCommand(options);
-  const assignments = [
+  if (action === "booted" && words.length > 0) {
+    throw refusal("--booted takes no parameters, refusing.");
+  }
+  const said = [
     ...(flags.has("reloading") ? ["RELOADING=1", `MONOTONIC_USEC=${now().monotonic}`] : []),
     ...(flags.has("ready") ? ["READY=1"] : []),
     ...(flags.has("stopping") ? ["STOPPING=1"] : []),
     ...(status === undefined ? [] : [`STATUS=${status}`]),
-    ...(pid === undefined ? [] : [`MAINPID=${pid}`]),
+    ...(pid === undefined ? [] : mainProcess(pid)),
     ...(fds.length > 0 ? ["FDSTORE=1"] : []),
-    ...(fdname === undefined ? [] : [`FDNAME=${fdname}`]),
-    ...given,
   ];
-  if (flags.has("booted")) return isBooted() ? 0 : 1;
-  if (assignments.length === 0) {
-    if (command) throw new NotifyError("No notify message specified while --exec, refusing.");
-    process.stdout.write(NOTIFY_HELP);
-    return 1;
+  if (action !== "notify") {
+    if (said.length > 0) {
+      throw refusal(
+        "--ready, --reloading, --stopping, --pid=, --status=, --fd= may not be combined with --fork or --booted, refusing.",
+      );
+    }
+    return action === "fork" ? forkAndWait(words, flags.has("quiet")) : isBooted() ? 0 : 1;
   }
-  tell(options, assignments);
-  return command ? execute(command) : 0;
+  if (fdname !== undefined && fds.length === 0) {
+    throw refusal("No file descriptors passed, but --fdname= used, refusing.");
+  }
+  const { given, command } = splitCommand(options);
+  const name = fdname === undefined ? [] : [`FDNAME=${fdname}`];
+  const assignments = merge([...said, ...name], given);
+  if (assignments.length === 0) {
+    throw refusal(
+      command
+        ? "No notify message specified with --exec, refusing."
+        : "Nothing to notify about was specified.",
+    );
+  }
+  tell(options, assignments, self);
+  return command ? execute(command) : TOLD;
 }
 
 /** The assignments in the words, and the command behind the ; that --exec wants. */
@@ -227,12 +255,27 @@ function splitCommand({ flags, words }: Options): { given: string[]; command?: s
   if (!flags.has("exec")) return { given: words };
   const at = words.indexOf(";");
   if (at < 0) {
-    throw new NotifyError("If --exec is used argument list must contain ';' separator, refusing.");
+    throw refusal("If --exec is used, argument list must contain ';' separator, refusing.");
   }
   if (at + 1 === words.length) {
-    throw new NotifyError("Empty command line specified after ';' separator, refusing.");
+    throw refusal("Empty command line specified after ';' separator, refusing.");
   }
   return { given: words.slice(0, at), command: words.slice(at + 1) };
+}
+
+/** As in an environment, a name counts once: the last word on it stands where the first did. */
+function merge(said: readonly string[], given: readonly string[]): string[] {
+  let merged: string[] = [];
+  for (const word of [...said, ...given]) {
+    // A name without a value takes the place of one that has one.
+    const name = word.includes("=") ? word.slice(0, word.indexOf("=") + 1) : `${word}=`;
+    const isSame = (other: string) => other === word || other.startsWith(name);
+    const at = merged.findIndex(isSame);
+    if (at < 0) merged.push(word);
+    else
+      merged = merged.flatMap((other, index) => (index === at ? word : isSame(other) ? [] : other));
+  }
+  return merged;
 }
 
 /** sd_booted(3). */
@@ -240,51 +283,55 @@ function isBooted(): boolean {
   return lstatSync("/run/systemd/system", { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-const reasonOf = (error: unknown) => messageOf(error);
-
-function tell({ flags, pid, user, fds }: Options, assignments: readonly string[]): void {
-  const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-  const { uid, gid = own.gid } = user ?? own;
-  if (process.geteuid?.() !== 0 && (uid !== own.uid || gid !== own.gid)) {
-    throw new NotifyError(`Failed to change to user ${uid}: Operation not permitted`);
+/** Sends what there is to say. From then on this process speaks as the user it was told to be. */
+function tell({ flags, pid, user, fds }: Options, assignments: string[], self: Credentials): void {
+  const { uid = self.uid, gid = self.gid } = user ?? {};
+  if (process.geteuid?.() !== 0) {
+    if (gid !== self.gid) throw NotifyError.of("Failed to change GID", errno.EPERM);
+    if (uid !== self.uid) throw NotifyError.of("Failed to change UID", errno.EPERM);
   }
+  Object.assign(self, { uid, gid });
+  const sender = { pid: pid ?? speaker(), uid, gid };
   let socket: string | undefined;
   try {
     socket = notifySocket();
-    if (socket !== undefined) {
-      sendNotification(socket, assignments, fds, { pid: pid ?? speaker(), uid, gid });
-    }
+    if (socket !== undefined) sendNotification(socket, assignments, fds, sender);
   } catch (error) {
-    throw new NotifyError(`Failed to notify init system: ${reasonOf(error)}`);
+    throw NotifyError.from("Failed to notify service manager", error);
   }
   if (socket === undefined) {
-    throw new NotifyError("No status data could be sent: $NOTIFY_SOCKET was not set");
+    throw new NotifyError(
+      "No status data could be sent: $NOTIFY_SOCKET was not set",
+      errno.EOPNOTSUPP,
+    );
   }
   if (flags.has("no-block")) return;
   try {
-    if (waitForBarrier(socket, { pid: process.pid, uid, gid })) return;
+    if (waitForBarrier(socket, sender)) return;
   } catch (error) {
-    throw new NotifyError(`Failed to invoke barrier: ${reasonOf(error)}`);
+    throw NotifyError.from("Failed to invoke barrier", error);
   }
-  throw new NotifyError("Failed to invoke barrier: Connection timed out");
+  throw NotifyError.of("Failed to invoke barrier", errno.ETIMEDOUT);
 }
 
 /** Becomes the command, which gets what this process got and nothing of Bun's. */
 function execute(command: string[]): never {
   const [name = ""] = command;
   const program = Bun.which(name);
-  if (!program) throw new NotifyError(`Failed to execute command line: ${name} is not there`);
+  const failed = (number: number) =>
+    new NotifyError(`Failed to execute command line: ${command.join(" ")}`, number);
+  if (!program) throw failed(errno.ENOENT);
   closeOnExecFrom(3);
   restoreOpenFilesLimit();
   // Bun leaves these two ignored, and an ignored signal stays so through exec.
   resetSignal("SIGPIPE");
   resetSignal("SIGXFSZ");
-  if (!process.execve) throw new NotifyError("this Bun has no process.execve: build with 1.4.5");
+  if (!process.execve) throw new Error("this Bun has no process.execve: build with 1.4.5");
   // It would warn that it is experimental, which is nothing for whoever runs a service.
   process.emitWarning = () => {};
   try {
     return process.execve(program, command, process.env as Record<string, string>);
   } catch (error) {
-    throw new NotifyError(`Failed to execute command line: ${reasonOf(error)}`);
+    throw failed((error as NodeJS.ErrnoException).errno ?? errno.ENOEXEC);
   }
 }

@@ -2,8 +2,10 @@
 import {
   type Credentials,
   close,
+  errno,
   type Fd,
   hasCode,
+  SystemError,
   sendDatagram,
   socketPair,
   waitForHangUp,
@@ -12,16 +14,22 @@ import {
 /** How long a barrier is waited for, in milliseconds; systemd-notify's own 5 s. */
 const BARRIER_TIMEOUT = 5000;
 
+/** Not among the errno values that Bun knows. */
+const ESOCKTNOSUPPORT = 94;
+
 /**
  * Where to send to: $NOTIFY_SOCKET, a path or the name of an abstract socket after an @.
  *
  * @returns undefined if it is not set
- * @throws {Error} if it is neither; AF_VSOCK is for virtual machines, and not supported
+ * @throws {SystemError} if it is neither; AF_VSOCK is for virtual machines, and not supported
  */
 export function notifySocket(): string | undefined {
   const socket = process.env.NOTIFY_SOCKET;
   if (socket === undefined) return undefined;
-  if (!/^[/@]./.test(socket)) throw new Error("Invalid argument");
+  const fail = (code: number) => new SystemError("connect", code, socket);
+  if (socket.startsWith("vsock")) throw fail(ESOCKTNOSUPPORT);
+  if (!/^[/@]/.test(socket)) throw fail(errno.EPROTO);
+  if (socket.length === 1) throw fail(errno.EINVAL);
   return socket;
 }
 

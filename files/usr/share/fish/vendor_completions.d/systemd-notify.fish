@@ -13,3 +13,5 @@ complete -c systemd-notify -l no-block -d 'do not wait until it has been handled
 complete -c systemd-notify -l exec -d 'execute the command after the ; in place of this one'
 complete -c systemd-notify -l fd -x -d 'hand over this descriptor to be kept'
 complete -c systemd-notify -l fdname -x -d 'what the descriptors are to be kept as'
+complete -c systemd-notify -l fork -d 'start the command, print its pid, and wait until it says'
+complete -c systemd-notify -s q -l quiet -d 'do not print the pid'
