@@ -129,7 +129,7 @@ describe("objects and interfaces", () => {
     expect(rows).toContain('.Name property s "top" const');
     expect(rows).toContain(".Full property b false emits-change");
     expect(rows).toContain(".Volume property t 1 emits-invalidation writable");
-    expect(rows).toContain(".Who property (uo) - -");
+    expect(rows).toContain('.Who property (uo) 1000 "/x" -');
     expect(rows).toContain(".Emptied signal s - -");
   });
 
