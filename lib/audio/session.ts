@@ -52,7 +52,10 @@ function findJack(environment: Environment, log: Logger): Server[] | undefined {
 function findPipeWire(environment: Environment, log: Logger): Server[] {
   const runtime = runtimeFolder(environment);
   if (!environment.DBUS_SESSION_BUS_ADDRESS && !existsSync(join(runtime, "bus"))) {
-    log.warning("there is no session bus (DBUS_SESSION_BUS_ADDRESS): wireplumber ends without one");
+    log.warning(
+      "there is no session bus (DBUS_SESSION_BUS_ADDRESS): " +
+        "wireplumber cannot share sound cards with JACK, nor ask portals about cameras",
+    );
   }
   // pipewire-pulse would make it; inotify needs it before that. Its mode is that of pipewire-pulse.
   mkdirSync(join(runtime, "pulse"), { recursive: true, mode: 0o700 });

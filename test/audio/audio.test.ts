@@ -295,15 +295,28 @@ describe("the sound servers of a session", () => {
     expect(await some.ended()).toBe(0);
   });
 
-  test("without a session bus wireplumber ends, which is named, and the others run", async () => {
+  test("without a session bus they run, and a warning says what is missing", async () => {
     const runtime = newFolder();
     const environment = { PATH: process.env.PATH ?? "", HOME: runtime, XDG_RUNTIME_DIR: runtime };
     const session = start(environment, "--session");
+    await session.logged(/pipewire-pulse: started/);
+    const lines = session.lines().join("\n");
+    expect(lines).toContain("warning: there is no session bus");
+    expect(lines).toContain("wireplumber: started, a session manager in PipeWire is there");
+    session.child.kill();
+    expect(await session.ended()).toBe(0);
+  });
+
+  test("one that always ends is named and given up, and the others run", async () => {
+    const { environment } = await newSession();
+    const folder = newFolder();
+    script(join(folder, "wireplumber"), "#!/bin/sh\nexit 70\n");
+    const PATH = `${folder}:${environment.PATH}`;
+    const session = start({ ...environment, PATH }, "--session");
     await session.logged(/wireplumber was started again 5 times within a minute, so no more/);
     const lines = session.lines().join("\n");
     expect(lines).toContain("pipewire-pulse: started");
     expect(lines.match(/error: wireplumber ended with/g)).toHaveLength(6);
-    expect(lines).toContain("warning: there is no session bus");
     expect(lines).toContain("a session manager in PipeWire did not come: it ended before that");
     session.child.kill();
     expect(await session.ended()).toBe(1);
