@@ -77,12 +77,12 @@ export interface SessionLine {
   readonly seat: string;
 }
 
-/** Reads what `loginctl list-sessions --no-legend` prints; an empty column is left out there. */
+/** Reads what `loginctl list-sessions --no-legend` prints; a dash stands for what is not set. */
 export function parseSessions(text: string): SessionLine[] {
   return text.split("\n").flatMap((line) => {
     const [id, uid, user, seat = ""] = line.trim().split(/\s+/);
     if (id === undefined || uid === undefined || user === undefined) return [];
-    return [{ id, uid: Number(uid), user, seat }];
+    return [{ id, uid: Number(uid), user, seat: seat === "-" ? "" : seat }];
   });
 }
 

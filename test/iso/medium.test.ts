@@ -167,7 +167,7 @@ async function boots(
 
   await step("the greeter is a session on seat0's first terminal", async () => {
     const list = await medium.must("loginctl --no-legend --no-pager list-sessions");
-    const id = /^\s*(\S+)\s+\d+\s+\S+\s+seat0\s+tty1/m.exec(list)?.[1];
+    const id = /^\s*(\S+)\s+\d+\s+\S+\s+seat0\s.*\btty1\b/m.exec(list)?.[1];
     const shown = await medium.must(`loginctl show-session ${id}`);
     for (const line of ["Class=greeter", "Seat=seat0", "VTNr=1", "State=active"]) {
       expect(shown.split("\n")).toContain(line);

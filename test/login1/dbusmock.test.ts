@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
+import { ours, theirs } from "../loginctl/both.ts";
 import { busctl, introspect, LOGIN1 } from "./busctl.ts";
 import { callManager, createSession, World } from "./world.ts";
 
@@ -106,16 +107,21 @@ describe.each([
   ["dbusmock", () => mock],
   ["ours", () => own],
 ])("a program sees with %s", (_, which) => {
-  const loginctl = async (...words: string[]) =>
-    (await which().world.run(["loginctl", "--no-legend", ...words])).stdout;
+  /** What systemd's loginctl prints, and ours too. */
+  const loginctl = async (...words: string[]) => {
+    const { world } = which();
+    const printed = await world.run([...theirs("loginctl"), "--no-legend", ...words]);
+    expect(await world.run([...ours("loginctl"), "--no-legend", ...words])).toEqual(printed);
+    return printed.stdout;
+  };
 
   test("the seat, the user and the session by loginctl", async () => {
     const { session } = which();
     expect(await loginctl("list-seats")).toBe("seat0\n");
     expect(await loginctl("show-seat", "seat0")).toContain("Id=seat0\n");
-    expect(await loginctl("list-users")).toMatch(/^ *1 +daemon +no\n$/);
+    expect(await loginctl("list-users")).toMatch(/^ *1 +daemon +no +active\n$/);
     expect(await loginctl("list-sessions")).toMatch(
-      new RegExp(`^ *${session} +1 +daemon +seat0 *\\n$`),
+      new RegExp(`^ *${session} +1 +daemon +seat0 +\\S+ +user +\\S+ +no +-\\n$`),
     );
     const shown = (await loginctl("show-session", session)).split("\n");
     for (const line of [`Id=${session}`, "Class=user", "Active=yes", "State=active"]) {

@@ -38,7 +38,11 @@ test("mount points with blanks and optional fields", () => {
 });
 
 test("sessions with and without a seat", () => {
-  expect(parseSessions("      6 1000 liveuser seat0 \n     c1    0 root           \n\n")).toEqual([
+  expect(
+    parseSessions(
+      "      6 1000 liveuser seat0 41 user tty1 no -\n     c1    0 root     -     42 user -    no -\n\n",
+    ),
+  ).toEqual([
     { id: "6", uid: 1000, user: "liveuser", seat: "seat0" },
     { id: "c1", uid: 0, user: "root", seat: "" },
   ]);
