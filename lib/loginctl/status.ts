@@ -65,23 +65,27 @@ function since(properties: Properties): Field[] {
   return unlessEmpty("Since", written && `${written}; ${ago}`);
 }
 
-/** The processes of a unit; where they cannot be learnt, it says so and goes on. */
+/** Draws the processes of a unit. Where login1's systemd1 does not give them, a warning says so. */
 async function unit(
   { client, output, full }: StatusContext,
   name: string,
   indent: string,
 ): Promise<void> {
   if (name === "") return;
-  try {
-    const cgroup = await client.unitCgroup(name);
-    if (cgroup === "") return;
-    const processes = await client.unitProcesses(name);
-    const width = full ? undefined : output.width;
-    const room = width === undefined ? undefined : Math.max(width - BEFORE_PROCESS, 10);
-    drawProcesses(output, cgroup, processes, indent, room);
-  } catch (error) {
-    process.stderr.write(`Failed to query unit control group path: ${reasonOf(error)}\n`);
-  }
+  const unlessRefused = <Result>(what: string, work: Promise<Result>) =>
+    work.catch((error: unknown) => {
+      process.stderr.write(`${what}: ${reasonOf(error)}\n`);
+      return undefined;
+    });
+  const found = client.unitCgroup(name);
+  const cgroup = await unlessRefused("Failed to query unit control group path", found);
+  if (!cgroup) return;
+  const listed = client.unitProcesses(name);
+  const processes = await unlessRefused("Failed to dump process list", listed);
+  if (!processes) return;
+  const width = full ? undefined : output.width;
+  const room = width === undefined ? undefined : Math.max(width - BEFORE_PROCESS, 10);
+  drawProcesses(output, cgroup, processes, indent, room);
 }
 
 function remote(properties: Properties): string {

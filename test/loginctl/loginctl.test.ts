@@ -473,6 +473,15 @@ describe("what a login1 may answer", () => {
       have({ ...session, ...change });
       expect((await alike("session-status", "c1")).code).toBe(0);
     }
+    have({ ...session, Scope: ["s", "x.scope"] });
+    for (const member of ["GetUnitProcesses", "Get"]) {
+      const answer = standIn.answers.get(member);
+      standIn.answers.set(member, () => new BusError("org.example.No", "not now"));
+      const { code, stderr } = await alike("session-status", "c1");
+      expect({ member, code }).toEqual({ member, code: 0 });
+      expect(stderr).toEndWith(": not now\n");
+      if (answer) standIn.answers.set(member, answer);
+    }
     const sessions = Array.from({ length: 40 }, (_, at) => [`session${at}`, "/s"]);
     const user = { ...times, Name: ["s", "nobody"], UID: ["u", 65534], State: ["s", "active"] };
     for (const change of [
