@@ -2,7 +2,8 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { basename } from "node:path";
 import { hasCode } from "../linux/index.ts";
-import { type Output, shorten } from "./output.ts";
+import type { Output } from "./output.ts";
+import { shorten } from "./width.ts";
 
 interface Device {
   /** Its folder below /sys. */

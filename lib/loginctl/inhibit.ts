@@ -106,9 +106,11 @@ async function list(output: Output, lock: Lock, options: ListOptions): Promise<v
         ...[cell(processStatus(pid)?.command ?? "n/a"), cell(what), cell(why), cell(kind)],
       ]);
     const columns = ["who", "uid", "user", "pid", "comm", "what", "why", "mode"];
+    // By default it is a whole command line.
+    const widest = Math.floor(output.columns / 2);
     // Without any there is no JSON either, not even an empty list.
     if (options.json && rows.length === 0) return;
-    printList(output, { columns, numeric: 0, rows }, "inhibitors", options);
+    printList(output, { columns, numeric: 0, rows, widest }, "inhibitors", options);
   } finally {
     client.close();
   }

@@ -139,14 +139,3 @@ async function page(command: string[], text: string): Promise<boolean> {
   }
   return true;
 }
-
-/** The text cut to a width, with an ellipsis for what `percent` of it is in front of. */
-export function shorten(text: string, width: number | undefined, percent: number): string {
-  const characters = [...text];
-  if (width === undefined || characters.length <= width) return text;
-  const room = Math.max(width, 10) - 1;
-  if (characters.length <= room + 1) return text;
-  const front = Math.floor((room * percent) / 100);
-  const back = room - front;
-  return `${characters.slice(0, front).join("")}…${back > 0 ? characters.slice(-back).join("") : ""}`;
-}

@@ -3,9 +3,10 @@ import { now, processStatus } from "../linux/index.ts";
 import type { Login1Client, Properties } from "./client.ts";
 import { drawDevices } from "./devices.ts";
 import { reasonOf, saying } from "./errors.ts";
-import { type Output, shorten } from "./output.ts";
+import type { Output } from "./output.ts";
 import { formatRelative, formatTimestamp } from "./time.ts";
 import { drawProcesses } from "./tree.ts";
+import { shorten } from "./width.ts";
 
 /** How much of a line is not for the path of a device, and not for the command of a process. */
 const BEFORE_DEVICE = 21;

@@ -1,6 +1,7 @@
 /** Printing a list, with its header and how many there are. */
-import { type Output, shorten } from "./output.ts";
+import type { Output } from "./output.ts";
 import { formatJson, type JsonMode, type Table, tableLines, tableObjects } from "./table.ts";
+import { shorten } from "./width.ts";
 
 export interface ListOptions {
   /** The header, and the count at the end. */

@@ -1,4 +1,5 @@
 /** Tables for people, and the same rows as JSON for programs. */
+import { shorten, widthOf } from "./width.ts";
 
 /** A cell: what is shown and what JSON has may differ. */
 export interface Cell {
@@ -21,10 +22,9 @@ export interface Table {
   /** How many columns from the left hold numbers, and are aligned to the right. */
   numeric: number;
   rows: Cell[][];
+  /** How wide the first column may be below a header; it is cut even where lines are not. */
+  widest?: number;
 }
-
-/** The width of a text in a terminal; wide characters count twice. */
-const widthOf = (text: string) => Bun.stringWidth(text);
 
 /**
  * Lines of a table, the header among them if wanted. Columns are as wide as their widest cell, and
@@ -32,7 +32,8 @@ const widthOf = (text: string) => Bun.stringWidth(text);
  */
 export function tableLines(table: Table, header: boolean): string[] {
   const titles = table.columns.map((name) => name.toUpperCase());
-  const lines = [...(header ? [titles] : []), ...table.rows.map((row) => row.map((c) => c.text))];
+  const rows = table.rows.flatMap((row) => linesOf(row, header ? table.widest : undefined));
+  const lines = [...(header ? [titles] : []), ...rows];
   const widths = titles.map((_, at) => Math.max(...lines.map((line) => widthOf(line[at] ?? ""))));
   return lines.map((line) =>
     line
@@ -43,6 +44,15 @@ export function tableLines(table: Table, header: boolean): string[] {
       })
       .join(" "),
   );
+}
+
+/** The lines of a row: more than one where a text has several, each in its column. */
+function linesOf(row: readonly Cell[], widest: number | undefined): string[][] {
+  const cells = row.map(({ text }, at) =>
+    text.split("\n").map((line) => shorten(line, at === 0 ? widest : undefined, 100)),
+  );
+  const height = Math.max(...cells.map(({ length }) => length));
+  return Array.from({ length: height }, (_, at) => cells.map((lines) => lines[at] ?? ""));
 }
 
 /** The rows as objects, for JSON. */

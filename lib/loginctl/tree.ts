@@ -1,6 +1,7 @@
 /** The processes of a unit, as a tree of its cgroups. */
 import type { UnitProcess } from "./client.ts";
-import { type Output, shorten } from "./output.ts";
+import type { Output } from "./output.ts";
+import { shorten } from "./width.ts";
 
 const BRANCH = "├─";
 const CORNER = "└─";

@@ -176,6 +176,9 @@ test("the list has the same columns, order and legend", async () => {
     ["idle", "a", "y", "block", 0, 0x7ffffffe],
     ["idle", "a", "x", "block", 0, 1],
     ["handle-lid-switch", "ünïcode 字", "", "block", 4242, 1],
+    ["sleep", "a long command line ".repeat(5), "w".repeat(200), "block", 1, 1],
+    ["sleep", "x字".repeat(30), "two\nlines", "block", 1, 1],
+    ["sleep", "three\nlines\nof it", "y\n", "block", 2, 1],
   ];
   for (const list of [rows, []]) {
     standIn.answers.set("ListInhibitors", () => ({ signature: "a(ssssuu)", body: [list] }));

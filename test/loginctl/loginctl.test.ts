@@ -371,6 +371,7 @@ describe("what a login1 may answer", () => {
       [
         [
           ["1", 0, "root", "", 77, "user", "", false, 0n, "/a"],
+          ["3", 3, "two\nlines", "seat0", 4, "user", "tty2\nand more", false, 0n, "/g"],
           ["10", 1, "", "seat0", 0, "", "tty1", true, 0xffffffffffffffffn, "/b"],
           ["c2", 4242, "daemon", "seat0", 123456, "greeter", "", true, 1n, "/c"],
         ],

@@ -1,0 +1,26 @@
+/** How much room a text takes on a terminal, where wide characters count twice. */
+
+export const widthOf = (text: string): number => Bun.stringWidth(text);
+
+/** The text cut to a width, with an ellipsis for what `percent` of it is in front of. */
+export function shorten(text: string, width: number | undefined, percent: number): string {
+  if (width === undefined || widthOf(text) <= width) return text;
+  const room = Math.max(width, 10) - 1;
+  if (widthOf(text) <= room + 1) return text;
+  const characters = [...text];
+  const front = take(characters, Math.floor((room * percent) / 100));
+  const back = take(characters.reverse(), room - widthOf(front));
+  return `${front}…${[...back].reverse().join("")}`;
+}
+
+/** As many of the first characters as have room. */
+function take(characters: readonly string[], room: number): string {
+  let taken = "";
+  let width = 0;
+  for (const character of characters) {
+    width += widthOf(character);
+    if (width > room) break;
+    taken += character;
+  }
+  return taken;
+}
