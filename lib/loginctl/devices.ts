@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { basename } from "node:path";
 import { hasCode } from "../linux/index.ts";
+import { TREE } from "./environment.ts";
 import type { Output } from "./output.ts";
 import { shorten } from "./width.ts";
 
@@ -91,7 +92,7 @@ export function drawDevices(
   width: number | undefined,
 ): void {
   const devices = devicesOf(seat);
-  if (devices.length === 0) output.line(`${prefix}└─(none)`);
+  if (devices.length === 0) output.line(`${prefix}${TREE.corner}(none)`);
   else draw(output, devices, prefix, width);
 }
 
@@ -107,10 +108,10 @@ function draw(
     let end = at + 1;
     while (devices[end]?.path.startsWith(`${device.path}/`)) end++;
     const last = end === devices.length;
-    const below = `${prefix}${last ? "  " : "│ "}`;
+    const below = `${prefix}${last ? TREE.space : TREE.vertical}`;
     const label = device.label === undefined ? "" : ` "${device.label}"`;
     const text = `${device.isMaster ? "[MASTER] " : ""}${device.subsystem}:${device.name}${label}`;
-    output.line(`${prefix}${last ? "└─" : "├─"}${shorten(device.path, width, 20)}`);
+    output.line(`${prefix}${last ? TREE.corner : TREE.branch}${shorten(device.path, width, 20)}`);
     output.line(`${below}${shorten(text, width, 70)}`);
     draw(output, devices.slice(at + 1, end), below, width === undefined ? width : width - 2);
     at = end;

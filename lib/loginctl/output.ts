@@ -1,20 +1,15 @@
 /** What a command prints: gathered, and handed to a pager where a person reads it. */
 import { readFileSync } from "node:fs";
+import { isUtf8, parseBoolean } from "./environment.ts";
 import { CommandError } from "./errors.ts";
 
-/** Bright black, then a lighter grey for terminals that have 256 colours. */
-const GREY = "\x1b[0;90m\x1b[0;38:5:245m";
+const BRIGHT_BLACK = "\x1b[0;90m";
+/** A lighter grey, for terminals that have 256 colours. */
+const GREY = "\x1b[0;38:5:245m";
 const BLUE = "\x1b[0;94m";
 const BOLD = "\x1b[0;1;39m";
 const UNDERLINED = "\x1b[4m";
 const PLAIN = "\x1b[0m";
-
-/** yes, on, 1 and so on, as systemd reads a boolean; undefined for what is none. */
-function parseBoolean(text: string | undefined): boolean | undefined {
-  if (/^(1|yes|y|true|t|on)$/i.test(text ?? "")) return true;
-  if (/^(0|no|n|false|f|off)$/i.test(text ?? "")) return false;
-  return undefined;
-}
 
 /** Does our user differ from the one who logged in here (sudo, su)? Then a pager is a way to root. */
 function isElevated(): boolean {
@@ -28,6 +23,8 @@ export class Output {
   /** Whether what is written goes through a pager, which scrolls and needs no shortening. */
   readonly #paged: boolean;
   readonly #coloured: boolean;
+  /** Both where nobody says how many colours there are. */
+  readonly #grey: string;
 
   /** @param pager false for --no-pager */
   constructor(pager: boolean) {
@@ -36,6 +33,11 @@ export class Output {
     this.#paged = pager && this.#terminal && !dumb && pagers().length > 0;
     const chosen =
       SYSTEMD_COLORS === undefined || SYSTEMD_COLORS === "" ? undefined : SYSTEMD_COLORS;
+    this.#grey = /16$/.test(chosen ?? "")
+      ? BRIGHT_BLACK
+      : /24bit$/.test(chosen ?? "")
+        ? GREY
+        : BRIGHT_BLACK + GREY;
     this.#coloured =
       chosen === undefined
         ? this.#terminal && !dumb && !NO_COLOR
@@ -64,7 +66,7 @@ export class Output {
   }
 
   /** The text in grey, for what is there but not the point. */
-  grey = (text: string) => (this.#coloured ? `${GREY}${text}${PLAIN}` : text);
+  grey = (text: string) => (this.#coloured ? `${this.#grey}${text}${PLAIN}` : text);
   /** The text as a headline. */
   bold = (text: string) => (this.#coloured ? `${BOLD}${text}${PLAIN}` : text);
   /** The text as the label of a value. */
@@ -79,6 +81,12 @@ export class Output {
     const text = this.#parts.splice(0).join("");
     if (text === "") return;
     if (this.#paged) {
+      const { SYSTEMD_PAGERSECURE: secure } = process.env;
+      if (secure !== undefined && parseBoolean(secure) === undefined) {
+        process.stderr.write(
+          "Unable to parse $SYSTEMD_PAGERSECURE, assuming true: Invalid argument\n",
+        );
+      }
       for (const command of pagers()) if (await page(command, text)) return;
     }
     await new Promise<void>((resolve, reject) => {
@@ -91,34 +99,38 @@ export class Output {
 }
 
 /**
- * The pagers to try, by $SYSTEMD_PAGER, $PAGER and $SYSTEMD_PAGERSECURE. With rights that the
- * person at the terminal does not have, only less is used, which can be told to run nothing.
+ * Whether only a pager may be used that can be told to run nothing, which less can: with rights that
+ * the person at the terminal does not have, unless $SYSTEMD_PAGERSECURE says otherwise.
+ */
+function isSecure(): boolean {
+  const { SYSTEMD_PAGERSECURE: chosen } = process.env;
+  return chosen === undefined ? isElevated() : (parseBoolean(chosen) ?? true);
+}
+
+/**
+ * The pagers to try, by $SYSTEMD_PAGER and $PAGER. A person who names one has to say as well, by
+ * $SYSTEMD_PAGERSECURE, whether it is to be a safe one; otherwise only that none is wanted counts.
  */
 function pagers(): string[][] {
   const { SYSTEMD_PAGER, PAGER, SYSTEMD_PAGERSECURE } = process.env;
-  const secure = parseBoolean(SYSTEMD_PAGERSECURE);
-  const chosen = SYSTEMD_PAGER ?? PAGER;
-  if (chosen !== undefined) {
-    const words = chosen.split(/\s+/).filter((word) => word !== "");
-    // An empty one, and cat, mean that no pager is wanted, whoever says so.
-    if (words.length === 0 || (words.length === 1 && words[0] === "cat")) return [];
-    if (secure !== undefined || !isElevated()) return [words];
-  }
-  return (secure ?? isElevated()) ? [["less"]] : [["less"], ["more"]];
+  const words = (SYSTEMD_PAGER ?? PAGER)?.split(/\s+/).filter((word) => word !== "");
+  if (words && (words.length === 0 || (words.length === 1 && words[0] === "cat"))) return [];
+  const isNamed = words && parseBoolean(SYSTEMD_PAGERSECURE) !== undefined;
+  const others = isSecure() ? [["less"]] : [["pager"], ["less"], ["more"]];
+  return isNamed ? [words, ...others] : others;
 }
 
 /** Shows the text by a pager; false if there is no such program. */
 async function page(command: string[], text: string): Promise<boolean> {
   const program = Bun.which(command[0] ?? "");
   if (!program) return false;
-  const { SYSTEMD_LESS, SYSTEMD_LESSCHARSET, SYSTEMD_PAGERSECURE } = process.env;
-  const secure = parseBoolean(SYSTEMD_PAGERSECURE) ?? isElevated();
+  const { SYSTEMD_LESS, SYSTEMD_LESSCHARSET = isUtf8 ? "utf-8" : undefined } = process.env;
   const child = Bun.spawn([program, ...command.slice(1)], {
     env: {
       ...process.env,
       LESS: SYSTEMD_LESS ?? "FRSXMK",
-      LESSCHARSET: SYSTEMD_LESSCHARSET ?? "utf-8",
-      ...(secure ? { LESSSECURE: "1" } : {}),
+      ...(SYSTEMD_LESSCHARSET === undefined ? {} : { LESSCHARSET: SYSTEMD_LESSCHARSET }),
+      ...(isSecure() ? { LESSSECURE: "1" } : {}),
     },
     stdin: "pipe",
     stdout: "inherit",

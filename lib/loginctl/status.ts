@@ -46,7 +46,7 @@ function printFields(
   output.line(output.bold(headline));
   const labels = Math.max(least, ...fields.map(([label]) => label.length));
   const room = full || output.width === undefined ? undefined : output.width - labels - 2;
-  for (const [label, value = "n/a"] of fields) {
+  for (const [label, value = output.grey("n/a")] of fields) {
     const written = output.label(`${label.padStart(labels)}:`);
     // Each line of a value that has several is in the column of the first.
     for (const [at, line] of value.split("\n").entries()) {

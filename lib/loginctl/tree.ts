@@ -1,12 +1,11 @@
 /** The processes of a unit, as a tree of its cgroups. */
 import type { UnitProcess } from "./client.ts";
+import { TREE } from "./environment.ts";
 import type { Output } from "./output.ts";
 import { shorten } from "./width.ts";
 
-const BRANCH = "├─";
-const CORNER = "└─";
-const VERTICAL = "│ ";
-const SPACE = "  ";
+/** However deep and narrow it gets, so much of a command is shown. */
+const LEAST = 20;
 
 interface Node {
   name: string;
@@ -54,18 +53,18 @@ function draw(output: Output, node: Node, prefix: string, width: number | undefi
   const digits = String(processes.at(-1)?.[0] ?? "").length;
   for (const [at, [pid, command]] of processes.entries()) {
     const last = at === processes.length - 1 && children.length === 0;
-    const room = width === undefined ? undefined : width - 2 - digits - 1;
+    const room = width === undefined ? undefined : Math.max(width - 2 - digits - 1, LEAST);
     const text = `${String(pid).padStart(digits)} ${shorten(command, room, 100)}`;
-    output.line(`${prefix}${last ? CORNER : BRANCH}${output.grey(text)}`);
+    output.line(`${prefix}${last ? TREE.corner : TREE.branch}${output.grey(text)}`);
   }
   for (const [at, child] of children.entries()) {
     const last = at === children.length - 1;
     // The kernel's cgroup files could have the same name; then systemd puts a _ in front.
-    output.line(`${prefix}${last ? CORNER : BRANCH}${child.name.replace(/^_/, "")}`);
+    output.line(`${prefix}${last ? TREE.corner : TREE.branch}${child.name.replace(/^_/, "")}`);
     draw(
       output,
       child,
-      prefix + (last ? SPACE : VERTICAL),
+      prefix + (last ? TREE.space : TREE.vertical),
       width === undefined ? undefined : width - 2,
     );
   }

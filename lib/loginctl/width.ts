@@ -1,16 +1,18 @@
 /** How much room a text takes on a terminal, where wide characters count twice. */
+import { isUtf8 } from "./environment.ts";
 
 export const widthOf = (text: string): number => Bun.stringWidth(text);
 
 /** The text cut to a width, with an ellipsis for what `percent` of it is in front of. */
 export function shorten(text: string, width: number | undefined, percent: number): string {
   if (width === undefined || widthOf(text) <= width) return text;
-  const room = Math.max(width, 10) - 1;
-  if (widthOf(text) <= room + 1) return text;
+  const ellipsis = isUtf8 || /[^\0-\x7f]/.test(text) ? "…" : "...";
+  const room = Math.max(width, 10) - ellipsis.length;
+  if (widthOf(text) <= room + ellipsis.length) return text;
   const characters = [...text];
   const front = take(characters, Math.floor((room * percent) / 100));
   const back = take(characters.reverse(), room - widthOf(front));
-  return `${front}…${[...back].reverse().join("")}`;
+  return `${front}${ellipsis}${[...back].reverse().join("")}`;
 }
 
 /** As many of the first characters as have room. */

@@ -493,6 +493,26 @@ describe("what a login1 may answer", () => {
       have({ ...user, ...change } as unknown as Properties);
       expect((await alike("user-status", "nobody")).code).toBe(0);
     }
+    have({ ...session, Scope: ["s", "x.scope"], Desktop: ["s", "x".repeat(100)] });
+    const environments = [
+      ...["COLUMNS=20", "COLUMNS=40", "COLUMNS=60", "COLUMNS=60 LC_ALL=C", "LC_ALL=C.UTF-8"],
+      ...[
+        "SYSTEMD_COLORS=1",
+        "SYSTEMD_COLORS=16",
+        "SYSTEMD_COLORS=24bit",
+        "SYSTEMD_COLORS=auto-256",
+      ],
+      ...["LC_ALL= LANG=POSIX", "LC_ALL=C SYSTEMD_UTF8=1", "SYSTEMD_UTF8=0", "LC_ALL=nosuch.UTF-8"],
+    ];
+    for (const environment of environments) {
+      const outcomes: object[] = [];
+      for (const command of [ours("loginctl"), theirs("loginctl")]) {
+        const words = `env TERM=xterm SYSTEMD_COLORS=0 ${environment} ${command.join(" ")}`;
+        const line = `${words} --no-pager session-status c1`;
+        outcomes.push(steady(await standIn.run("script", "-qec", line, "/dev/null")));
+      }
+      expect({ environment, ...outcomes[0] }).toEqual({ environment, ...outcomes[1] });
+    }
     have({
       ...{ Id: ["s", "seat0"], ActiveSession: ["(so)", ["session9", "/s"]] },
       Sessions: ["a(so)", sessions],
@@ -641,6 +661,41 @@ describe("on a terminal", () => {
     const environment = `${plain} PATH=/run/bin:$PATH SYSTEMD_PAGER="sed s/^/A:/"`;
     const { stdout } = await same([]);
     expect(await onTerminal([], environment)).toBe(`less 1 FRSXMK utf-8\n${stdout}`);
+  });
+
+  test("the pager is the one that systemd's takes, with the same environment", async () => {
+    const folder = `${world.root}/run/pagers`;
+    mkdirSync(folder, { recursive: true });
+    const show = '"[$*]" "$LESS" "$LESSCHARSET" "$LESSSECURE" "$SYSTEMD_PAGERSECURE"';
+    for (const name of ["pager", "less", "more", "most"]) {
+      writeFileSync(`${folder}/${name}`, `#!/bin/sh\necho ${name} ${show}\ncat\n`, { mode: 0o755 });
+    }
+    // Root at its own terminal, and root by the rights of somebody else's.
+    const cgroup = `/user.slice/user-0.slice/session-test.scope`;
+    mkdirSync(`${world.root}/sys/fs/cgroup${cgroup}`, { recursive: true });
+    for (const place of [{}, { cgroup }]) {
+      for (const chosen of [
+        ...["", "SYSTEMD_PAGER=most", "PAGER=most", "PAGER=most SYSTEMD_PAGERSECURE=0"],
+        ...["SYSTEMD_PAGER='most -x' PAGER=more SYSTEMD_PAGERSECURE=1", "SYSTEMD_PAGERSECURE=1"],
+        ...["PAGER=most SYSTEMD_PAGERSECURE=x", "SYSTEMD_PAGERSECURE=0", "SYSTEMD_PAGER="],
+        ...["SYSTEMD_PAGER=nosuch SYSTEMD_PAGERSECURE=1", "SYSTEMD_PAGER=cat", "LC_ALL=C"],
+        ...["SYSTEMD_PAGER=nosuch SYSTEMD_PAGERSECURE=0", "SYSTEMD_LESS=X SYSTEMD_LESSCHARSET=y"],
+      ]) {
+        const outputs = [];
+        for (const command of [ours("loginctl"), theirs("loginctl")]) {
+          const environment = `${plain} PATH=/run/pagers:$PATH ${chosen}`;
+          const words = `env -u SYSTEMD_PAGER -u PAGER ${environment} ${command.join(" ")} list-seats`;
+          const done = await world.run(["script", "-qec", words, "/dev/null"], place);
+          // systemd's ends its own lines on a terminal with one more of these.
+          outputs.push(done.stdout.replaceAll("\r", ""));
+        }
+        expect({ place, chosen, output: outputs[0] }).toEqual({
+          place,
+          chosen,
+          output: outputs[1],
+        });
+      }
+    }
   });
 
   test("lines are cut to its width without a pager, and not with -l", async () => {
