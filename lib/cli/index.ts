@@ -1,6 +1,7 @@
 /** What the executables share: the command line, the log, exit codes. */
 
 export { confine, rulesOf } from "./confine.ts";
+export { asScript, findExecutable } from "./executable.ts";
 export { type GetoptOption, getopt, OptionError } from "./getopt.ts";
 export { FEW_LINES, type Limit, LimitedLog, logFailures, RateLimiter, traceOf } from "./limit.ts";
 export { createLogger, type Level, type Logger, visible } from "./log.ts";

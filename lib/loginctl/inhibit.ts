@@ -1,6 +1,12 @@
 /** systemd-inhibit: a command that runs with an inhibitor held; see systemd-inhibit(1). */
-import { type GetoptOption, getopt, restoreOpenFilesLimit, version } from "../cli/index.ts";
-import { close, processStatus, userById } from "../linux/index.ts";
+import {
+  findExecutable,
+  type GetoptOption,
+  getopt,
+  restoreOpenFilesLimit,
+  version,
+} from "../cli/index.ts";
+import { close, describeErrno, processStatus, userById } from "../linux/index.ts";
 import { startAgent } from "./agent.ts";
 import { Login1Client } from "./client.ts";
 import { CommandError, saying } from "./errors.ts";
@@ -147,8 +153,9 @@ async function hold(lock: Lock, command: string[], askPassword: boolean): Promis
  * would hold any more. setpriv(1) sets that; see PR_SET_PDEATHSIG in prctl(2).
  */
 async function runCommand(name: string, command: string[]): Promise<number> {
-  if (!Bun.which(name)) {
-    process.stderr.write(`Failed to execute ${name}: No such file or directory\n`);
+  const program = findExecutable(name);
+  if (typeof program === "number") {
+    process.stderr.write(`Failed to execute '${name}': ${describeErrno(program)}\n`);
     return 1;
   }
   restoreOpenFilesLimit();

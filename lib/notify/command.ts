@@ -1,6 +1,8 @@
 /** systemd-notify: sd_notify(3) for shell scripts; see systemd-notify(1). */
-import { lstatSync, readlinkSync } from "node:fs";
+import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import {
+  asScript,
+  findExecutable,
   type GetoptOption,
   getopt,
   OptionError,
@@ -10,11 +12,13 @@ import {
 } from "../cli/index.ts";
 import {
   type Credentials,
-  closeOnExecFrom,
   errno,
+  execute,
   type Fd,
+  hasCode,
   now,
   resetSignal,
+  SystemError,
   userById,
   userByName,
 } from "../linux/index.ts";
@@ -187,15 +191,8 @@ function parseDescriptor(text: string, taken: readonly Fd[]): Fd {
   if (fd === undefined) throw new NotifyError(wrong, errno.EINVAL);
   if (Math.abs(fd) > 0x7fffffff) throw new NotifyError(wrong, errno.ERANGE);
   if (fd < 0) throw new NotifyError(wrong, errno.EBADF);
-  let target: string | undefined;
-  try {
-    target = readlinkSync(`/proc/self/fd/${fd}`);
-  } catch {
-    // Not open: there is no other reason for one's own.
-  }
-  // The two that Bun opens for itself have the lowest free numbers.
-  const isOurs = /^anon_inode:\[event(fd|poll)\]$/.test(target ?? "");
-  if (target === undefined || isOurs || (fd > 2 && taken.includes(fd))) {
+  const target = targetOf(fd);
+  if (target === undefined || isBuns(target) || (fd > 2 && taken.includes(fd))) {
     throw NotifyError.of(
       `Specified file descriptor '${fd}' not passed or specified more than once`,
       errno.ENOENT,
@@ -246,8 +243,15 @@ async function run(args: readonly string[], self: Credentials): Promise<number |
         : "Nothing to notify about was specified.",
     );
   }
+  const others = fds.length > 0 ? inherited().filter((fd) => !fds.includes(fd)).length : 0;
+  if (others > 0) {
+    process.stderr.write(
+      `Warning: ${others} more file descriptors passed than referenced with --fd=.\n`,
+    );
+  }
   tell(options, assignments, self);
-  return command ? execute(command) : TOLD;
+  // As with systemd's, the command gets none of them once some were handed over.
+  return command ? become(command, fds.length > 0 ? [] : inherited()) : TOLD;
 }
 
 /** The assignments in the words, and the command behind the ; that --exec wants. */
@@ -314,24 +318,53 @@ function tell({ flags, pid, user, fds }: Options, assignments: string[], self: C
   throw NotifyError.of("Failed to invoke barrier", errno.ETIMEDOUT);
 }
 
-/** Becomes the command, which gets what this process got and nothing of Bun's. */
-function execute(command: string[]): never {
-  const [name = ""] = command;
-  const program = Bun.which(name);
+/**
+ * Becomes the command, which gets what this process got and nothing of Bun's.
+ *
+ * @param kept file descriptors that it gets besides standard input, output and error
+ */
+function become(command: readonly string[], kept: readonly Fd[]): never {
+  const [name = "", ...args] = command;
+  const program = findExecutable(name);
   const failed = (number: number) =>
     new NotifyError(`Failed to execute command line: ${command.join(" ")}`, number);
-  if (!program) throw failed(errno.ENOENT);
-  closeOnExecFrom(3);
+  if (typeof program === "number") throw failed(program);
   restoreOpenFilesLimit();
   // Bun leaves these two ignored, and an ignored signal stays so through exec.
   resetSignal("SIGPIPE");
   resetSignal("SIGXFSZ");
-  if (!process.execve) throw new Error("this Bun has no process.execve: build with 1.4.5");
-  // It would warn that it is experimental, which is nothing for whoever runs a service.
-  process.emitWarning = () => {};
   try {
-    return process.execve(program, command, process.env as Record<string, string>);
+    try {
+      return execute(program, command, process.env, { kept });
+    } catch (error) {
+      if (!hasCode(error, "ENOEXEC")) throw error;
+      const [shell = "", ...words] = asScript(program, args);
+      return execute(shell, [shell, ...words], process.env, { kept });
+    }
   } catch (error) {
-    throw failed((error as NodeJS.ErrnoException).errno ?? errno.ENOEXEC);
+    throw error instanceof SystemError ? failed(error.errno) : error;
   }
 }
+
+/** What this process was handed: all that is open but what Bun has opened for itself. */
+function inherited(): Fd[] {
+  return readdirSync("/proc/self/fd")
+    .map(Number)
+    .filter((fd) => {
+      const target = fd > 2 ? targetOf(fd) : undefined;
+      return target !== undefined && !isBuns(target);
+    });
+}
+
+/** What a descriptor of this process is of; undefined if it is not open. */
+function targetOf(fd: Fd): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    // There is no other reason for one's own.
+    return undefined;
+  }
+}
+
+/** Bun opens two of these, at the lowest free numbers. */
+const isBuns = (target: string) => /^anon_inode:\[event(fd|poll)\]$/.test(target);

@@ -2,13 +2,14 @@
 import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { constants } from "node:os";
-import { restoreOpenFilesLimit } from "../cli/index.ts";
+import { asScript, findExecutable, restoreOpenFilesLimit } from "../cli/index.ts";
 import {
   bindDatagram,
   close,
   describeErrno,
   errno,
   type Fd,
+  hasCode,
   onReadiness,
   passCredentials,
   ReceiveBuffer,
@@ -32,41 +33,53 @@ const PASSED_ON = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2
  * @throws {NotifyError} if a signal ended it
  */
 export async function forkAndWait(command: readonly string[], quiet: boolean): Promise<number> {
-  const [name = ""] = command;
-  const program = Bun.which(name);
-  if (!program) {
-    const reason = describeErrno(errno.ENOENT);
-    process.stderr.write(`Failed to execute '${command.join(" ")}': ${reason}\n`);
-    return EXIT_EXEC;
-  }
   const socket = `@lainos-notify-${randomUUID()}`;
   const fd = bindDatagram(socket, passCredentials);
   restoreOpenFilesLimit();
-  const child = Bun.spawn([program, ...command.slice(1)], {
-    argv0: name,
-    env: { ...process.env, NOTIFY_SOCKET: socket },
-    stdio: ["ignore", "ignore", "inherit"],
+  const { promise: isReady, resolve } = Promise.withResolvers<"ready">();
+  let child: Bun.Subprocess<"ignore", "ignore", "inherit"> | undefined;
+  const endWatch = onReadiness(fd, () => {
+    if (child && saysReady(fd, child.pid)) resolve("ready");
   });
+  // Before the command is there, so that none is missed: they are dealt with when it is.
   const pass = PASSED_ON.map((signal) => {
-    const onSignal = () => child.kill(constants.signals[signal]);
+    const onSignal = () => child?.kill(constants.signals[signal]);
     process.on(signal, onSignal);
     return () => process.off(signal, onSignal);
   });
-  if (!quiet) writeSync(process.stdout.fd, `${child.pid}\n`);
-  const { promise: isReady, resolve } = Promise.withResolvers<true>();
-  const endWatch = onReadiness(fd, () => {
-    if (saysReady(fd, child.pid)) resolve(true);
-  });
   try {
-    const ended = await Promise.race([isReady, child.exited]);
-    if (ended === true) return 0;
+    child = start(command, { ...process.env, NOTIFY_SOCKET: socket });
+    if (!child) return EXIT_EXEC;
+    if (!quiet) writeSync(process.stdout.fd, `${child.pid}\n`);
+    const first = await Promise.race([isReady, child.exited]);
+    // What it said just before its end counts.
+    if (first === "ready" || saysReady(fd, child.pid)) return 0;
     if (child.signalCode !== null) throw NotifyError.of("Failed to run event loop", errno.EPROTO);
-    return ended;
+    return first;
   } finally {
     endWatch();
     close(fd);
     for (const stop of pass) stop();
-    child.unref();
+    child?.unref();
+  }
+}
+
+/** Starts the command; undefined, and a line on standard error, if it cannot be executed. */
+function start(command: readonly string[], env: NodeJS.ProcessEnv) {
+  const [name = "", ...args] = command;
+  const program = findExecutable(name);
+  const spawn = (words: string[], argv0: string) =>
+    Bun.spawn(words, { argv0, env, stdio: ["ignore", "ignore", "inherit"] });
+  const refuse = (number: number) => {
+    process.stderr.write(`Failed to execute '${command.join(" ")}': ${describeErrno(number)}\n`);
+    return undefined;
+  };
+  if (typeof program === "number") return refuse(program);
+  try {
+    return spawn([program, ...args], name);
+  } catch (error) {
+    if (hasCode(error, "ENOEXEC")) return spawn(asScript(program, args), "sh");
+    return refuse(Math.abs((error as NodeJS.ErrnoException).errno ?? errno.EIO));
   }
 }
 

@@ -28,6 +28,13 @@ function newFolder(): string {
   return folder;
 }
 
+/** A program of this text: without an interpreter in its first line it is a script of sh(1). */
+function programOf(text: string): string {
+  const path = join(newFolder(), "program");
+  writeFileSync(path, `${text}\n`, { mode: 0o755 });
+  return path;
+}
+
 interface Datagram {
   text: string;
   pid: number;
@@ -267,10 +274,31 @@ describe("systemd-notify", () => {
         ["--uid=1", "A=1", ";", "nosuch"],
         ["--ready", ";", "--", "sh", "-c", "kill -9 $$"],
       ],
-      ["A=1", "--", ";", "echo", "-h"],
+      ...[
+        ["A=1", "--", ";", "echo", "-h"],
+        ["A=1", ";", "/etc/passwd"],
+        ["A=1", ";", "/etc"],
+      ],
+      ["A=1", ";", programOf("echo $0 $1; exit 6"), "x"],
+      ["A=1", ";", programOf("#!/nonexistent/interpreter")],
     ]) {
       const { own, systemds } = await both(["--exec", ...more]);
       expect({ more, ...own }).toEqual({ more, ...systemds });
+    }
+  });
+
+  test("has the command of --exec inherit what it was handed, unless something was kept", async () => {
+    const handed = ["sh", "-c", 'exec "$@" 7<"$0" 9</dev/null', "/etc/passwd"];
+    const look = "for fd in 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$fd && echo $fd; done; true";
+    for (const [words, left] of [
+      [[], "7\n9\n"],
+      [["--fd=0"], ""],
+      [["--fd=7", "--fd=9"], ""],
+    ] as const) {
+      const line = ["--exec", "A=1", ...words, ";", "--", "sh", "-c", look];
+      const { own, systemds } = await both(line, handed);
+      expect({ words, ...own }).toEqual({ words, ...systemds });
+      expect({ words, left: own.stdout }).toEqual({ words, left });
     }
   });
 
@@ -297,6 +325,8 @@ describe("systemd-notify", () => {
         [["--quiet", "--", "sh", "-c", "echo out; sleep 0.3; exit 3"], 3],
         [["--", "sh", "-c", "kill -KILL $$"], 1],
         [["--exec", "--", "sh", "-c", "exit 4"], 4],
+        [["--", "sh", "-c", `${ready}; exit 5`], 0],
+        [[programOf("exit $1"), "6"], 6],
       ] as const) {
         const own = await forkBoth([...words]);
         expect({ words, code: own.code }).toEqual({ words, code });
@@ -309,7 +339,10 @@ describe("systemd-notify", () => {
     });
 
     test("names a command that is not there, with the exit status of systemd.exec(5)", async () => {
-      for (const words of [["/nonexistent/program"], ["--", "no-such-program", "-x"]]) {
+      for (const words of [
+        ...[["/nonexistent/program"], ["--", "no-such-program", "-x"], ["/etc/passwd"], ["/etc"]],
+        [programOf("#!/nonexistent/interpreter")],
+      ]) {
         const { own, systemds } = await both(["--fork", ...words]);
         // There is no process whose pid could be printed.
         expect({ ...own, stdout: "" }).toEqual({ ...systemds, stdout: "" });
