@@ -4,9 +4,11 @@
  */
 import { readFileSync, type Stats, statSync } from "node:fs";
 import { hasCode } from "./errors.ts";
+import { guarded } from "./readiness.ts";
 
 /** For so long what was read counts, in milliseconds. */
 const FRESH = 1000;
+const ROOT = 0;
 
 interface Range {
   first: number;
@@ -22,6 +24,8 @@ export class SubordinateUsers {
   #lowest = Number.POSITIVE_INFINITY;
   #checked = Number.NEGATIVE_INFINITY;
   #read: Stats | undefined;
+  /** Whether it could not be read the last time. */
+  #fails = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -30,17 +34,28 @@ export class SubordinateUsers {
   /**
    * The uid that stands for a user's subordinate ones together, the first of them; any other uid itself.
    * It is not the user's own: to find that one would mean to ask for its name, and those who know may
-   * be on the network.
-   *
-   * @throws what reading throws, if the file is there and cannot be read
+   * be on the network. A file that cannot be read is reported once (see `reportFailures`), and what was
+   * known before counts.
    */
   accountOf(uid: number, now = performance.now()): number {
+    if (uid === ROOT) return uid;
     if (now - this.#checked >= FRESH) {
       this.#checked = now;
-      this.#refresh();
+      guarded(() => this.#refreshReadable());
     }
     if (uid < this.#lowest) return uid;
     return this.#ranges.find(({ first, end }) => uid >= first && uid < end)?.account ?? uid;
+  }
+
+  #refreshReadable(): void {
+    try {
+      this.#refresh();
+      this.#fails = false;
+    } catch (error) {
+      const isNew = !this.#fails;
+      this.#fails = true;
+      if (isNew) throw error;
+    }
   }
 
   #refresh(): void {
