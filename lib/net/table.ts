@@ -43,9 +43,10 @@ export function scopeOf({ key, scope }: Hardening): Scope {
  * kernel's documentation. systemd sets the `fs.protected_*` keys and `kernel.pid_max` by files of its
  * own (sysctl.d/50-default.conf, 50-pid-max.conf).
  *
- * `kernel.core_pattern` and `kernel.yama.ptrace_scope` are set before the sandbox closes, by the init
- * script, and cannot be written in the sandbox: a process that can write the first names a program that the kernel
- * runs as root, and the second takes CAP_SYS_PTRACE, with which `/proc/1/root` leads out.
+ * Three keys of the kernel are set before the sandbox closes, by the init script, and cannot be written
+ * in it. Who can write `kernel.core_pattern` names a program that the kernel runs as root;
+ * `kernel.yama.ptrace_scope` takes CAP_SYS_PTRACE, with which `/proc/1/root` leads out; and
+ * `kernel.pid_max` belongs to a pid namespace since Linux 6.14, of which the sandbox has its own.
  */
 export const HARDENING: readonly Hardening[] = [
   {
@@ -164,6 +165,7 @@ export const HARDENING: readonly Hardening[] = [
   {
     key: "kernel/pid_max",
     value: "4194304",
+    beforehand: true,
     reason: "a process id is not used again within seconds",
   },
   {

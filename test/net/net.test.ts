@@ -324,10 +324,12 @@ function startPre(sysctl: string, pattern: string, settings = "") {
   mkdirSync(join(folder, "sysctl.d"));
   writeFileSync(join(folder, "sysctl.d/99-lainos-hardening.conf"), sysctl);
   writeFileSync(join(folder, "pattern"), `${pattern}\n`);
+  writeFileSync(join(folder, "pids"), "32768\n");
   const script = `
     mkdir -p /etc/sysctl.d
     mount --bind ${folder}/sysctl.d /etc/sysctl.d
     mount --bind ${folder}/pattern /proc/sys/kernel/core_pattern
+    mount --bind ${folder}/pids /proc/sys/kernel/pid_max
     [ ! -e /proc/sys/kernel/yama ] || mount -t tmpfs tmpfs /proc/sys/kernel/yama
     grep -v libexec/lainos/service.sh ${SERVICE} >${folder}/service
     ewarn() { echo "$*" >&2; }
@@ -339,6 +341,7 @@ function startPre(sysctl: string, pattern: string, settings = "") {
     status: child.exitCode,
     errors: child.stderr.toString(),
     pattern: readFileSync(join(folder, "pattern"), "utf8").trim(),
+    pids: readFileSync(join(folder, "pids"), "utf8").trim(),
   };
 }
 
@@ -346,13 +349,19 @@ describe("what the service sets before its sandbox closes", () => {
   const FILE = "-kernel.core_pattern = |/bin/false\n";
 
   test("is the file's", () => {
-    expect(startPre(FILE, "core")).toEqual({ status: 0, errors: "", pattern: "|/bin/false" });
+    expect(startPre(`${FILE}-kernel.pid_max = 99999\n`, "core")).toEqual({
+      status: 0,
+      errors: "",
+      pattern: "|/bin/false",
+      pids: "99999",
+    });
   });
 
   test("is the table's where the file has no line of it, as one that somebody edited before", () => {
     expect(startPre("# no such line\n", "core")).toMatchObject({
       status: 0,
       pattern: "|/bin/false",
+      pids: "4194304",
     });
     expect(startPre("kernel.core_pattern = /var/core/%p\n", "core").pattern).toBe("/var/core/%p");
   });
@@ -369,9 +378,8 @@ describe("what the service sets before its sandbox closes", () => {
   test("cannot be written in the sandbox, which binds all other keys of the table", () => {
     const profile = join(import.meta.dir, "../../files/usr/libexec/lainos/profiles/net-init");
     const bound = new Set(readFileSync(profile, "utf8").match(/\/proc\/sys\/[a-z_/]+/g));
-    for (const { key } of HARDENING) {
+    for (const { key, beforehand: outside = false } of HARDENING) {
       if (key.startsWith("net/")) continue;
-      const outside = /core_pattern|ptrace_scope/.test(key);
       expect({ key, bound: bound.has(`/proc/sys/${key}`) }).toEqual({
         key,
         bound: !outside,
