@@ -185,11 +185,15 @@ start_post()
 
 # End what a stopped service has left in its cgroup: a supervisor that was killed leaves its daemon.
 # Whoever stops it from in there, as its own child, is left alone. OpenRC removes the cgroup then.
+#
+# OpenRC 0.63 and later put this shell into that cgroup, whoever stops the service; where openrc-run
+# is, which has started it, is where it was stopped from.
 lainos_end_rest()
 {
 	lainos_root=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
 	for lainos_cgroup in "/$RC_SVCNAME" "/openrc.$RC_SVCNAME"; do
-		! grep -qsxF "0::$lainos_cgroup" /proc/self/cgroup || continue
+		! grep -qsxF "0::$lainos_cgroup" "/proc/$PPID/cgroup" || continue
+		lainos_leave_cgroup "$lainos_cgroup" || continue
 		lainos_left=50
 		while [ "$lainos_left" -gt 0 ] &&
 			grep -qsx 'populated 1' "$lainos_root$lainos_cgroup/cgroup.events"; do
@@ -199,6 +203,16 @@ lainos_end_rest()
 		done
 	done
 	return 0
+}
+
+# Move this shell, if it is in a cgroup of cgroup2, to where openrc-run is. $1: the cgroup
+lainos_leave_cgroup()
+{
+	grep -qsxF "0::$1" /proc/self/cgroup || return 0
+	lainos_from=$(sed -n 's/^0:://p' "/proc/$PPID/cgroup")
+	echo $$ >"$lainos_root$lainos_from/cgroup.procs" && return 0
+	ewarn "$RC_SVCNAME: what it has left in its cgroup $1 stays, since this shell cannot leave it"
+	return 1
 }
 
 # A service that has more to remove defines its own, with lainos_end_rest.
