@@ -159,6 +159,14 @@ const TOOLS = {
 
 export type ToolName = keyof typeof TOOLS;
 
+/** The Debian packages of all of them that Debian has. */
+export function debianPackages(): string[] {
+  const names = Object.entries(TOOLS).flatMap(([name, { debian }]) =>
+    name === "mkarchiso" ? [] : [debian],
+  );
+  return [...new Set(names)];
+}
+
 /**
  * Debian or Arch, by ID and ID_LIKE in /etc/os-release (os-release(5)), so that derivatives count
  * as what they derive from.

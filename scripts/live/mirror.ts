@@ -2,8 +2,8 @@
 import { $ } from "zx";
 import { hostKind } from "../host.ts";
 
-/** The release the test system is made of, whatever the host runs. */
-export const SUITE = "bookworm";
+/** Releases of Debian: testing, whose parts are about as new as Arch's, and the oldest whose parts are supported. */
+export type Suite = "forky" | "bookworm";
 
 const DEFAULT_MIRROR = "http://deb.debian.org/debian";
 const DEFAULT_SECURITY = "http://deb.debian.org/debian-security";
@@ -12,7 +12,7 @@ const DEFAULT_SECURITY = "http://deb.debian.org/debian-security";
  * The one-line sources for a release. apt reads the host's configuration for us, so that both of its
  * formats, its options and its proxies count; `--print-uris` needs no downloaded lists.
  */
-export async function debianSources(suite = SUITE): Promise<string[]> {
+export async function debianSources(suite: string): Promise<string[]> {
   const { mirror, security } = (await isDebian()) ? await hostMirrors() : {};
   const main = mirror ?? DEFAULT_MIRROR;
   return [

@@ -5,14 +5,17 @@ import { join } from "node:path";
 import { $ } from "zx";
 import { cacheDir, ensureHostPackages, HostError } from "../host.ts";
 import { killOnAbort } from "./kill-on-abort.ts";
-import { debianSources, SUITE } from "./mirror.ts";
+import { debianSources, type Suite } from "./mirror.ts";
 import { rootsInUse } from "./state.ts";
 
 /** What a root is made of. */
 export interface Recipe {
   /** The folder of the cache in which roots of this kind are; only the newest of a kind stays. */
   readonly kind: string;
+  readonly suite: Suite;
   readonly packages: readonly string[];
+  /** Whether it boots OpenRC: then it has no systemd, and what stands for its logind. */
+  readonly boots: boolean;
   /** Whether the unmodified clients of `CLIENTS` are put into it. */
   readonly clients: boolean;
 }
@@ -49,7 +52,9 @@ const STANDINS = [
 /** The root of `bun run live`. */
 export const LIVE_ROOT: Recipe = {
   kind: "rootfs",
+  suite: "forky",
   packages: Object.values(LIVE_PACKAGES).flat(),
+  boots: true,
   clients: true,
 };
 
@@ -61,19 +66,27 @@ const DUMMY_CONTROL = `Package: protocol7-test-logind
 Version: 1:300
 Architecture: all
 Maintainer: Protocol 7 <root@localhost>
-Provides: logind, default-logind, libpam-systemd (= 252), dbus-user-session, default-dbus-session-bus, dbus-session-bus, init
+Provides: logind, default-logind, libpam-systemd (= 262), dbus-user-session, default-dbus-session-bus, dbus-session-bus, init
 Conflicts: systemd, elogind, systemd-sysv, libpam-systemd, libpam-elogind, sysvinit-core
 Description: Stands for logind where protocol7-core provides it
 `;
 
 /** Unmodified clients out of packages that must not be installed whole. */
 const CLIENTS = {
-  systemd: ["./bin/loginctl", "./usr/bin/busctl", "./bin/systemd-notify", "./bin/systemd-inhibit"],
-  "libpam-systemd": ["./lib/x86_64-linux-gnu/security/pam_systemd.so"],
+  systemd: ["loginctl", "busctl", "systemd-notify", "systemd-inhibit"].map(
+    (name) => `./usr/bin/${name}`,
+  ),
+  "libpam-systemd": ["./usr/lib/x86_64-linux-gnu/security/pam_systemd.so"],
 } as const;
 
-/** Left out to keep the cache small. */
+/** A mirror may be a stored copy, whose Release file has run out. */
+const APT_OPTIONS = ['APT::Install-Recommends "false"', 'Acquire::Check-Valid-Until "false"'].map(
+  (option) => `--aptopt=${option}`,
+);
+
+/** Left out to keep the cache small, and as the medium's pacman.conf has it. */
 const EXCLUDED = [
+  "/etc/sway/config.d/50-systemd-user.conf",
   "/usr/share/man/*",
   "/usr/share/doc/*",
   "/usr/share/locale/*",
@@ -89,6 +102,7 @@ const CLEAN_HOOK = `cd "$1/etc/init.d" && for script in *; do
 done; find "$1/etc/runlevels" -type l -delete`;
 
 function customizeHooks(recipe: Recipe): string[] {
+  if (!recipe.boots) return [];
   return recipe.clients ? [clientsHook(), CLEAN_HOOK] : [CLEAN_HOOK];
 }
 
@@ -103,8 +117,8 @@ function clientsHook(): string {
 
 /** What decides over the contents; a change of it makes a new root. */
 export function recipeKey(recipe: Recipe): string {
-  const { packages } = recipe;
-  const parts = [SUITE, packages, STANDINS, DUMMY_CONTROL, EXCLUDED, customizeHooks(recipe)];
+  const standins = recipe.boots ? [STANDINS, DUMMY_CONTROL] : [];
+  const parts = [recipe.suite, recipe.packages, standins, EXCLUDED, customizeHooks(recipe)];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
 }
 
@@ -150,8 +164,8 @@ async function bootstrap(
   onLine: (line: string) => void,
 ): Promise<void> {
   const repository = await makeDummyRepository(scratch);
-  const sources = await debianSources();
-  const include = [...recipe.packages, ...STANDINS].join(",");
+  const sources = await debianSources(recipe.suite);
+  const include = [...recipe.packages, ...(recipe.boots ? STANDINS : [])].join(",");
   const hooks = customizeHooks(recipe).map((hook) => `--customize-hook=${hook}`);
   const excludes = EXCLUDED.map((glob) => `--dpkgopt=path-exclude=${glob}`);
   // In a pid and mount namespace of its own, so that its end, which follows ours, is the end of all.
@@ -160,9 +174,9 @@ async function bootstrap(
     quiet: true,
     env: { ...process.env, CLIENTS_DIR: scratch, LC_ALL: "C.UTF-8" },
   })`setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc \
-    mmdebstrap --mode=root --variant=minbase ${'--aptopt=APT::Install-Recommends "false"'} ${excludes} \
+    mmdebstrap --mode=root --variant=minbase ${APT_OPTIONS} ${excludes} \
     --include=${include} ${hooks} \
-    ${SUITE} ${target} ${sources} ${`deb [trusted=yes] copy://${repository} ./`}`;
+    ${recipe.suite} ${target} ${sources} ${`deb [trusted=yes] copy://${repository} ./`}`;
   killOnAbort(build, signal);
   let last: string[] = [];
   for await (const line of build.stderr as AsyncIterable<Buffer>) {
