@@ -76,7 +76,9 @@ unicode="YES"
   "etc/hosts": "127.0.0.1 localhost lainos\n",
   // The root has options, as most systems' have, that a mount elsewhere must not take for its own.
   "etc/fstab": "LABEL=lainos / btrfs subvol=/@,noauto 0 0\n",
-  "etc/default/locale": "LANG=C.UTF-8\n",
+  "etc/locale.conf": "LANG=C.UTF-8\n",
+  // As Arch's has it, of Debian's only PAM's login and su read where the language is said.
+  "etc/profile.d/locale.sh": "[ ! -r /etc/locale.conf ] || { . /etc/locale.conf; export LANG; }\n",
   // The clock is the host's: chronyd may run but not set it.
   "etc/conf.d/chrony": 'chrony_args="-x"\n',
   "etc/greetd/config.toml": GREETD,

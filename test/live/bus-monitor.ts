@@ -13,6 +13,11 @@ export interface Message {
   payload: { type: string; data: unknown[] };
 }
 
+const PING = [
+  ...["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1"],
+  ...["org.freedesktop.DBus.Peer", "Ping"],
+];
+
 /** Far more than any test takes: whoever started it stops it. */
 const TIMEOUT = 300_000;
 let count = 0;
@@ -30,9 +35,11 @@ export class BusMonitor {
     const script =
       'echo $$ > "$1.pid"; exec busctl monitor --json=short org.freedesktop.login1 > "$1" 2> "$1.log"';
     const done = live.exec(["sh", "-c", script, "sh", file], { timeout: TIMEOUT });
-    const log = `${live.root}${file}.log`;
+    const seen = `${live.root}${file}`;
+    // It does not say when it has begun: what it is to see does.
     await live.waitFor(async () => {
-      return existsSync(log) && (await readFile(log, "utf8")).includes("Monitoring bus message");
+      await must(live, PING);
+      return existsSync(seen) && (await readFile(seen, "utf8")).includes('"Ping"');
     }, "busctl monitor");
     return new BusMonitor(live, file, done);
   }

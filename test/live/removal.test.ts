@@ -46,7 +46,11 @@ describe("without protocol7-core", () => {
   });
 
   test("a person logs in at a terminal and by su, and PAM knows nothing of ours", async () => {
-    const login = `echo 'id -un >/tmp/login' | script -qec 'login -f ${LIVE_USER}' /dev/null`;
+    // Said until it is heard: login(1) throws away what was typed before it.
+    const typed = `for try in $(seq 100); do
+      [ ! -s /tmp/login ] || break; echo 'id -un >/tmp/login'; sleep 0.1
+    done; echo exit`;
+    const login = `{ ${typed}; } | script -qec 'login -f ${LIVE_USER}' /dev/null`;
     await must(live, ["sh", "-c", login]);
     expect(await must(live, ["cat", "/tmp/login"])).toBe(`${LIVE_USER}\n`);
     expect(await must(live, ["su", "-l", LIVE_USER, "-c", "id -un"])).toBe(`${LIVE_USER}\n`);
