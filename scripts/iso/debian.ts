@@ -58,7 +58,9 @@ const PACKAGES = {
 
 export const MEDIUM_ROOT: Recipe = {
   kind: "iso/rootfs",
+  suite: "bookworm",
   packages: Object.values(PACKAGES).flat(),
+  boots: true,
   clients: false,
 };
 
@@ -91,6 +93,21 @@ const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel?: str
   hostname: ["live/openrc-standins", "boot"],
   bootmisc: ["live/openrc-standins", "boot"],
 };
+
+/** What Debian 12's parts have older words for than LainOS': the live boot's, and syslog-ng's settings. */
+const OLDER_MENU = [["rd.overlay", "rd.live.overlay.overlayfs=1"]] as const;
+const OLDER_SYSLOG = [
+  ["@version: 4.2", "@version: 3.38"],
+  ["stats(freq(0));", "stats_freq(0);"],
+] as const;
+
+/** The same text in the words of the stand-in's parts. */
+export function inOlderWords(
+  text: string,
+  words: readonly (readonly [newer: string, older: string])[] = OLDER_MENU,
+): string {
+  return words.reduce((result, [newer, older]) => result.replaceAll(newer, older), text);
+}
 
 const SCRIPTS = join(import.meta.dir, "..");
 
@@ -223,6 +240,9 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
       epoch,
     );
     await rm(made, { recursive: true });
+    for (const path of new Bun.Glob("**/*.cfg").scanSync({ cwd: tree, absolute: true })) {
+      await writeFile(path, inOlderWords(await readFile(path, "utf8")));
+    }
     await report.step("squashfs", () =>
       withOverlay(
         name,
@@ -278,6 +298,8 @@ async function layStandins(root: string): Promise<void> {
     await enable(root, `agetty.tty${vt}`, "default");
   }
   await enable(root, "savecache", "shutdown");
+  const syslog = join(root, "etc/syslog-ng/syslog-ng.conf");
+  await writeFile(syslog, inOlderWords(await readFile(syslog, "utf8"), OLDER_SYSLOG));
   // Arch's is in the package pacman-mirrorlist; pacman does not start without.
   await writeFile(join(root, "etc/pacman.d/mirrorlist"), "# The stand-in has no mirrors.\n");
   // Arch's is in the package filesystem; Calamares unmounts what it finds there.
