@@ -94,11 +94,16 @@ const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel?: str
   bootmisc: ["live/openrc-standins", "boot"],
 };
 
-/** What Debian 12's parts have older words for than LainOS': the live boot's, and syslog-ng's settings. */
+/** What Debian 12's parts have older words for than LainOS': the live boot's, syslog-ng's and foot's settings. */
 const OLDER_MENU = [["rd.overlay", "rd.live.overlay.overlayfs=1"]] as const;
 const OLDER_SYSLOG = [
   ["@version: 4.2", "@version: 3.38"],
   ["stats(freq(0));", "stats_freq(0);"],
+] as const;
+const OLDER_FOOT = [
+  ["[colors-dark]\n", "[cursor]\n"],
+  ["cursor=", "color="],
+  ["\nbackground=", "\n\n[colors]\nbackground="],
 ] as const;
 
 /** The same text in the words of the stand-in's parts. */
@@ -298,8 +303,13 @@ async function layStandins(root: string): Promise<void> {
     await enable(root, `agetty.tty${vt}`, "default");
   }
   await enable(root, "savecache", "shutdown");
-  const syslog = join(root, "etc/syslog-ng/syslog-ng.conf");
-  await writeFile(syslog, inOlderWords(await readFile(syslog, "utf8"), OLDER_SYSLOG));
+  for (const [path, words] of [
+    ["etc/syslog-ng/syslog-ng.conf", OLDER_SYSLOG],
+    ["etc/skel/.config/foot/foot.ini", OLDER_FOOT],
+  ] as const) {
+    const file = join(root, path);
+    await writeFile(file, inOlderWords(await readFile(file, "utf8"), words));
+  }
   // Arch's is in the package pacman-mirrorlist; pacman does not start without.
   await writeFile(join(root, "etc/pacman.d/mirrorlist"), "# The stand-in has no mirrors.\n");
   // Arch's is in the package filesystem; Calamares unmounts what it finds there.
