@@ -144,7 +144,7 @@ describe("AppArmor", () => {
     // In the sandbox no program can change its profile: /proc is read-only.
     const confined = ["aa-exec", "--profile=lainos-dbus-bridge", "--"];
     const refused = await machine.exec([...confined, ...read]);
-    expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 1, stdout: "" });
+    expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 2, stdout: "" });
     expect(refused.stderr).toContain("Permission denied");
   });
 });
