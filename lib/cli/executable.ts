@@ -10,6 +10,6 @@ export function findExecutable(name: string): string | number {
 }
 
 /** The words that execute a program which the kernel knows no interpreter of: it is a script of sh(1). */
-export const asScript = (path: string, args: readonly string[]): string[] => [
-  ...["/bin/sh", path, ...args],
-];
+export const asScript = (path: string, args: readonly string[]): string[] => {
+  return ["/bin/sh", path, ...args];
+};

@@ -5,7 +5,6 @@
  * The kernel runs it in the sender's own system call, and frees there what it drops, with the file
  * descriptors in it. So whoever sends one whose end takes long waits for it, and nobody else.
  */
-
 import { check, hasCode } from "./errors.ts";
 import { close, type Fd } from "./fd.ts";
 import { addressOf, cString, libc, Memory } from "./libc.ts";

@@ -31,9 +31,9 @@ export interface Verb {
 
 const MANY = Number.POSITIVE_INFINITY;
 
-const listOptions = ({ options: { legend, json, full } }: VerbContext) => ({
-  ...{ legend, json, full, headerWhenEmpty: true },
-});
+const listOptions = ({ options: { legend, json, full } }: VerbContext) => {
+  return { legend, json, full, headerWhenEmpty: true };
+};
 
 const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 

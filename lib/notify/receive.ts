@@ -64,9 +64,6 @@ export interface ServerOptions {
   senders?: Fd | undefined;
 }
 
-/** Who has sent a datagram, as the kernel vouches for it. */
-type Sender = Credentials | undefined;
-
 /** A datagram, with what was received of its file descriptors: only a service's are. */
 interface Taken {
   /** Until the next is looked at. */
@@ -183,7 +180,7 @@ export class NotifyServer {
    * Takes a datagram out of the queue and leaves its file descriptors aside, in the kernel. Anybody may
    * send some, and to close them can take as long as their sender likes. For a barrier this is the answer.
    */
-  #drop({ data, hasDescriptors }: Peeked, sender: Sender): void {
+  #drop({ data, hasDescriptors }: Peeked, sender: Credentials | undefined): void {
     if (!hasDescriptors) {
       dropDatagram(this.#fd);
       return;
