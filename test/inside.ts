@@ -16,11 +16,12 @@ export async function must(inside: Inside, command: string[], user?: string): Pr
   return done.stdout;
 }
 
-/** `loginctl show-KIND NAME` as an object. */
+/** `loginctl show-KIND NAME` as an object, by the loginctl in the PATH or another. */
 export async function show(
   inside: Inside,
   kind: "session" | "user" | "seat",
   name: string,
+  loginctl = "loginctl",
 ): Promise<Record<string, string>> {
-  return readAssignments(await must(inside, ["loginctl", "--no-pager", `show-${kind}`, name]));
+  return readAssignments(await must(inside, [loginctl, "--no-pager", `show-${kind}`, name]));
 }

@@ -230,7 +230,7 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
       await layOverlay(upper(name), profile);
       await layStandins(upper(name));
       await mergeAccounts(rootfs, upper(name));
-      await installPackage(name, rootfs, packageFile, signal, [], installer);
+      await installPackage(name, rootfs, packageFile, signal, installer);
       await inRoot(name, rootfs, CONFIGURE, signal);
       if (options.withoutDaemons) await inRoot(name, rootfs, WITHOUT_DAEMONS, signal);
     });

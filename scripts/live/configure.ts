@@ -1,6 +1,7 @@
 /** Makes a bare root into the test system: stand-ins, the live user, greetd, OpenRC's settings. */
-import { chmod, cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { HostError } from "../host.ts";
 import { merged, upper, withOverlay } from "./container.ts";
 
 /** Who greetd logs in at boot. */
@@ -11,6 +12,7 @@ const CHECKOUT = join(import.meta.dir, "../..");
 /** The parts of the live system's overlay that the test system shares with it. */
 const FROM_AIROOTFS = [
   "etc/skel",
+  "etc/syslog-ng",
   "usr/local/bin",
   "usr/share/lainos",
   "usr/share/wayland-sessions",
@@ -121,7 +123,16 @@ export async function configure(name: string, rootfs: string, signal?: AbortSign
   for (const service of LEFT_OUT) {
     await rm(join(root, "etc/runlevels/default", service), { force: true });
   }
+  await leaveKernelsLog(join(root, "etc/syslog-ng/syslog-ng.conf"));
   await withOverlay(name, rootfs, ["chroot", merged(name), "sh", "-euc", ADD_USERS], signal);
+}
+
+/** The kernel's messages are the host's, which whoever reads them takes away: syslog-ng does without. */
+async function leaveKernelsLog(file: string): Promise<void> {
+  const text = await readFile(file, "utf8");
+  const source = /^.*\/proc\/kmsg.*\n/m;
+  if (!source.test(text)) throw new HostError(`${file} has no line with /proc/kmsg`);
+  await writeFile(file, text.replace(source, ""));
 }
 
 /** No password: the live user's is empty and root's is locked, as `exec` needs neither. */

@@ -16,6 +16,7 @@ export { LIVE_USER } from "./configure.ts";
 export type { Ending } from "./container.ts";
 export type { ExecOptions, ExecResult } from "./enter.ts";
 export type { ServiceState, SessionLine } from "./ready.ts";
+export { SYSTEMDS_OWN } from "./rootfs.ts";
 
 export interface LiveOptions {
   /** Lower-case letters, digits and inner hyphens. Systems of different names run side by side. */
@@ -75,7 +76,7 @@ export class Live {
     return ready.waitFor(alive, what, timeout, signal);
   }
 
-  /** The sessions, by the system's own unmodified loginctl. @throws HostError where it fails. */
+  /** The sessions, by the system's loginctl, which is ours. @throws HostError where it fails. */
   async sessions(): Promise<ready.SessionLine[]> {
     const done = await this.exec(["loginctl", "--no-legend", "--no-pager", "list-sessions"]);
     if (done.code !== 0) throw new HostError(`loginctl list-sessions: ${done.stderr.trim()}`);

@@ -21,14 +21,6 @@ export const EXECUTABLES = [
   "systemd-notify",
 ];
 
-/**
- * What the tests need Debian's own of, to be unmodified clients of ours: pacman leaves these out
- * (NoExtract), and takes them for no conflict (--overwrite). Ours are in /usr/libexec/lainos.
- */
-export const DEBIANS_CLIENTS = ["loginctl", "systemd-inhibit", "systemd-notify"].map(
-  (name) => `usr/bin/${name}`,
-);
-
 /** Which Debian package fills which dependency of ours; pacman knows nothing of dpkg's. */
 const FILLED_BY: Readonly<Record<string, string>> = {
   bash: "bash",
@@ -63,7 +55,6 @@ const FILLED_BY: Readonly<Record<string, string>> = {
 
 /**
  * Installs protocol7-core's package into the overlay from a repository made for it.
- * @param leftOut its files that the root keeps its own of.
  * @param others packages that are installed along with it.
  * @throws HostError where pacman fails, and where it says that all is well and something is missing:
  * a scriptlet that fails leaves its exit status 0.
@@ -73,7 +64,6 @@ export async function installPackage(
   rootfs: string,
   packageFile: string,
   signal?: AbortSignal,
-  leftOut: readonly string[] = DEBIANS_CLIENTS,
   others: readonly string[] = [],
 ): Promise<void> {
   const dir = stateDir(name);
@@ -84,10 +74,9 @@ export async function installPackage(
   await mkdir(join(upper(name), "var/lib/pacman"), { recursive: true });
   await writeFile(
     join(dir, "pacman.conf"),
-    `[options]\nArchitecture = x86_64\nSigLevel = Never\nNoExtract = ${leftOut.join(" ")}\n[${REPOSITORY}]\nServer = file://${repository}\n`,
+    `[options]\nArchitecture = x86_64\nSigLevel = Never\n[${REPOSITORY}]\nServer = file://${repository}\n`,
   );
   const words = [
-    ...["--overwrite", leftOut.join(",")],
     ...(await assumedInstalled(infos, rootfs)),
     ...["-Sy", ...infos.map(({ name }) => name)],
   ];

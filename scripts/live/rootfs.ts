@@ -1,6 +1,6 @@
 /** Debian root file systems without systemd, built once and kept: the test system's and the stand-in medium's. */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { $ } from "zx";
 import { cacheDir, ensureHostPackages, HostError } from "../host.ts";
@@ -43,11 +43,10 @@ const LIVE_PACKAGES = {
 } as const;
 
 /** What keeps systemd out of any of them. */
-const STANDINS = [
-  "protocol7-test-logind",
-  "systemd-standalone-sysusers",
-  "systemd-standalone-tmpfiles",
-];
+const STANDIN = "protocol7-test-logind";
+
+/** Debian's packages make their users by it as they are installed; LainOS has none, so it goes then. */
+const SYSUSERS = "systemd-standalone-sysusers";
 
 /** The root of `bun run live`. */
 export const LIVE_ROOT: Recipe = {
@@ -60,24 +59,37 @@ export const LIVE_ROOT: Recipe = {
 
 /**
  * Debian's packages ask for a logind; this one says that it is there, since ours is and comes by
- * pacman, which dpkg knows nothing of. It keeps systemd and elogind out.
+ * pacman, which dpkg knows nothing of. It keeps systemd and elogind out. And it has a systemd-tmpfiles
+ * that does nothing, since LainOS has none and Debian's greetd cannot be installed without.
  */
-const DUMMY_CONTROL = `Package: protocol7-test-logind
+const DUMMY_CONTROL = `Package: ${STANDIN}
 Version: 1:300
 Architecture: all
 Maintainer: Protocol 7 <root@localhost>
-Provides: logind, default-logind, libpam-systemd (= 262), dbus-user-session, default-dbus-session-bus, dbus-session-bus, init
+Provides: logind, default-logind, libpam-systemd (= 262), dbus-user-session, default-dbus-session-bus, dbus-session-bus, init, systemd-tmpfiles
 Conflicts: systemd, elogind, systemd-sysv, libpam-systemd, libpam-elogind, sysvinit-core
 Description: Stands for logind where protocol7-core provides it
 `;
 
-/** Unmodified clients out of packages that must not be installed whole. */
-const CLIENTS = {
-  systemd: ["loginctl", "busctl", "systemd-notify", "systemd-inhibit"].map(
-    (name) => `./usr/bin/${name}`,
-  ),
-  "libpam-systemd": ["./usr/lib/x86_64-linux-gnu/security/pam_systemd.so"],
-} as const;
+/** Where systemd's own commands are of which protocol7-core has some of the same names. */
+export const SYSTEMDS_OWN = "/opt/systemd/bin";
+
+/**
+ * Unmodified clients out of packages that must not be installed whole, and where they go: each file's
+ * folder, by default the package's own.
+ */
+const CLIENTS = [
+  {
+    package: "systemd",
+    files: ["loginctl", "systemd-notify", "systemd-inhibit"].map((name) => `./usr/bin/${name}`),
+    folder: SYSTEMDS_OWN,
+  },
+  { package: "systemd", files: ["./usr/bin/busctl"] },
+  {
+    package: "libpam-systemd",
+    files: ["./usr/lib/x86_64-linux-gnu/security/pam_systemd.so"],
+  },
+] as const satisfies { package: string; files: string[]; folder?: string }[];
 
 /** A mirror may be a stored copy, whose Release file has run out. */
 const APT_OPTIONS = ['APT::Install-Recommends "false"', 'Acquire::Check-Valid-Until "false"'].map(
@@ -101,23 +113,35 @@ const CLEAN_HOOK = `cd "$1/etc/init.d" && for script in *; do
   grep -qx "/etc/init.d/$script" "$1/var/lib/dpkg/info/openrc.list" || rm -f "$script"
 done; find "$1/etc/runlevels" -type l -delete`;
 
+const TMPFILES = "usr/bin/systemd-tmpfiles";
+
+/** What only the installation needed. Packages that depend on it stay as they are. */
+const REMOVE_HOOK = `dpkg --root="$1" --purge --force-depends ${SYSUSERS} && rm "$1/${TMPFILES}"`;
+
 function customizeHooks(recipe: Recipe): string[] {
   if (!recipe.boots) return [];
-  return recipe.clients ? [clientsHook(), CLEAN_HOOK] : [CLEAN_HOOK];
+  return [...(recipe.clients ? [clientsHook()] : []), REMOVE_HOOK, CLEAN_HOOK];
 }
 
 function clientsHook(): string {
-  const fetch = Object.entries(CLIENTS).map(
-    ([name, files]) =>
-      `apt-get -o APT::Sandbox::User=root download ${name} && ` +
-      `dpkg-deb --fsys-tarfile ${name}_*.deb | tar -x -C "$1" --keep-directory-symlink ${files.join(" ")}`,
-  );
-  return `cd "$CLIENTS_DIR" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" && ${fetch.join(" && ")}`;
+  const names = [...new Set(CLIENTS.map((client) => client.package))].join(" ");
+  const extract = CLIENTS.map((client) => {
+    const from = `dpkg-deb --fsys-tarfile ${client.package}_*.deb`;
+    const words = `--keep-directory-symlink ${client.files.join(" ")}`;
+    if (!("folder" in client)) return `${from} | tar -x -C "$1" ${words}`;
+    const folder = `"$1"${client.folder}`;
+    return `mkdir -p ${folder} && ${from} | tar -x -C ${folder} --strip-components=3 ${words}`;
+  });
+  return [
+    'cd "$CLIENTS_DIR" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"',
+    `apt-get -o APT::Sandbox::User=root download ${names}`,
+    ...extract,
+  ].join(" && ");
 }
 
 /** What decides over the contents; a change of it makes a new root. */
 export function recipeKey(recipe: Recipe): string {
-  const standins = recipe.boots ? [STANDINS, DUMMY_CONTROL] : [];
+  const standins = recipe.boots ? [SYSUSERS, DUMMY_CONTROL] : [];
   const parts = [recipe.suite, recipe.packages, standins, EXCLUDED, customizeHooks(recipe)];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
 }
@@ -165,7 +189,7 @@ async function bootstrap(
 ): Promise<void> {
   const repository = await makeDummyRepository(scratch);
   const sources = await debianSources(recipe.suite);
-  const include = [...recipe.packages, ...(recipe.boots ? STANDINS : [])].join(",");
+  const include = [...recipe.packages, ...(recipe.boots ? [STANDIN, SYSUSERS] : [])].join(",");
   const hooks = customizeHooks(recipe).map((hook) => `--customize-hook=${hook}`);
   const excludes = EXCLUDED.map((glob) => `--dpkgopt=path-exclude=${glob}`);
   // In a pid and mount namespace of its own, so that its end, which follows ours, is the end of all.
@@ -200,11 +224,13 @@ async function makeDummyRepository(scratch: string): Promise<string> {
   const repository = join(scratch, "repository");
   await mkdir(repository, { recursive: true });
   await Bun.write(join(tree, "DEBIAN", "control"), DUMMY_CONTROL);
-  const deb = join(repository, "protocol7-test-logind.deb");
+  await Bun.write(join(tree, TMPFILES), "#!/bin/sh\n");
+  await chmod(join(tree, TMPFILES), 0o755);
+  const deb = join(repository, `${STANDIN}.deb`);
   await $({ quiet: true })`dpkg-deb --root-owner-group --build ${tree} ${deb}`;
   const bytes = await Bun.file(deb).bytes();
   const sha256 = createHash("sha256").update(bytes).digest("hex");
-  const index = `${DUMMY_CONTROL}Filename: ./protocol7-test-logind.deb\nSize: ${bytes.length}\nSHA256: ${sha256}\n`;
+  const index = `${DUMMY_CONTROL}Filename: ./${STANDIN}.deb\nSize: ${bytes.length}\nSHA256: ${sha256}\n`;
   await Bun.write(join(repository, "Packages"), index);
   return repository;
 }

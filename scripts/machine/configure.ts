@@ -32,6 +32,9 @@ const FILES: Readonly<Record<string, string>> = {
 /** Nothing to serve without a network, and slow to start. */
 const LEFT_OUT = ["chrony", "dhcpcd", "iwd", "seatd"];
 
+/** As it is, with the kernel's messages, which are the machine's own. */
+const SYSLOG = join(import.meta.dir, "../../airootfs/etc/syslog-ng/syslog-ng.conf");
+
 /** @param upper the folder that will lie over the root. */
 export async function configureMachine(upper: string): Promise<void> {
   for (const [script, runlevel] of Object.entries(STANDINS)) {
@@ -50,6 +53,7 @@ export async function configureMachine(upper: string): Promise<void> {
     await mkdir(dirname(join(upper, path)), { recursive: true });
     await writeFile(join(upper, path), text);
   }
+  await cp(SYSLOG, join(upper, "etc/syslog-ng/syslog-ng.conf"));
   for (const service of LEFT_OUT) {
     await rm(join(upper, "etc/runlevels/default", service), { force: true });
   }

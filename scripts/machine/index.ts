@@ -78,7 +78,7 @@ export class Machine {
     }
   }
 
-  /** The sessions, by the system's own unmodified loginctl. @throws HostError where it fails. */
+  /** The sessions, by the system's loginctl, which is ours. @throws HostError where it fails. */
   async sessions(): Promise<SessionLine[]> {
     const done = await this.exec(["loginctl", "--no-legend", "--no-pager", "list-sessions"]);
     if (done.code !== 0) throw new HostError(`loginctl list-sessions: ${done.stderr.trim()}`);

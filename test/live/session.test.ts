@@ -1,7 +1,8 @@
 /** Sessions in the booted system: greetd, Sway, su, and what ends them. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { LIVE_USER, type Live } from "../../scripts/live/index.ts";
+import { LIVE_USER, type Live, SYSTEMDS_OWN } from "../../scripts/live/index.ts";
+import { parseSessions } from "../../scripts/live/ready.ts";
 import { readAssignments } from "../assignments.ts";
 import {
   BOOT_TIMEOUT,
@@ -35,11 +36,17 @@ const sway = async () => {
 };
 const runtimeFolder = () => existsSync(`${live.root}/run/user/1000`);
 
+const SYSTEMDS_LOGINCTL = `${SYSTEMDS_OWN}/loginctl`;
+
 describe("the session that greetd started", () => {
-  test("is listed and shown by the unmodified loginctl", async () => {
-    const sessions = await live.sessions();
+  test.each([
+    ["systemd's own loginctl", SYSTEMDS_LOGINCTL],
+    ["ours", "loginctl"],
+  ])("is listed and shown by %s", async (_, loginctl) => {
+    const list = await must(live, [loginctl, "--no-legend", "--no-pager", "list-sessions"]);
+    const sessions = parseSessions(list);
     expect(sessions.map(({ user, seat }) => [user, seat])).toEqual([[LIVE_USER, "seat0"]]);
-    const session = await show(live, "session", id);
+    const session = await show(live, "session", id, loginctl);
     expect(session).toMatchObject({
       Id: id,
       User: "1000",
@@ -57,7 +64,7 @@ describe("the session that greetd started", () => {
     });
     const leader = await must(live, ["ps", "-o", "args=", "-p", session.Leader ?? ""]);
     expect(leader).toContain("greetd --session-worker");
-    expect(await show(live, "user", LIVE_USER)).toMatchObject({
+    expect(await show(live, "user", LIVE_USER, loginctl)).toMatchObject({
       UID: "1000",
       Name: LIVE_USER,
       RuntimePath: "/run/user/1000",
@@ -66,7 +73,7 @@ describe("the session that greetd started", () => {
       State: "active",
       Sessions: id,
     });
-    expect(await show(live, "seat", "seat0")).toMatchObject({
+    expect(await show(live, "seat", "seat0", loginctl)).toMatchObject({
       Id: "seat0",
       ActiveSession: id,
       Sessions: id,
@@ -81,14 +88,14 @@ describe("the session that greetd started", () => {
       ["seat", "seat0"],
     ] as [string, string][]) {
       for (const user of ["root", LIVE_USER]) {
-        const command = ["loginctl", "--no-pager", `${kind}-status`, name];
+        const command = [SYSTEMDS_LOGINCTL, "--no-pager", `${kind}-status`, name];
         const { code, stdout, stderr } = await live.exec(command, { user });
         expect({ kind, user, code, stderr }).toEqual({ kind, user, code: 0, stderr: "" });
         expect(stdout).toContain(kind === "session" ? LIVE_USER : id);
         expect(stdout).toContain(kind === "seat" ? "seat0" : "sway");
       }
     }
-    const status = await must(live, ["loginctl", "--no-pager", "session-status", id]);
+    const status = await must(live, [SYSTEMDS_LOGINCTL, "--no-pager", "session-status", id]);
     expect(status).toMatch(new RegExp(`${await sway()} sway$`, "m"));
   });
 
