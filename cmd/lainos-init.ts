@@ -1,6 +1,6 @@
 /** lainos-init: from a login to the desktop. See docs/lainos-init.md. */
 import { defineCommand } from "citty";
-import { createLogger, PASSED_ON, run } from "../lib/cli/index.ts";
+import { createLogger, Failure, PASSED_ON, run, syslogSink } from "../lib/cli/index.ts";
 
 const pam = defineCommand({
   meta: {
@@ -9,7 +9,13 @@ const pam = defineCommand({
   },
   async run() {
     const { pamSession } = await import("../lib/session/index.ts");
-    await pamSession(process.env);
+    try {
+      await pamSession(process.env);
+    } catch (error) {
+      // pam_exec says in the log that it failed, and throws away what is printed, which says why.
+      if (error instanceof Failure) syslogSink("lainos-init")("error", error.message);
+      throw error;
+    }
   },
 });
 

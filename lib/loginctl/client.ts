@@ -53,6 +53,7 @@ export class Login1Client {
       member,
       signature,
       body,
+      autoStart: true,
       interactive: this.interactive,
       // The answer may have to wait for a password to be typed.
       timeout: this.interactive ? 10 * 60_000 : 25_000,

@@ -15,7 +15,7 @@ const INTERFACE = "io.systemd.Login";
  *
  * @param timeout in milliseconds
  * @returns whether it was answered: it is registered, or its leader is in a session already. false if
- *   nobody serves the socket
+ *   nobody serves the socket, or who did was gone before the answer: asking again does no harm
  * @throws {Error} it is refused, or not answered in time
  */
 export async function createByVarlink(

@@ -6,7 +6,8 @@ import { LONGEST_MESSAGE } from "./message.ts";
  * Makes one call on a connection of its own.
  *
  * @param timeout for all of it, in milliseconds
- * @returns the reply's parameters; undefined if nobody listens at `path`
+ * @returns the reply's parameters; undefined if nobody listens at `path`, or who did was gone before
+ *   the answer: whether the call had an effect is not known then
  * @throws {VarlinkError} the service's answer, if it is an error
  * @throws {Error} there is no answer in that time, or none that makes sense
  */
@@ -16,22 +17,23 @@ export async function callVarlink(
   parameters: Readonly<Record<string, unknown>>,
   timeout: number,
 ): Promise<Record<string, unknown> | undefined> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
   const timer = setTimeout(() => reject(new Error(`${path}: no answer to ${method}`)), timeout);
   const decoder = new TextDecoder();
-  let text = "";
+  let received = "";
   let socket: Bun.Socket | undefined;
   try {
     socket = await Bun.connect({
       unix: path,
       socket: {
         data(_socket, bytes) {
-          text += decoder.decode(bytes, { stream: true });
-          const end = text.indexOf("\0");
-          if (end >= 0) resolve(text.slice(0, end));
-          else if (text.length > LONGEST_MESSAGE) reject(new Error(`${path}: an answer too long`));
+          received += decoder.decode(bytes, { stream: true });
+          const end = received.indexOf("\0");
+          if (end >= 0) resolve(received.slice(0, end));
+          else if (received.length > LONGEST_MESSAGE)
+            reject(new Error(`${path}: an answer too long`));
         },
-        close: () => reject(new Error(`${path}: the connection was closed without an answer`)),
+        close: () => resolve(undefined),
         error: (_socket, error) => reject(error),
       },
     });
@@ -43,7 +45,9 @@ export async function callVarlink(
   try {
     // A new socket's buffer takes a message of a call's size whole.
     socket.write(`${JSON.stringify({ method, parameters })}\0`);
-    const reply = JSON.parse(await promise) as {
+    const text = await promise;
+    if (text === undefined) return undefined;
+    const reply = JSON.parse(text) as {
       error?: string;
       parameters?: Record<string, unknown>;
     };

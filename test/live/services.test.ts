@@ -32,8 +32,8 @@ ls -d /run/supervise-$name.pid /run/openrc/supervise-$name.ctl /run/openrc/optio
 find /run /dev /var /tmp -path /run/user -prune -o -type s -print | while read -r socket; do
   # A greetd that was killed and came back leaves its socket until the service is stopped.
   case $name:$socket in greetd:*) ;; *:/run/greetd-*) continue ;; esac
-  # A daemon's may be in a network of its own.
-  cat /proc/[0-9]*/net/unix 2>/dev/null | grep -q " $socket$" || echo $socket
+  # A daemon's may be in a network of its own, and is spelled as it bound it: syslog-ng's /dev//log.
+  cat /proc/[0-9]*/net/unix 2>/dev/null | tr -s / | grep -q " $socket$" || echo $socket
 done
 true
 `;

@@ -9,6 +9,7 @@ import {
   bootSystem,
   desktopSession,
   ensureDesktop,
+  LOG,
   must,
   OTHER_USER,
   PROBE,
@@ -292,10 +293,25 @@ describe("su -l", () => {
       const done = await live.exec(["su", "-l", OTHER_USER, "-c", "id -un"]);
       expect(done).toMatchObject({ code: 0, stdout: `${OTHER_USER}\n` });
       expect(performance.now() - started).toBeLessThan(10_000);
+      const why = new RegExp(
+        `lainos-init\\[\\d+\\]: the session of ${OTHER_USER} is not registered: `,
+      );
+      await live.waitFor(async () => why.test(await must(live, ["cat", LOG])), "why, in the log");
     } finally {
       await must(live, ["rc-service", "lainos-dbus-bridge", "start"]);
     }
     expect(await desktopSession(live)).toBe(id);
+  }, 60_000);
+
+  test("writes no line into the log for each variable that it need not lose", async () => {
+    const mark = crypto.randomUUID();
+    await must(live, ["su", "-l", OTHER_USER, "-c", `logger ${mark}`]);
+    const log = await live.waitFor(async () => {
+      const text = await must(live, ["cat", LOG]);
+      return text.includes(mark) && text;
+    }, "the user's line in the log");
+    expect(log).toContain("pam_unix(su-l:session): session opened");
+    expect(log).not.toContain("pam_putenv");
   }, 60_000);
 
   test("waits for a bridge that was killed", async () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { LIVE_USER, type Live, SYSTEMDS_OWN } from "../../scripts/live/index.ts";
-import { BOOT_TIMEOUT, bootSystem, ensureDesktop, must, OTHER_USER } from "./system.ts";
+import { BOOT_TIMEOUT, bootSystem, ensureDesktop, LOG, must, OTHER_USER } from "./system.ts";
 
 const EXECUTABLES = [
   "lainos-audio-init",
@@ -16,9 +16,6 @@ const EXECUTABLES = [
   "systemd-inhibit",
   "systemd-notify",
 ];
-
-/** Where the medium's syslog-ng.conf has all that is logged. */
-const LOG = "/var/log/everything.log";
 
 let live: Live;
 

@@ -11,6 +11,9 @@ export { must, show } from "../inside.ts";
 /** Booting takes seconds, and the first time also builds a package and a root file system. */
 export const BOOT_TIMEOUT = 900_000;
 
+/** Where the medium's syslog-ng.conf has all that is logged. */
+export const LOG = "/var/log/everything.log";
+
 /** An ordinary user besides the live one. */
 export const OTHER_USER = "eiri";
 

@@ -267,6 +267,12 @@ describe("what is refused", () => {
       const own = await standIn.run(...ours("loginctl"));
       expect(own).toEqual(await standIn.run(...theirs("loginctl")));
       expect(own).toEqual({ code: 1, stdout: "", stderr: "Failed to list sessions: not now\n" });
+      await standIn.leave();
+      const nobody = await standIn.run(...ours("loginctl"));
+      expect(nobody).toEqual(await standIn.run(...theirs("loginctl")));
+      expect(nobody.stderr).toStartWith(
+        "Failed to list sessions: The name org.freedesktop.login1 ",
+      );
     } finally {
       await standIn.stop();
     }

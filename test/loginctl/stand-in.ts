@@ -48,6 +48,19 @@ export class StandIn {
     return this.world.run(command);
   }
 
+  /** Gives its name up: there is no login1 on the bus then. */
+  async leave(): Promise<void> {
+    const bus = "org.freedesktop.DBus";
+    await this.connection.call({
+      destination: bus,
+      path: "/org/freedesktop/DBus",
+      interface: bus,
+      member: "ReleaseName",
+      signature: "s",
+      body: ["org.freedesktop.login1"],
+    });
+  }
+
   async stop(): Promise<void> {
     this.connection.close();
     await this.world.end();

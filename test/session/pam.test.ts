@@ -1,12 +1,17 @@
 /** lainos-init pam for real, with a shell as the PAM application, against a stand-in for login1. */
 import { beforeAll, expect, test } from "bun:test";
 import { openSync } from "node:fs";
+import { join } from "node:path";
 import { Variant } from "../../lib/dbus/index.ts";
 import { pidOfPidfd } from "../../lib/linux/index.ts";
+import { createByVarlink, releaseByVarlink } from "../../lib/session/login1-varlink.ts";
+import { sessionRequest } from "../../lib/session/pam-request.ts";
 import {
   type Answer,
+  afterwards,
   BusError,
   cleanUp,
+  folder,
   lainosInit,
   nobody,
   standInForLogin1,
@@ -171,6 +176,27 @@ test("a bridge that is down, and one that refuses, are one line and status 1", a
   const refused = await pam(open, address);
   expect(refused.err).toContain("the session of nobody is not registered: root alone may");
   expect(refused.status).toBe(1);
+});
+
+test("a bridge that ends before it has answered is asked again", async () => {
+  const path = join(folder(), "login1");
+  let calls = 0;
+  const server = Bun.listen({
+    unix: path,
+    socket: {
+      data(socket) {
+        calls++;
+        socket.end();
+      },
+    },
+  });
+  afterwards(() => server.stop(true));
+  const request = sessionRequest(open, nobody.uid, process.pid);
+  expect(await createByVarlink(request, 5000, path)).toBe(false);
+  expect(await releaseByVarlink("c1", 5000, path)).toBe(false);
+  expect(calls).toBe(2);
+  server.stop(true);
+  expect(await createByVarlink(request, 5000, path)).toBe(false);
 });
 
 test("without root it says who is to run it", async () => {
