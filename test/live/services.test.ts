@@ -49,7 +49,13 @@ const readMounts = async () =>
 const status = async (name: string) => (await live.exec(["rc-service", name, "status"])).code;
 const act = (name: string, ...words: string[]) => must(live, ["rc-service", name, ...words]);
 const pidIn = async (file: string) => Number(await must(live, ["cat", file]));
-const daemonOf = (name: string) => pidIn(`/run/openrc/options/${name}/child_pid`);
+/** The supervisor writes it down a moment after a start has returned. */
+const daemonOf = (name: string) =>
+  live.waitFor(async () => {
+    const file = `/run/openrc/options/${name}/child_pid`;
+    const { code, stdout } = await live.exec(["cat", file]);
+    return code === 0 && Number(stdout);
+  }, `the pid of ${name}'s daemon`);
 const left = async (name: string) => must(live, ["sh", "-c", LEFT, "sh", name]);
 
 beforeAll(async () => {
