@@ -5,14 +5,12 @@ import { dirname, join, relative } from "node:path";
 import { $ } from "zx";
 import { cacheDir, HostError } from "../host.ts";
 import { debianSources } from "../live/mirror.ts";
+import { LIVE_ROOT } from "../live/rootfs.ts";
 
-/**
- * Newer than the test system, as Arch's kernels are newer still: it revokes hidraw nodes (6.12). Its
- * programs do not come into the machine.
- */
-const KERNEL_SUITE = "trixie";
+/** Of the root's own release, whose kernel is about as new as Arch's. */
+const KERNEL_SUITE = LIVE_ROOT.suite;
 
-/** The newest kernel is whichever this package depends on. */
+/** The newest kernel is whichever package this one depends on, and is in those which that depends on. */
 const KERNEL = "linux-image-amd64";
 
 /** For the first steps of the boot; the package itself is not installed. */
@@ -49,7 +47,7 @@ export async function ensureKernel(
   onLine: (line: string) => void,
 ): Promise<Kernel> {
   const base = join(cacheDir(), "machine", "kernel");
-  const recipe = JSON.stringify([KERNEL_SUITE, KERNEL, BUSYBOX, MODULES, 3]);
+  const recipe = JSON.stringify([KERNEL_SUITE, KERNEL, BUSYBOX, MODULES, 4]);
   const path = join(base, createHash("sha256").update(recipe).digest("hex").slice(0, 16));
   const found = await readKernel(path).catch(() => undefined);
   if (found) return found;
@@ -88,35 +86,28 @@ async function fetchParts(
   const download = await apt(scratch, signal);
   onLine("apt-get update");
   await download(["apt-get", "update"]);
-  const depends = await download(["apt-cache", "depends", KERNEL]);
-  const image = /Depends: (linux-image-\d\S*)/.exec(depends)?.[1];
-  if (image === undefined) throw new HostError(`apt-cache names no kernel for ${KERNEL}`);
-  const wanted = [
-    [image, ["./boot", "./usr/lib/modules"]],
-    [BUSYBOX, ["./usr/bin/busybox"]],
-  ] as const;
-  for (const [name, members] of wanted) {
+  const [image] = await dependencies(download, KERNEL, /^linux-image-\d/);
+  const parts = await dependencies(download, image, /^linux-(base|binary|modules)-\d/);
+  for (const name of [...parts, BUSYBOX]) {
     onLine(name);
     await download(["apt-get", "download", name]);
     const deb = (await readdir(scratch)).find((file) => file.startsWith(`${name}_`)) ?? name;
+    const member = name === BUSYBOX ? "./usr/bin/busybox" : "./usr/lib/modules";
     await $({
       quiet: true,
       cwd: scratch,
       signal,
-    })`dpkg-deb --fsys-tarfile ${deb} | tar -x ${members}`;
+    })`dpkg-deb --fsys-tarfile ${deb} | tar -x ${member}`;
   }
-  const [boot] = (await readdir(join(scratch, "boot"))).filter((file) =>
-    file.startsWith("vmlinuz-"),
-  );
-  await rename(join(scratch, "boot", boot ?? "vmlinuz"), join(done, "vmlinuz"));
   const busybox = join(done, "busybox");
   await rename(join(scratch, "usr/bin/busybox"), busybox);
   await rename(join(scratch, "usr/lib"), join(scratch, "lib"));
   const [release = ""] = await readdir(join(scratch, "lib/modules"));
+  const folder = join("lib/modules", release);
+  await rename(join(scratch, folder, "vmlinuz"), join(done, "vmlinuz"));
   await $({ quiet: true, signal })`depmod --basedir ${scratch} ${release}`;
   const modules = join(done, "modules");
   const lists = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
-  const folder = join("lib/modules", release);
   const files = await moduleFiles(scratch, release, MODULES, signal);
   for (const file of [...files, ...lists.map((list) => join(folder, list))]) {
     const target = join(modules, file);
@@ -126,6 +117,22 @@ async function fetchParts(
     if (file.endsWith(".xz")) await $({ quiet: true, signal })`${busybox} unxz ${target}`;
   }
   await $({ quiet: true, signal })`depmod --basedir ${modules} ${release}`;
+}
+
+/**
+ * The packages that one depends on, of those whose names fit.
+ * @throws HostError where there is none.
+ */
+async function dependencies(
+  download: (command: string[]) => Promise<string>,
+  name: string,
+  fitting: RegExp,
+): Promise<[string, ...string[]]> {
+  const shown = await download(["apt-cache", "depends", name]);
+  const all = [...shown.matchAll(/^ *Depends: (\S+)$/gm)].map(([, wanted = ""]) => wanted);
+  const [first, ...others] = all.filter((wanted) => fitting.test(wanted));
+  if (first === undefined) throw new HostError(`apt-cache names no kernel for ${name}`);
+  return [first, ...others];
 }
 
 /** The files of modules below a folder that has `lib/modules`, each after those it depends on. */
@@ -166,6 +173,8 @@ async function apt(
     "Dir::Cache": join(scratch, "cache"),
     "APT::Architecture": "amd64",
     "APT::Sandbox::User": "root",
+    // The mirror may be a stored copy, whose Release file has run out.
+    "Acquire::Check-Valid-Until": "false",
   };
   const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
   return async ([program = "", ...words]) => {
