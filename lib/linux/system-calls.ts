@@ -1,6 +1,6 @@
 /**
  * The numbers of all system calls on x86-64, as far as the kernel's syscall_64.tbl had them in Linux
- * 6.19. A filter answers calls with higher numbers as a kernel that does not have them.
+ * 7.2. A filter answers calls with higher numbers as a kernel that does not have them.
  */
 export const CALLS = {
   read: 0,
@@ -387,6 +387,7 @@ export const CALLS = {
   file_getattr: 468,
   file_setattr: 469,
   listns: 470,
+  rseq_slice_yield: 471,
 } as const;
 
 export type CallName = keyof typeof CALLS;
