@@ -29,7 +29,7 @@ export interface MachineOptions {
   readonly prepare?: (root: string) => Promise<void>;
 }
 
-/** Without KVM every step takes some times as long as on the host. */
+/** Without KVM every step takes some times as long as on the host; the way down has many, too. */
 const BOOT_TIMEOUT = 300_000;
 
 /** What hibernation may write. */
@@ -117,7 +117,7 @@ export class Machine {
   }
 
   /** Waits for an event of that name that is not among the first `after`. */
-  awaitEvent(name: string, after = 0, timeout = 60_000): Promise<QmpEvent> {
+  awaitEvent(name: string, after = 0, timeout = BOOT_TIMEOUT): Promise<QmpEvent> {
     const { events } = this.on.qmp;
     const look = async () => events.slice(after).find(({ event }) => event === name);
     return this.waitFor(look, `QEMU's event ${name}`, timeout);
@@ -130,7 +130,7 @@ export class Machine {
   }
 
   /** Waits for the power to be off: QEMU ends. */
-  async ended(timeout = 60_000): Promise<void> {
+  async ended(timeout = BOOT_TIMEOUT): Promise<void> {
     await this.waitFor(async () => !this.isOn, "the end of QEMU", timeout);
     this.release();
   }

@@ -16,6 +16,7 @@ import {
   endSession,
   ensureDesktop,
   HID_DEVICE,
+  HOSTILE,
   hold,
   inSession,
   leaveAndReturn,
@@ -146,6 +147,30 @@ describe("AppArmor", () => {
     const refused = await machine.exec([...confined, ...read]);
     expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 2, stdout: "" });
     expect(refused.stderr).toContain("Permission denied");
+  });
+});
+
+describe("the file descriptors of strangers", () => {
+  test("are refused by the kernel where nothing takes any", async () => {
+    const program = `import array, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])`;
+    for (const path of ["/run/systemd/io.systemd.Login", "/run/lainos/fdstore"]) {
+      const sent = await machine.exec(["python3", "-c", program, path], { user: LIVE_USER });
+      expect({ path, code: sent.code }).toEqual({ path, code: 1 });
+      expect(sent.stderr).toContain("PermissionError: [Errno 1]");
+    }
+  });
+
+  test("have lainos-notifyd's filter in the kernel drop their user's words until they close", async () => {
+    await ensureDesktop(machine);
+    const sends = `python3 ${HOSTILE} /run/systemd/notify dgram STATUS=x 300`;
+    // At the end of its input it lets go of them.
+    await inSession(machine, `${sends} </dev/null >/tmp/hostile.log 2>&1`);
+    const logged = (text: string) => awaitLogged(machine, text, "lainos-notifyd");
+    await logged("uid 1000 is not heard until its file descriptors close");
+    await logged("uid 1000 is heard again");
   });
 });
 
@@ -476,7 +501,7 @@ describe("sleep", () => {
     const boot = await sh(machine, "cat /proc/sys/kernel/random/boot_id");
     await sh(machine, "swapon /dev/vdc");
     await sleep("Hibernate", "hibernate", async () => {
-      await machine.ended(120_000);
+      await machine.ended();
       await machine.start("hibernated");
     });
     expect(await sh(machine, "cat /proc/sys/kernel/random/boot_id")).toBe(boot);
@@ -495,7 +520,7 @@ describe("sleep", () => {
     await sleep("SuspendThenHibernate", "suspend-then-hibernate", async (before) => {
       await machine.awaitEvent("SUSPEND", before);
       await machine.awaitEvent("WAKEUP", before);
-      await machine.ended(120_000);
+      await machine.ended();
       await machine.start("hibernated");
     });
     expect(await sh(machine, "cat /proc/sys/kernel/random/boot_id")).toBe(boot);

@@ -1,7 +1,7 @@
 /** The one machine that the tests of this folder share, and what several of them do with it. */
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cacheDir, ensureHostPackages } from "../../scripts/host.ts";
@@ -31,6 +31,9 @@ export const SWITCHES = "/usr/local/bin/switches";
 
 /** Where hid-device.c's is. */
 export const HID_DEVICE = "/usr/local/bin/hid-device";
+
+/** Where hostile.py of test/linux is. */
+export const HOSTILE = "/usr/local/bin/hostile.py";
 
 /** What is compiled for the machine, with the library that it needs. */
 const PROGRAMS = [
@@ -72,6 +75,7 @@ export async function bootMachine(): Promise<Machine> {
           await writeFile(join(root, path), program, { mode: 0o755 });
         }
         await writeFile(join(root, "usr/local/bin/start-x"), START_X, { mode: 0o755 });
+        await cp(join(import.meta.dir, "../linux/hostile.py"), join(root, HOSTILE));
         const hooks = join(root, "etc/lainos/sleep.d");
         await mkdir(hooks, { recursive: true });
         await writeFile(join(hooks, "note"), HOOK, { mode: 0o755 });
@@ -98,17 +102,22 @@ async function removeDead(): Promise<void> {
   }
 }
 
+/** Whether the last test has left the machine as nobody knows. */
+let isUnfit = false;
+
 /**
- * A test that finds the machine up, as it was after its first boot if something has ended it, and
- * whose failure says how the machine was then.
+ * A test that finds the machine up, as it was after its first boot if something has ended it or the
+ * test before has failed, and whose failure says how the machine was then.
  */
 export function onMachine(name: string, machine: () => Machine, run: () => Promise<void>): void {
   test(name, async () => {
     try {
-      if (!machine().isReachable) await machine().restore();
+      if (isUnfit || !machine().isReachable) await machine().restore();
+      isUnfit = false;
       await run();
       if (machine().isReachable) await checkNothingDenied(machine());
     } catch (error) {
+      isUnfit = true;
       const message = error instanceof Error ? error.message : String(error);
       throw new Error(`${message}\n${await diagnosis(machine())}`, { cause: error });
     }
@@ -206,9 +215,13 @@ export function login1Later(machine: Machine, method: string): Promise<void> {
   return background(machine, calling(method, "b", "false"), `/run/${method}.log`);
 }
 
-/** Waits until the bridge has logged a text. */
-export function awaitLogged(machine: Machine, text: string): Promise<true> {
-  const log = "cat /var/log/lainos/lainos-dbus-bridge.log";
+/** Waits until a daemon has logged a text. */
+export function awaitLogged(
+  machine: Machine,
+  text: string,
+  daemon = "lainos-dbus-bridge",
+): Promise<true> {
+  const log = `cat /var/log/lainos/${daemon}.log`;
   return machine.waitFor(async () => (await sh(machine, log)).includes(text), text);
 }
 
