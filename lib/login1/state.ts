@@ -2,7 +2,6 @@
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { removeFile } from "../linux/index.ts";
-import { escapeC, unescapeC } from "./c-escape.ts";
 import { loadIdle, savedIdle } from "./idle.ts";
 import { MACHINES, SEATS, SESSIONS, USERS } from "./paths.ts";
 import type { Seat } from "./seat.ts";
@@ -45,8 +44,7 @@ export function saveSession(session: Session, isDisplay: boolean): void {
     REMOTE_HOST: session.remoteHost,
     REMOTE_USER: session.remoteUser,
     SERVICE: session.service,
-    // The one value that sd_session_get_desktop(3) also reads C's escapes in.
-    DESKTOP: escapeC(session.desktop),
+    DESKTOP: session.desktop,
     POSITION: session.position > 0 ? session.position : undefined,
     VTNR: session.vtnr > 0 ? session.vtnr : undefined,
     LEADER: session.leader.pid,
@@ -182,7 +180,7 @@ export function loadSessions(
       service: text("SERVICE"),
       type,
       class: kind,
-      desktop: unescapeC(text("DESKTOP")),
+      desktop: text("DESKTOP"),
       seat: seatOf(text("SEAT")),
       vtnr: Number(text("VTNR") || "0"),
       tty: text("TTY"),

@@ -11,7 +11,6 @@ import {
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, openPidfd, pidfdInode } from "../../lib/linux/index.ts";
-import { unescapeC } from "../../lib/login1/c-escape.ts";
 import { parseState } from "../../lib/login1/state-file.ts";
 import { callManager, createSession, createSessionByPidfd, getProperty, World } from "./world.ts";
 
@@ -507,7 +506,7 @@ describe("bad input", () => {
     const leader = await world.leader();
     const desktop = 'my "own" $DESKTOP `x` \\ end';
     const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid, desktop });
-    expect(unescapeC(stateOf("sessions", id).DESKTOP ?? "")).toBe(desktop);
+    expect(stateOf("sessions", id).DESKTOP).toBe(desktop);
     const shown = await world.run(["loginctl", "show-session", id, "-pDesktop", "--value"]);
     expect(shown.stdout).toBe(`${desktop}\n`);
     close(fd);
