@@ -107,19 +107,26 @@ export function removePackage(name: string, rootfs: string, signal?: AbortSignal
   return pacman(name, rootfs, ["-R", "protocol7-core"], signal);
 }
 
-function pacman(
+async function pacman(
   name: string,
   rootfs: string,
   words: readonly string[],
   signal?: AbortSignal,
 ): Promise<string> {
   const dir = stateDir(name);
+  const hooks = "etc/pacman.d/hooks";
+  const layers = [upper(name), rootfs].map((layer) => lstat(join(layer, hooks)).catch(missing));
+  const hasHooks = (await Promise.all(layers)).some(Boolean);
   const place = {
     root: merged(name),
     config: join(dir, "pacman.conf"),
     cache: join(dir, "pacman-cache"),
     keys: join(dir, "gnupg"),
+    hooks: hasHooks ? join(merged(name), hooks) : join(dir, "no-hooks"),
   };
+  for (const folder of [place.cache, place.keys, join(dir, "no-hooks")]) {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  }
   const command = [...pacmanWords(place), "--noprogressbar", ...words];
   return withOverlay(name, rootfs, command, signal);
 }

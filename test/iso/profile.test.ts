@@ -172,9 +172,6 @@ describe("the checker finds", () => {
   });
 });
 
-/** Where pacman would keep what it downloads. */
-const CACHE = "/nowhere/cache";
-
 /** A repository's databases, as far as the stage looks at them. */
 async function checkout(folder: string): Promise<string> {
   const repository = join(folder, "repository");
@@ -199,7 +196,7 @@ test("mkarchiso gets the overlay itself, and the new package before all reposito
   const folder = await scratch();
   const repository = await checkout(folder);
   const staged = join(folder, "profile");
-  await stageProfile(staged, { repository, cache: CACHE, keys: true });
+  await stageProfile(staged, { repository, cache: folder, keys: true });
   expect(await readdir(join(staged, "airootfs/etc/runlevels"))).toEqual(
     await readdir(join(AIROOTFS, "etc/runlevels")),
   );
@@ -225,7 +222,7 @@ describe("the installed system's pacman", () => {
   test("takes nothing unsigned from our repositories, where there is a key", async () => {
     const folder = await scratch();
     const staged = join(folder, "profile");
-    await stageProfile(staged, { repository: await checkout(folder), cache: CACHE, keys: true });
+    await stageProfile(staged, { repository: await checkout(folder), cache: folder, keys: true });
     const config = join(staged, "airootfs/etc/pacman.conf");
     for (const name of ["protocol_7_repo", "lainos_repo"]) {
       const levels = await pacmanReads(config, "--repo", name, "SigLevel");
@@ -239,7 +236,7 @@ describe("the installed system's pacman", () => {
   test("knows no repository of ours, where there is none, and says why", async () => {
     const folder = await scratch();
     const staged = join(folder, "profile");
-    await stageProfile(staged, { repository: await checkout(folder), cache: CACHE, keys: false });
+    await stageProfile(staged, { repository: await checkout(folder), cache: folder, keys: false });
     const config = join(staged, "airootfs/etc/pacman.conf");
     expect(await pacmanReads(config, "--repo-list")).toEqual(["core", "extra"]);
     const text = await readFile(config, "utf8");

@@ -138,8 +138,7 @@ export class ScriptedRoot {
     for (const path of ["var/lib/pacman", "tmp", "usr/bin", "usr/lib", "usr/lib64"]) {
       await mkdir(join(made.root, path), { recursive: true });
     }
-    // pacman 7.1 wants them to be there.
-    for (const name of ["cache", "keys"]) await mkdir(join(made.folder, name));
+    for (const name of ["cache", "keys", "hooks"]) await mkdir(join(made.folder, name));
     for (const name of ["bin", "lib", "lib64"]) await symlink(`usr/${name}`, join(made.root, name));
     const programs = PROGRAMS.map((name) => Bun.which(name) ?? name);
     await must`cp -L ${programs} ${join(made.root, "usr/bin")}`;
@@ -164,6 +163,7 @@ export class ScriptedRoot {
       config: join(this.folder, "pacman.conf"),
       cache: join(this.folder, "cache"),
       keys: join(this.folder, "keys"),
+      hooks: join(this.folder, "hooks"),
     });
     const done = await run`env LC_ALL=C ${pacman} ${words}`;
     const text = done.stdout + done.stderr;

@@ -46,10 +46,20 @@ export async function owners(root: Root): Promise<Record<string, string>> {
 }
 
 /** Expects pacman to stop with these words, and nothing to have changed. */
-export async function expectRefusal(root: Root, words: string[], message: string): Promise<void> {
+export async function expectRefusal(
+  root: Root,
+  words: string[],
+  message: string | RegExp,
+): Promise<void> {
   const before = await root.installed();
   const { code, output } = await root.pacman(...words);
-  expect(output).toContain(message);
+  if (typeof message === "string") expect(output).toContain(message);
+  else expect(output).toMatch(message);
   expect(code).toBe(1);
   expect(await root.installed()).toEqual(before);
+}
+
+/** What pacman says of two packages, with their versions, that cannot be there together. */
+export function conflict(one: string, other: string): RegExp {
+  return new RegExp(`\\b${one}-\\d\\S* and ${other}-\\d\\S* are in conflict`);
 }

@@ -10,6 +10,7 @@ export const ARCHS_OWN = `[options]
 HoldPkg = pacman glibc
 Architecture = auto
 CheckSpace
+SigLevel = Required DatabaseOptional
 
 [core]
 Include = /etc/pacman.d/mirrorlist
@@ -35,7 +36,7 @@ export function withServers(text: string, places: Repositories): string {
     .map((line) => {
       section = /^\[(.*)\]$/.exec(line)?.[1] ?? section;
       if (/^SigLevel\b/.test(line)) return "SigLevel = Never";
-      // Only Arch's package makes the user, and pacman before 7 does not know the word.
+      // Only Arch's package makes the user.
       if (/^DownloadUser\b/.test(line)) return "";
       if (!/^(Server|Include)\b/.test(line)) return line;
       if (places[section] === undefined) throw new Error(`the repository ${section} is not here`);
@@ -78,6 +79,7 @@ export class Root implements AsyncDisposable {
     const root = new Root(join(folder, "root"), folder);
     await mkdir(join(root.path, "var/lib/pacman"), { recursive: true });
     await mkdir(join(world, "cache"), { recursive: true });
+    for (const name of ["gnupg", "hooks"]) await mkdir(join(folder, name));
     await root.configure(config);
     return root;
   }
@@ -110,6 +112,7 @@ export class Root implements AsyncDisposable {
       config: join(this.folder, "pacman.conf"),
       cache: join(this.folder, "../cache"),
       keys: join(this.folder, "gnupg"),
+      hooks: join(this.folder, "hooks"),
     };
     const changes = /^-[SUR]/.test(words[0] ?? "") ? ["--noprogressbar", "--noscriptlet"] : [];
     const child = Bun.spawn([...pacmanWords(place), ...changes, ...words], {

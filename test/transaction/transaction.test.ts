@@ -8,6 +8,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { checkRepositories } from "../../scripts/repo/check.ts";
 import {
+  conflict,
   expectRefusal,
   IN_ITS_PLACE,
   KEPT_OUT,
@@ -171,7 +172,7 @@ describe("when Arch moves on", () => {
       /systemd: local \(999-\d+\) is newer than core/,
     );
     expect(await copy.installed()).toEqual(before);
-    await expectRefusal(copy, ["-Syuu"], "systemd and eudev are in conflict");
+    await expectRefusal(copy, ["-Syuu"], conflict("systemd", "eudev"));
   });
 
   async function stub(name: string, depend: string): Promise<string> {
@@ -195,7 +196,7 @@ describe("a system with systemd", () => {
     await using root = await arch.copy();
     await root.configure(await configuration(MEDIUM, world.now));
     await root.must("-Sy");
-    const refusal = "protocol7-core and systemd are in conflict";
+    const refusal = conflict("protocol7-core", "systemd");
     await expectRefusal(root, ["-S", "protocol7-core"], refusal);
   });
 
