@@ -22,8 +22,29 @@ export function parseMountinfo(text: string): Mount[] {
     const point = left?.split(" ")[4];
     const type = right?.split(" ")[0];
     if (point === undefined || type === undefined) return [];
-    const octal = (_: string, digits: string) => String.fromCharCode(Number.parseInt(digits, 8));
-    return [{ point: point.replace(/\\([0-7]{3})/g, octal), type }];
+    return [{ point: unescapeOctal(point), type }];
+  });
+}
+
+const unescapeOctal = (text: string) =>
+  text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+
+/**
+ * The folders below the overlays of a mountinfo, in either form: `lowerdir=/a:/b`, and one
+ * `lowerdir+=/a` each. The kernel puts a backslash before a colon or a comma in a path.
+ */
+export function lowerFolders(text: string): string[] {
+  return text.split("\n").flatMap((line) => {
+    const [type, , options = ""] = line.split(" - ")[1]?.split(" ") ?? [];
+    if (type !== "overlay") return [];
+    return options.split(/(?<!\\),/).flatMap((option) => {
+      const [, layers] =
+        /^(?:lowerdir|lowerdir\+|datadir\+)=(.*)$/.exec(unescapeOctal(option)) ?? [];
+      const paths = layers?.split(/(?<!\\)::?/) ?? [];
+      return paths.map((path) => path.replaceAll(/\\([\\:,])/g, "$1"));
+    });
   });
 }
 

@@ -1,12 +1,12 @@
 /** Debian root file systems without systemd, built once and kept: the test system's and the stand-in medium's. */
 import { createHash } from "node:crypto";
 import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { $ } from "zx";
 import { cacheDir, ensureHostPackages, HostError } from "../host.ts";
 import { killOnAbort } from "./kill-on-abort.ts";
 import { debianSources, type Suite } from "./mirror.ts";
-import { rootsInUse } from "./state.ts";
+import { lockRoots, markUse, usedRoots } from "./users.ts";
 
 /** What a root is made of. */
 export interface Recipe {
@@ -148,7 +148,8 @@ export function recipeKey(recipe: Recipe): string {
 
 /**
  * The path of the root file system, which is built where the cache has none of this recipe.
- * It appears under its name only when it is whole; older ones that no test system uses are removed.
+ * It appears under its name only when it is whole. Nobody removes it while this process lives, a test
+ * system uses it or an overlay is over it; older ones that nobody uses are removed.
  * @param onLine is told what the build prints.
  * @throws HostError when the build fails.
  */
@@ -160,7 +161,7 @@ export async function ensureRootfs(
   const base = join(cacheDir(), recipe.kind);
   const path = join(base, recipeKey(recipe));
   await mkdir(base, { recursive: true });
-  if (await isDirectory(path)) return path;
+  if (await isTaken(path)) return path;
   await ensureHostPackages(["mmdebstrap", "unshare"]);
   const building = join(base, `.building-${process.pid}`);
   const scratch = join(base, `.scratch-${process.pid}`);
@@ -176,8 +177,22 @@ export async function ensureRootfs(
     await rm(building, gone);
     await rm(scratch, gone);
   }
+  // Between the end of the build and this, another's removal may have found it unused.
+  if (!(await isTaken(path))) return ensureRootfs(recipe, signal, onLine);
   await prune(base, path);
   return path;
+}
+
+/** Whether the root is there, and then this process's to use until it ends. */
+async function isTaken(path: string): Promise<boolean> {
+  const release = await lockRoots(dirname(path));
+  try {
+    const isThere = await isDirectory(path);
+    if (isThere) await markUse(path);
+    return isThere;
+  } finally {
+    await release();
+  }
 }
 
 async function bootstrap(
@@ -235,16 +250,28 @@ async function makeDummyRepository(scratch: string): Promise<string> {
   return repository;
 }
 
-async function prune(base: string, keep: string): Promise<void> {
-  const used = await rootsInUse();
-  for (const name of await readdir(base)) {
-    const path = join(base, name);
-    const builder = /^\.(?:building|scratch)-(\d+)$/.exec(name)?.[1];
-    const beingBuilt = builder !== undefined && (await isDirectory(`/proc/${builder}`));
-    if (path !== keep && !used.has(path) && !beingBuilt) {
-      await rm(path, { recursive: true, force: true });
+/** Removes the roots of a folder that nobody uses, but one, and what broken-off builds have left. */
+export async function prune(base: string, keep: string): Promise<void> {
+  const release = await lockRoots(base);
+  const unused: string[] = [];
+  try {
+    const used = await usedRoots(base);
+    for (const name of await readdir(base)) {
+      const path = join(base, name);
+      const owner = /^\.(?:building|scratch|removing)-(\d+)\b/.exec(name)?.[1];
+      if (owner !== undefined) {
+        if (!(await isDirectory(`/proc/${owner}`))) unused.push(path);
+      } else if (!name.startsWith(".") && path !== keep && !used.has(path)) {
+        // Out of the way at once, since the removal takes longer than a lock should be held.
+        const away = join(base, `.removing-${process.pid}-${name}`);
+        await rename(path, away);
+        unused.push(away);
+      }
     }
+  } finally {
+    await release();
   }
+  for (const path of unused) await rm(path, { recursive: true, force: true });
 }
 
 async function isDirectory(path: string): Promise<boolean> {
