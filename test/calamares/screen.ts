@@ -112,9 +112,19 @@ export class Screen {
     await this.tool("mousemove", `${x}`, `${y}`, "click", "1");
   }
 
-  private async tool(...words: string[]): Promise<void> {
+  /** The titles of the windows that are to be seen, but for Openbox' own. */
+  async windows(): Promise<string[]> {
+    // A window that goes meanwhile has no title any more, and is left out.
+    const seen = await this.tool("search", "--onlyvisible", "--name", "");
+    const titles = seen.split("\n").filter(Boolean);
+    const named = titles.map((id) => this.tool("getwindowname", id).catch(() => ""));
+    const all = (await Promise.all(named)).map((title) => title.trim());
+    return all.filter((title) => title !== "" && title !== "Openbox");
+  }
+
+  private async tool(...words: string[]): Promise<string> {
     const env = { PATH: process.env.PATH, DISPLAY: this.display };
-    await $({ quiet: true, env })`xdotool ${words}`;
+    return (await $({ quiet: true, env })`xdotool ${words}`).stdout;
   }
 
   /** What it shows: Xvfb keeps it in a file of the format of xwd(1), XWDFile.h version 7. */

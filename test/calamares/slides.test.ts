@@ -104,6 +104,7 @@ describe("the four slides follow each other", () => {
         {
           env: {
             HOME: folder,
+            LC_ALL: "C.UTF-8",
             XDG_RUNTIME_DIR: folder,
             DISPLAY: screen.display,
             QT_QUICK_BACKEND: "software",

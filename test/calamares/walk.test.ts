@@ -52,6 +52,9 @@ async function chooseErase(started: Installer): Promise<void> {
   await started.untilCanGoOn(true);
 }
 
+/** Of Calamares' mark behind two passphrases that are the same. */
+const TAKEN = "#27ae60";
+
 /** The middle of the one box to tick on the page: a square of the quiet colour, not a round one. */
 function box(picture: Picture): readonly [x: number, y: number] {
   for (let x = 0; x + 20 < picture.width; x++) {
@@ -117,6 +120,11 @@ describe("the installer", () => {
       await started.screen.type(PASSWORD);
       await started.screen.press("Tab");
       await started.screen.type(PASSWORD);
+      // The disk is laid out anew then, and a window that says so lets nobody press Next.
+      await started.until("the passphrase is taken", async () => {
+        const isTaken = (await started.screen.picture()).count(TAKEN) > 200;
+        return isTaken && (await started.screen.windows()).length === 1;
+      });
       await started.keep("4-partition-encrypted");
       await goOn(started, "users");
 
