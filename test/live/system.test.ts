@@ -114,7 +114,9 @@ describe("a daemon that is killed", () => {
         return code === 0 && stdout.trim() !== before && stdout.trim();
       }, `${service} is back`);
       expect(after).not.toBe(before);
-      expect((await live.exec(["rc-service", service, "status"])).code).toBe(0);
+      // The supervisor notes the number of what it has started a moment later.
+      const isStarted = async () => (await live.exec(["rc-service", service, "status"])).code === 0;
+      await live.waitFor(isStarted, `${service} is started`);
     }
     // Wait until both can be used again, for whichever test comes next.
     await live.waitFor(async () => (await live.exec(["loginctl"])).code === 0, "login1 answers");

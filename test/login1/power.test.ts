@@ -24,6 +24,9 @@ const told = (...signals: string[]) =>
   power.world.until(`the news: ${signals}`, () =>
     signals.every((signal) => power.signals.includes(signal)),
   );
+/** The log comes by a pipe of its own, and so perhaps after what it tells of. */
+const logged = (text: string) =>
+  power.world.until(`"${text}" in the log`, () => power.world.log.includes(text));
 const done = (count: number) =>
   power.world.until(`${count} commands`, () => power.commands.length >= count);
 
@@ -77,9 +80,7 @@ describe("a shutdown", () => {
     expect(await errorOf(power.call("RebootWithFlags", "t", 0n))).toBe("Failed");
     await told("PrepareForShutdown true", "PrepareForShutdown false");
     expect(power.signals).toContain("PrepareForShutdownWithMetadata false reboot");
-    await power.world.until("it is logged", () =>
-      power.world.log.includes("openrc-shutdown failed with exit status 3"),
-    );
+    await logged("openrc-shutdown failed with exit status 3");
     expect(await power.property("PreparingForShutdown")).toBe(false);
     expect(power.exists("run/systemd/operation")).toBe(false);
     close(await power.inhibit("shutdown", "block"));
@@ -113,7 +114,7 @@ describe("a shutdown", () => {
     await power.call("PowerOff", "b", false);
     expect(power.commands).toEqual([]);
     while (power.commands.length === 0) await Bun.sleep(50);
-    expect(power.world.log).toMatch(/poweroff does not wait any longer for test/);
+    await logged("poweroff does not wait any longer for test");
     close(fd);
   }, 30_000);
 
@@ -205,6 +206,7 @@ describe("who may shut down", () => {
     expect((await power.busctl(["CanReboot"], options)).output).toBe('s "inhibitor-blocked"');
     expect((await power.busctl(["RebootWithFlags", "t", "16"], options)).code).not.toBe(0);
     close(fd);
+    await power.world.until("it is over", async () => !(await power.property("BlockInhibited")));
     expect((await power.busctl(["Reboot", "b", "false"], options)).code).toBe(0);
     expect(power.commands).toEqual(["openrc-shutdown --reboot now"]);
   });
@@ -250,7 +252,9 @@ describe("a scheduled shutdown", () => {
     await power.world.until("init is told", () =>
       power.commands.includes("openrc-shutdown --poweroff now"),
     );
-    expect(power.commands.join("\n")).toContain("wall -- bye\nAbout to power off the machine at ");
+    // It is not waited for people's terminals.
+    const words = "wall -- bye\nAbout to power off the machine at ";
+    await power.world.until("people are told", () => power.commands.join("\n").includes(words));
     expect(power.read("run/nologin")).not.toBe("");
   });
 
