@@ -9,7 +9,7 @@ import { type EnterOptions, type ExecOptions, type ExecResult, exec, execHere } 
 import { installPackage } from "./install.ts";
 import { quiet, type Reporter } from "./progress.ts";
 import * as ready from "./ready.ts";
-import { ensureRootfs, LIVE_ROOT } from "./rootfs.ts";
+import { ensureRootfs, LIVE_ROOT, type Recipe } from "./rootfs.ts";
 import { checkName, stateDir } from "./state.ts";
 
 export { LIVE_USER } from "./configure.ts";
@@ -28,6 +28,8 @@ export interface LiveOptions {
   readonly report?: Reporter;
   /** Changes the overlay (its path is given) before the boot, after all else. */
   readonly prepare?: (root: string) => Promise<void>;
+  /** What its root is made of (LIVE_ROOT). */
+  readonly recipe?: Recipe;
   /** Whether to wait for the live user's session and its compositor (true). */
   readonly awaitSession?: boolean;
 }
@@ -142,7 +144,7 @@ export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): P
   const packageFile = options.packageFile ?? (await buildPackageStep(report, signal));
   const rootfs = await report.step("Debian root without systemd", async (detail) => {
     await ensureHostPackages(["mmdebstrap", "dpkg-deb", "unshare", "nsenter", "pacman", "bsdtar"]);
-    return await ensureRootfs(LIVE_ROOT, signal, detail);
+    return await ensureRootfs(options.recipe ?? LIVE_ROOT, signal, detail);
   });
   signal.throwIfAborted();
   await container.create(name, rootfs);

@@ -57,6 +57,18 @@ export const LIVE_ROOT: Recipe = {
   clients: true,
 };
 
+/** The same of the oldest parts that are supported (OpenRC 0.45, systemd 252's clients), without a desktop. */
+export const OLDEST_ROOT: Recipe = {
+  ...LIVE_ROOT,
+  kind: "oldest",
+  suite: "bookworm",
+  packages: [
+    ...[...LIVE_PACKAGES.init, ...LIVE_PACKAGES.bus, ...LIVE_PACKAGES.login],
+    ...[...LIVE_PACKAGES.shell, ...LIVE_PACKAGES.net, ...LIVE_PACKAGES.log],
+    ...[...LIVE_PACKAGES.security, ...LIVE_PACKAGES.sound],
+  ],
+};
+
 /**
  * Debian's packages ask for a logind; this one says that it is there, since ours is and comes by
  * pacman, which dpkg knows nothing of. It keeps systemd and elogind out. And it has a systemd-tmpfiles
@@ -75,19 +87,19 @@ Description: Stands for logind where protocol7-core provides it
 export const SYSTEMDS_OWN = "/opt/systemd/bin";
 
 /**
- * Unmodified clients out of packages that must not be installed whole, and where they go: each file's
- * folder, by default the package's own.
+ * Unmodified clients out of packages that must not be installed whole (Debian 12 has them outside of
+ * /usr), and the folder where they go, by default each one's own.
  */
 const CLIENTS = [
   {
     package: "systemd",
-    files: ["loginctl", "systemd-notify", "systemd-inhibit"].map((name) => `./usr/bin/${name}`),
+    files: ["loginctl", "systemd-notify", "systemd-inhibit"].map((name) => `./*bin/${name}`),
     folder: SYSTEMDS_OWN,
   },
-  { package: "systemd", files: ["./usr/bin/busctl"] },
+  { package: "systemd", files: ["./*bin/busctl"] },
   {
     package: "libpam-systemd",
-    files: ["./usr/lib/x86_64-linux-gnu/security/pam_systemd.so"],
+    files: ["./*lib/x86_64-linux-gnu/security/pam_systemd.so"],
   },
 ] as const satisfies { package: string; files: string[]; folder?: string }[];
 
@@ -127,10 +139,11 @@ function clientsHook(): string {
   const names = [...new Set(CLIENTS.map((client) => client.package))].join(" ");
   const extract = CLIENTS.map((client) => {
     const from = `dpkg-deb --fsys-tarfile ${client.package}_*.deb`;
-    const words = `--keep-directory-symlink ${client.files.join(" ")}`;
+    const files = client.files.map((file) => `'${file}'`).join(" ");
+    const words = `--keep-directory-symlink --wildcards ${files}`;
     if (!("folder" in client)) return `${from} | tar -x -C "$1" ${words}`;
     const folder = `"$1"${client.folder}`;
-    return `mkdir -p ${folder} && ${from} | tar -x -C ${folder} --strip-components=3 ${words}`;
+    return `mkdir -p ${folder} && ${from} | tar -x -C ${folder} --transform='s,.*/,,' ${words}`;
   });
   return [
     'cd "$CLIENTS_DIR" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"',
