@@ -6,37 +6,39 @@
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { ensureHostPackages, HostError, requireRoot, type ToolName } from "./host.ts";
 import { isInTools } from "./tools/root.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
-/** What the tests call besides what the scripts install for themselves. */
-const TOOLS: ToolName[] = [
+/** What the check and the tests on the host call besides what the scripts install for themselves. */
+const ON_THE_HOST: ToolName[] = ["gcc", "libc's headers", "libsystemd's headers", "shellcheck"];
+
+/** The same for the other tests, where they run on the host too: see scripts/tools. */
+const ELSEWHERE: ToolName[] = [
   "alsactl",
   "apparmor_parser",
   "busctl",
+  "curl",
   "dbus-daemon",
   "dunst",
   "foot",
-  "gcc",
   "gdbus",
   "ip",
-  "libc's headers",
-  "libsystemd's headers",
   "libseat's headers",
   "nsenter",
   "openbox",
   "pam_systemd.so",
+  "pamtester",
   "pipewire",
   "pipewire-pulse",
   "polkitd",
   "ps",
   "python-dbusmock",
+  "python-varlink",
   "python3",
   "pw-mon",
-  "shellcheck",
   "sway",
   "tint2",
   "unshare",
@@ -52,12 +54,36 @@ const TEST_TIMEOUT = 30_000;
 /** How much of what a failed test printed is said again at the end, in characters. */
 const MOST_OF_A_FAILURE = 4_000;
 
-/** What runs in the root of Debian's newest parts where the host has older ones: see scripts/tools. */
-const IN_TOOLS = [
-  ...["test/airootfs", "test/audio", "test/cli", "test/dbus", "test/executables", "test/files"],
-  ...["test/ghost", "test/linux", "test/loginctl", "test/net", "test/notify", "test/session"],
-  ...["test/varlink"],
+/**
+ * What runs on the host: it makes roots of its own, in which its clients are, and has of the host the
+ * kernel, mmdebstrap and QEMU. All else runs in the root of Debian's newest parts: see scripts/tools.
+ */
+const OWN_ROOTS = [
+  ...["test/install", "test/iso/medium.test.ts", "test/live", "test/machine", "test/oldest"],
 ];
+
+/** A folder or a file of tests; of a folder with tests on the host only the others. */
+interface Part {
+  name: string;
+  files: string[];
+  onHost: boolean;
+}
+
+/** What a path of tests is run as. */
+function partsOf(path: string): Part[] {
+  const name = relative(ROOT, resolve(ROOT, path));
+  const isIn = (folder: string) => name === folder || name.startsWith(`${folder}/`);
+  if (OWN_ROOTS.some(isIn)) return [{ name, files: [`./${name}`], onHost: true }];
+  const apart = OWN_ROOTS.filter((other) => other.startsWith(`${name}/`));
+  if (apart.length === 0) return [{ name, files: [`./${name}`], onHost: false }];
+  const all = [...new Bun.Glob("**/*.test.ts").scanSync(join(ROOT, name))].sort();
+  const files = all
+    .map((file) => `./${name}/${file}`)
+    .filter((file) => {
+      return !apart.some((other) => file === `./${other}` || file.startsWith(`./${other}/`));
+    });
+  return [{ name, files, onHost: false }, ...apart.flatMap(partsOf)];
+}
 
 interface Tally {
   passed: number;
@@ -78,25 +104,25 @@ async function runStep(name: string, words: string[]): Promise<Tally> {
   return passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1, failures: [`${name} failed`] };
 }
 
-/** Runs bun test on one folder and counts by its JUnit report, since its own words may change. */
-async function runTests(folder: string, reports: string): Promise<Tally> {
-  process.stdout.write(`\n== ${folder}\n`);
-  const report = join(reports, `${folder.replaceAll("/", "-")}.xml`);
+/** Runs bun test on one part and counts by its JUnit report, since its own words may change. */
+async function runTests({ name, files, onHost }: Part, reports: string): Promise<Tally> {
+  process.stdout.write(`\n== ${name}\n`);
+  const report = join(reports, `${name.replaceAll("/", "-")}.xml`);
   const words = ["test", "--randomize", `--timeout=${TEST_TIMEOUT}`, "--reporter=junit"];
-  const test = [process.execPath, ...words, `--reporter-outfile=${report}`, `./${folder}`];
-  const inTools = IN_TOOLS.includes(folder) && !(await isInTools());
-  const command = inTools ? [process.execPath, "scripts/tools/main.ts", ...test] : test;
+  const test = [process.execPath, ...words, `--reporter-outfile=${report}`, ...files];
+  const enters = !onHost && !(await isInTools());
+  const command = enters ? [process.execPath, "scripts/tools/main.ts", ...test] : test;
   const child = Bun.spawn(command, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
   // Bun's words about the tests are on standard error; what the tests print may be on either.
   const [, failures] = await Promise.all([passOn(child.stdout), passOn(child.stderr)]);
   const code = await child.exited;
   const tally = existsSync(report) ? countReport(readFileSync(report, "utf8")) : undefined;
-  if (!tally) return { passed: 0, failed: 1, failures: [`${folder} ended with ${code}`] };
+  if (!tally) return { passed: 0, failed: 1, failures: [`${name} ended with ${code}`] };
   // A failure outside of any test (a file that does not load) has no entry in the report.
   if (code !== 0 && tally.failed === 0) {
-    return { ...tally, failed: 1, failures: [`${folder} ended with ${code}, but no test failed`] };
+    return { ...tally, failed: 1, failures: [`${name} ended with ${code}, but no test failed`] };
   }
-  return { ...tally, failures: failures.map((text) => `${folder}\n${text}`) };
+  return { ...tally, failures: failures.map((text) => `${name}\n${text}`) };
 }
 
 /** Prints what comes as it comes, and gives what was printed for each test that failed. */
@@ -129,7 +155,7 @@ function countReport(xml: string): Tally | undefined {
 }
 
 /** What takes longest comes last: the booted systems. */
-const LAST = ["test/live", "test/machine"];
+const LAST = ["test/oldest", "test/live", "test/machine"];
 
 /** Runs only where it is named: without KVM an installation takes longer than all the rest. */
 const ONLY_BY_NAME = ["test/install"];
@@ -148,7 +174,8 @@ function testFolders(): string[] {
 async function main(): Promise<number> {
   requireRoot();
   const started = performance.now();
-  await ensureHostPackages(TOOLS, (packages) =>
+  const tools = [...ON_THE_HOST, ...((await isInTools()) ? ELSEWHERE : [])];
+  await ensureHostPackages(tools, (packages) =>
     process.stdout.write(`Installing ${packages.join(" ")}\n`),
   );
   const chosen = process.argv.slice(2);
@@ -157,8 +184,8 @@ async function main(): Promise<number> {
   try {
     tallies.push(await runStep("build", ["scripts/build.ts"]));
     if (chosen.length === 0) tallies.push(await runStep("check", ["scripts/check.ts"]));
-    for (const folder of chosen.length > 0 ? chosen : testFolders()) {
-      tallies.push(await runTests(folder, reports));
+    for (const part of (chosen.length > 0 ? chosen : testFolders()).flatMap(partsOf)) {
+      tallies.push(await runTests(part, reports));
     }
   } finally {
     rmSync(reports, { recursive: true });

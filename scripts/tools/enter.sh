@@ -22,7 +22,10 @@ for path in /tmp /var/tmp; do
 	mount --bind "$path" "$root$path"
 done
 mount -t tmpfs -o mode=0755,nosuid,nodev tools "$root/run"
-for path in "$home" "$checkout" "$cache"; do
+# A checkout's node_modules may be a link to another's.
+modules=$(readlink -f "$checkout/node_modules")
+for path in "$home" "$checkout" "$cache" "$modules"; do
+	[ -d "$path" ] || continue
 	mkdir -p "$root$path"
 	mount --rbind "$path" "$root$path"
 done

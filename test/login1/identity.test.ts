@@ -1,40 +1,25 @@
 /** Processes are not taken for earlier ones whose numbers they have. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { laterBus } from "../debian-packages.ts";
 import { callManager, createSession, getProperty, World } from "./world.ts";
 
 const MALLORY = 65534;
 const VICTIM = 1;
 const PASSED = join(import.meta.dir, "passed-connection.py");
 
-// A newer dbus-daemon may have to be fetched.
-setDefaultTimeout(120_000);
-
-/** One with this release's dbus-daemon, and one with a later one, which knows pidfds. */
-const worlds: World[] = [];
-const buses: Connection[] = [];
 let world: World;
 let bus: Connection;
 beforeAll(async () => {
-  for (const options of [{}, { bus: await laterBus() }]) {
-    const made = await World.create({ ownPids: true, ...options });
-    worlds.push(made);
-    buses.push(await made.connect());
-  }
-  use(0);
+  world = await World.create({ ownPids: true });
+  bus = await world.connect();
 });
 afterAll(async () => {
-  for (const connection of buses) connection.close();
-  for (const made of worlds) await made.end();
+  bus.close();
+  await world.end();
 });
 
-function use(index: number) {
-  world = worlds[index] as World;
-  bus = buses[index] as Connection;
-}
 /** The numbers inside of what the tests have started, and the descriptors of their sessions. */
 const started: number[] = [];
 const descriptors: number[] = [];
@@ -135,8 +120,7 @@ test("a connection is not in the session of a process that has its maker's numbe
   expect(await client.line()).toBe("error PID 0 does not belong to any known session");
 });
 
-test("nor where the bridge asks for it only then, with a bus that knows pidfds", async () => {
-  use(1);
+test("nor where the bridge asks for it only then", async () => {
   const client = start(["/usr/bin/python3", PASSED, "silent"], MALLORY);
   const pid = Number(await client.line());
   const child = await client.line();
@@ -149,7 +133,6 @@ test("nor where the bridge asks for it only then, with a bus that knows pidfds",
 });
 
 test("a caller that is there is known by its pidfd, which does not stay open", async () => {
-  use(1);
   const login = start(["sh", "-c", "echo $$; exec sleep infinity"]);
   const pid = Number(await login.line());
   started.push(pid);

@@ -78,8 +78,6 @@ export interface WorldOptions {
   vts: number[];
   /** Whether it has pids of its own, counted from 1, and its own /proc. */
   ownPids: boolean;
-  /** The command of the bus. */
-  bus: string[];
 }
 
 export class World {
@@ -108,7 +106,6 @@ export class World {
     const bridge = options.bridge ?? [process.execPath, join(REPOSITORY, "cmd/dbus-bridge.ts")];
     const vts = options.vts ?? [];
     const ownPids = options.ownPids ?? false;
-    const bus = options.bus ?? ["dbus-daemon"];
     const pidOptions = ownPids ? ["--pid", "--fork", "--mount-proc"] : [];
     const root = cgroupRoot();
     if (!root) throw new Error("these tests need a cgroup2 mount");
@@ -132,7 +129,7 @@ export class World {
     );
     const { done } = await holder.stdout.getReader().read();
     if (done) throw new Error("the namespaces could not be made");
-    const world = new World(folder, cgroup, cgroupFolder, holder, { bridge, vts, ownPids, bus });
+    const world = new World(folder, cgroup, cgroupFolder, holder, { bridge, vts, ownPids });
     await world.startBus();
     if (bridge.length > 0) await world.startBridge();
     return world;
@@ -182,7 +179,7 @@ export class World {
 
   async startBus(): Promise<void> {
     const started = await this.run([
-      ...[...this.options.bus, "--config-file=/run/bus.conf", "--nopidfile", "--fork"],
+      ...["dbus-daemon", "--config-file=/run/bus.conf", "--nopidfile", "--fork"],
       "--print-pid",
     ]);
     if (started.code !== 0) throw new Error(`no bus: ${started.stderr}`);

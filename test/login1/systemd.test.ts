@@ -1,9 +1,8 @@
 /**
- * The clients of a systemd about as new as Arch's, of a later release than this one: its pam_systemd,
- * which registers by varlink first (258 and later), its loginctl and systemd-inhibit; and what its
- * logind says that it has. They run on this release's libc.
+ * systemd's own clients: its pam_systemd, which registers by varlink first (258 and later), its loginctl
+ * and systemd-inhibit; and what its logind says that it has.
  */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,10 +10,8 @@ import { close } from "../../lib/linux/index.ts";
 import { faults } from "../../scripts/members/compare.ts";
 import { type Member, readContract } from "../../scripts/members/contract.ts";
 import { membersIn } from "../../scripts/members/introspection.ts";
-import { laterLibraries, laterSystemd } from "../debian-packages.ts";
+import { pamModule } from "./pam-module.ts";
 import { createSession, World } from "./world.ts";
-
-setDefaultTimeout(120_000);
 
 const USER = "nobody";
 const UID = 65534;
@@ -33,17 +30,14 @@ const LIST = "systemd-inhibit --list --no-pager --no-legend";
 
 let world: World;
 let folder: string;
-let packages: string;
 let said: string;
 
 beforeAll(async () => {
-  packages = await laterSystemd();
   folder = mkdtempSync(join(tmpdir(), "p7-pam-"));
   said = join(folder, "said");
   writeFileSync(join(folder, "probe"), PROBE);
   chmodSync(join(folder, "probe"), 0o755);
-  const module = join(packages, "usr/lib/x86_64-linux-gnu/security/pam_systemd.so");
-  const service = `session requisite ${module} class=user type=wayland
+  const service = `session requisite ${pamModule()} class=user type=wayland
 session required pam_exec.so quiet log=${said} ${folder}/probe
 `;
   writeFileSync(join(folder, "p7-login"), service);
@@ -57,15 +51,11 @@ afterAll(async () => {
   if (folder) rmSync(folder, { recursive: true });
 });
 
-function runLater(program: string, ...words: string[]) {
-  return world.run(["env", laterLibraries(packages), `${packages}/usr/${program}`, ...words]);
-}
-
 /** A login and its end. */
 function logIn(extra: string) {
   const asked = `XDG_SESSION_EXTRA_DEVICE_ACCESS=${extra}`;
   const steps = ["open_session", "close_session"];
-  return runLater("bin/pamtester", "-E", asked, "p7-login", USER, ...steps);
+  return world.run(["pamtester", "-E", asked, "p7-login", USER, ...steps]);
 }
 
 test("pam_systemd registers by varlink with the devices that it asks for, and releases", async () => {
@@ -102,7 +92,7 @@ test("its logind has the members that are held for its contract, each just so", 
   const theirs: Member[] = [];
   for (const object of ["", "/session", "/user", "/seat"]) {
     const asked = `--bus-introspect=/org/freedesktop/login1${object}`;
-    const { stdout, stderr } = await runLater("lib/systemd/systemd-logind", asked);
+    const { stdout, stderr } = await world.run(["/usr/lib/systemd/systemd-logind", asked]);
     expect(stderr).toBe("");
     theirs.push(...membersIn(stdout));
   }
@@ -122,28 +112,20 @@ test("loginctl and systemd-inhibit show what there is, and end it", async () => 
   const bus = await world.connect();
   const leader = await world.leader();
   const { id, fd } = await createSession(bus, { uid: UID, leader: leader.pid, seat: "seat0" });
-  const listed = await runLater("bin/loginctl", "--json=short", "list-sessions");
+  const listed = await world.run(["loginctl", "--json=short", "list-sessions"]);
   expect(JSON.parse(listed.stdout)).toMatchObject([
     { session: id, uid: UID, user: USER, seat: "seat0", leader: leader.pid, class: "user" },
   ]);
-  const status = await runLater("bin/loginctl", "--no-pager", "session-status", id);
+  const status = await world.run(["loginctl", "--no-pager", "session-status", id]);
   expect(status).toMatchObject({ code: 0, stderr: "" });
   expect(status.stdout).toContain(`Unit: session-${id}.scope`);
   expect(status.stdout).toContain(`${leader.pid} sleep infinity`);
-  const shown = await runLater(
-    "bin/systemd-inhibit",
-    "--mode=block-weak",
-    "--who=later",
-    "sh",
-    "-c",
-    LIST,
-  );
+  const inhibit = ["systemd-inhibit", "--mode=block-weak", "--who=a-test"];
+  const shown = await world.run([...inhibit, "sh", "-c", LIST]);
   expect(shown.stderr).toBe("");
-  expect(shown.stdout).toMatch(/later +0 root .*block-weak/);
-  expect(await runLater("bin/loginctl", "terminate-session", id)).toMatchObject({
-    code: 0,
-    stderr: "",
-  });
+  expect(shown.stdout).toMatch(/a-test +0 root .*block-weak/);
+  const ended = await world.run(["loginctl", "terminate-session", id]);
+  expect(ended).toMatchObject({ code: 0, stderr: "" });
   expect(await leader.exited).not.toBe(0);
   close(fd);
   bus.close();
