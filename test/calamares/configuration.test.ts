@@ -165,12 +165,8 @@ describe("the branding", () => {
     }
   });
 
-  test("says the same to Calamares 3.2 and 3.3", () => {
+  test("has a sidebar that is read well", () => {
     const { style } = description;
-    expect(style.sidebarBackground).toBe(style.SidebarBackground as string);
-    expect(style.sidebarText).toBe(style.SidebarText as string);
-    expect(style.sidebarTextSelect).toBe(style.SidebarTextCurrent as string);
-    expect(style.sidebarTextHighlight).toBe(style.SidebarBackgroundCurrent as string);
     const [background = "", text = ""] = [style.SidebarBackground, style.SidebarText];
     expect(contrast(background, text)).toBeGreaterThan(4.5);
     const [block = "", current = ""] = [style.SidebarBackgroundCurrent, style.SidebarTextCurrent];

@@ -31,6 +31,13 @@ const EXPECTED = [
   "*defaultPartitionTableType* is unset",
   // The picture of the keyboard, by a script that is not on the stand-in.
   "ckbcomp not found",
+  // A disk with nothing on it, and no other system.
+  'unknown file system type  ""',
+  "Invalid osprober count",
+  // Calamares' own calls of Qt (3.4.2).
+  "called on BootLoaderModel",
+  "QObject::setParent: Cannot set parent",
+  "QLayout: Attempting to add QLayout",
 ];
 
 export interface InstallerOptions {
