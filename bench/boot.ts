@@ -20,7 +20,7 @@ interface Boot {
 
 /** When the greeter was started, in seconds since the kernel's start (proc(5)). */
 const GREETER_START = `awk -v tick="$(getconf CLK_TCK)" '{ print $22 / tick }' \
-  "/proc/$(pgrep -o -x 'tuigreet|agreety')/stat"`;
+  "/proc/$(pgrep -o -x tuigreet)/stat"`;
 
 async function boot(image: string): Promise<Boot> {
   const medium = await BootedMedium.start({ image, firmware: "bios" });

@@ -21,10 +21,13 @@ const DESKTOP_TIMEOUT = 180_000;
 
 /** A node of Sway's tree, as far as it is looked at here (sway-ipc(7)). */
 export interface SwayNode {
+  readonly id: number;
   readonly type: string;
   readonly name: string | null;
   readonly focused: boolean;
   readonly num?: number;
+  readonly layout: string;
+  readonly rect: Record<"x" | "y" | "width" | "height", number>;
   readonly nodes: readonly SwayNode[];
   readonly floating_nodes: readonly SwayNode[];
 }
@@ -40,13 +43,9 @@ async function firstTerminal(medium: BootedMedium): Promise<string> {
   );
 }
 
-/** tuigreet is LainOS' greeter; agreety, greetd's own, is where there is none. */
-type Greeter = "tuigreet" | "agreety";
-
-/** Which greeter asks for a name on a terminal that shows this text. */
-export function greeterOn(screen: string): Greeter | undefined {
-  if (/ login:$/.test(screen.trim())) return "agreety";
-  return /\bUsername:/.test(screen) ? "tuigreet" : undefined;
+/** Whether tuigreet asks for a name on a terminal that shows this text. */
+export function asksForName(screen: string): boolean {
+  return /\bUsername:/.test(screen);
 }
 
 /** The names in tuigreet's menu of the sessions, in its order; none where it is not open. */
@@ -57,10 +56,10 @@ export function sessionsOn(screen: string): string[] {
   return title < 0 ? [] : lines.slice(title + 1, foot);
 }
 
-/** Waits until the greeter asks for a name. @returns which one it is. */
-export function awaitGreeter(medium: BootedMedium): Promise<Greeter> {
-  return medium.waitFor(
-    async () => greeterOn(await firstTerminal(medium)),
+/** Waits until the greeter asks for a name. */
+export async function awaitGreeter(medium: BootedMedium): Promise<void> {
+  await medium.waitFor(
+    async () => asksForName(await firstTerminal(medium)),
     "the greeter on the first terminal",
   );
 }
@@ -89,8 +88,8 @@ export async function logInAtGreeter(
   session: SessionName,
   { name, password }: Person = LIVE_USER,
 ): Promise<void> {
-  const greeter = await awaitGreeter(medium);
-  if (greeter === "tuigreet") await chooseSession(medium, session);
+  await awaitGreeter(medium);
+  await chooseSession(medium, session);
   await medium.type(`${name}\n`);
   if (password !== undefined) {
     await medium.waitFor(
@@ -98,13 +97,6 @@ export async function logInAtGreeter(
       "the question for the password",
     );
     await medium.type(`${password}\n`);
-  }
-  if (greeter === "agreety") {
-    await medium.waitFor(
-      async () => (await firstTerminal(medium)).includes("Session [1]:"),
-      "the menu of the sessions",
-    );
-    await medium.type(`${SESSIONS.indexOf(session) + 1}\n`);
   }
   if (session === "sway") await awaitSway(medium, name);
   else await awaitOpenbox(medium, name);

@@ -29,51 +29,43 @@ import { closeRepositories, hasKeys } from "./trust.ts";
 
 /** By Debian's names, what packages.x86_64 stands for. */
 const PACKAGES = {
-  boot: ["linux-image-amd64", "dracut", "dracut-live", "busybox"],
+  boot: ["linux-image-amd64", "dracut", "busybox"],
   init: ["openrc", "kmod", "udev", "procps", "psmisc", "util-linux", "util-linux-extra", "kbd"],
   bus: ["dbus", "dbus-bin", "dbus-daemon", "polkitd", "pkexec", "libsystemd0", "libsystemd-shared"],
-  login: ["greetd", "seatd", "login", "passwd", "libpam-modules", "libpam-runtime", "opendoas"],
+  greeter: ["greetd", "tuigreet", "seatd"],
+  login: ["login", "passwd", "libpam-modules", "libpam-runtime", "opendoas"],
   shell: ["bash", "zsh", "less", "nano", "zstd", "ncurses-base"],
   net: ["iproute2", "nftables", "chrony", "iwd", "dhcpcd-base", "openresolv", "netbase"],
   log: ["syslog-ng-core", "logrotate"],
-  wayland: ["sway", "swaybg", "swayidle", "swaylock", "foot", "wofi", "dunst", "grim", "slurp"],
-  x11: ["openbox", "tint2", "hsetroot", "xserver-xorg-core", "xserver-xorg-input-libinput"],
-  x11too: ["xinit", "xauth", "xwayland", "x11-utils", "x11-xserver-utils", "xterm"],
+  sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils", "rtkit"],
+  sway: ["sway", "swaybg", "swayidle", "swaylock", "autotiling", "xwayland"],
+  wayland: ["alacritty", "foot", "wofi", "dunst", "grim", "slurp"],
+  xorg: ["xserver-xorg-core", "xserver-xorg-input-libinput", "xinit", "xauth", "xterm"],
+  openbox: ["openbox", "tint2", "hsetroot", "x11-utils", "x11-xserver-utils"],
   look: ["fonts-dejavu-core", "fonts-noto-core", "libgl1-mesa-dri", "adwaita-icon-theme"],
-  sound: ["pipewire", "wireplumber", "pipewire-pulse", "alsa-utils"],
-  disks: ["btrfs-progs", "cryptsetup-bin", "dosfstools", "e2fsprogs", "gdisk", "parted", "rsync"],
-  disks2: ["xfsprogs", "dmsetup", "squashfs-tools", "efibootmgr", "fdisk"],
+  fileSystems: ["btrfs-progs", "dosfstools", "e2fsprogs", "xfsprogs", "squashfs-tools"],
+  disks: ["cryptsetup-bin", "dmsetup", "efibootmgr", "fdisk", "gdisk", "parted", "rsync"],
   loader: ["grub2-common", "grub-pc-bin", "grub-efi-amd64-bin"],
-  installer: [
-    "calamares",
-    "qml-module-qtquick2",
-    "qml-module-qtquick-window2",
-    "locales",
-    "tzdata",
-  ],
-  installer2: ["qml-module-qtquick-layouts", "qml-module-qtquick-controls2", "python3-yaml"],
+  installer: ["calamares", "locales", "tzdata", "python3-yaml"],
   // What the installed system needs: pacman takes the installer away, console-data has keymaps.
   installed: ["pacman-package-manager", "console-data"],
 } as const;
 
 export const MEDIUM_ROOT: Recipe = {
   kind: "iso/rootfs",
-  suite: "bookworm",
+  suite: "forky",
   packages: Object.values(PACKAGES).flat(),
   boots: true,
   clients: false,
 };
 
-/** What LainOS has and Debian 12 lacks, and what takes its place on the stand-in. */
+/** What LainOS has and Debian lacks, and what takes its place on the stand-in. */
 export const REPLACED: Readonly<Record<string, string>> = {
-  tuigreet: "agreety, and a menu of the sessions after the login (standins/session-menu)",
   eudev: "Debian's udevd, started under eudev's name",
   "OpenRC's own sysfs, devfs, root, localmount, hostname, bootmisc": "stand-ins of the test system",
   "i3status-rs": "the status.sh of the overlay",
-  autotiling: "nothing: windows are split by hand",
-  alacritty: "foot: Debian's alacritty 0.11 does not read alacritty.toml",
   powerlevel10k: "the overlay's own prompt",
-  "lainos-calamares-dracut": "Debian's Calamares 3.2, with LainOS' settings",
+  "lainos-calamares-dracut": "Debian's Calamares 3.4, with LainOS' settings",
 };
 
 /**
@@ -94,41 +86,12 @@ const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel?: str
   bootmisc: ["live/openrc-standins", "boot"],
 };
 
-/** What Debian 12's parts have older words for than LainOS': the live boot's, syslog-ng's and foot's settings. */
-const OLDER_MENU = [["rd.overlay", "rd.live.overlay.overlayfs=1"]] as const;
-const OLDER_SYSLOG = [
-  ["@version: 4.2", "@version: 3.38"],
-  ["stats(freq(0));", "stats_freq(0);"],
-] as const;
-const OLDER_FOOT = [
-  ["[colors-dark]\n", "[cursor]\n"],
-  ["cursor=", "color="],
-  ["\nbackground=", "\n\n[colors]\nbackground="],
-] as const;
-
-/** The same text in the words of the stand-in's parts. */
-export function inOlderWords(
-  text: string,
-  words: readonly (readonly [newer: string, older: string])[] = OLDER_MENU,
-): string {
-  return words.reduce((result, [newer, older]) => result.replaceAll(newer, older), text);
-}
-
 const SCRIPTS = join(import.meta.dir, "..");
 
 const INSTALLER = "lainos-calamares-config-layer-02";
 
 /** The gettys beside the greeter, which Arch's OpenRC brings itself. */
 const GETTYS = [2, 3, 4, 5, 6];
-
-/** Debian's greetd has another user, and no tuigreet. */
-const GREETD = `[terminal]
-vt = 1
-
-[default_session]
-command = "/usr/sbin/agreety --cmd /usr/local/bin/session-menu"
-user = "_greetd"
-`;
 
 /**
  * A level that costs an emulated processor seconds, for the initramfs of an installed system; and what
@@ -147,6 +110,8 @@ rm -f /usr/share/wayland-sessions/sway.desktop /usr/share/xsessions/openbox*.des
 rm -f /usr/share/applications/calamares.desktop
 for group in seat input render netdev wheel; do getent group "$group" >/dev/null || groupadd -r "$group"; done
 /usr/libexec/lainos/sysusers /etc/sysusers.d/lainos-live.conf
+# Debian's greetd has another user.
+getent passwd greeter >/dev/null || useradd --system --user-group --groups video --shell /bin/sh greeter
 cp -a /etc/skel /home/liveuser
 chown -R 1000:1000 /home/liveuser
 chmod 0750 /home/liveuser
@@ -169,7 +134,6 @@ echo '00000000000000000000000000000001' >/etc/machine-id
 const INITRAMFS = `
 release=$(ls /usr/lib/modules)
 echo linux >/usr/lib/modules/$release/pkgbase
-[ -e /usr/lib/modules/$release/vmlinuz ] || cp /boot/vmlinuz-$release /usr/lib/modules/$release/vmlinuz
 mkdir -p /new-boot
 LAINOS_BOOT=/new-boot /usr/local/bin/lainos-dracut
 `;
@@ -205,7 +169,6 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
         "bsdtar",
         "mksquashfs",
         "xorriso",
-
         "isolinux",
         "syslinux",
         "grub-mkstandalone",
@@ -245,9 +208,6 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
       epoch,
     );
     await rm(made, { recursive: true });
-    for (const path of new Bun.Glob("**/*.cfg").scanSync({ cwd: tree, absolute: true })) {
-      await writeFile(path, inOlderWords(await readFile(path, "utf8")));
-    }
     await report.step("squashfs", () =>
       withOverlay(
         name,
@@ -303,22 +263,11 @@ async function layStandins(root: string): Promise<void> {
     await enable(root, `agetty.tty${vt}`, "default");
   }
   await enable(root, "savecache", "shutdown");
-  for (const [path, words] of [
-    ["etc/syslog-ng/syslog-ng.conf", OLDER_SYSLOG],
-    ["etc/skel/.config/foot/foot.ini", OLDER_FOOT],
-  ] as const) {
-    const file = join(root, path);
-    await writeFile(file, inOlderWords(await readFile(file, "utf8"), words));
-  }
   // Arch's is in the package pacman-mirrorlist; pacman does not start without.
   await writeFile(join(root, "etc/pacman.d/mirrorlist"), "# The stand-in has no mirrors.\n");
   // Arch's is in the package filesystem; Calamares unmounts what it finds there.
   await symlink("../proc/self/mounts", join(root, "etc/mtab"));
   await writeFile(join(root, "etc/dracut.conf.d/15-standin.conf"), DRACUT);
-  const menu = join(root, "usr/local/bin/session-menu");
-  await cp(join(import.meta.dir, "standins/session-menu"), menu);
-  await chmod(menu, 0o755);
-  await writeFile(join(root, "etc/greetd/config.toml"), GREETD);
 }
 
 async function enable(root: string, service: string, runlevel: string): Promise<void> {

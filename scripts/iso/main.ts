@@ -135,7 +135,7 @@ async function writeChecksum(image: string): Promise<void> {
 
 function conclude(image: string, base: Base, { iso_label }: Profile): void {
   if (base === "debian") {
-    console.log("\nOn the stand-in, in place of what Debian 12 lacks:");
+    console.log("\nOn the stand-in, in place of what Debian lacks:");
     for (const [what, by] of Object.entries(REPLACED)) console.log(`  ${what}: ${by}`);
   }
   const megabytes = (Bun.file(image).size / 1e6).toFixed(0);

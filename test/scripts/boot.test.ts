@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { greeterOn, sessionsOn } from "../../scripts/boot/session.ts";
+import { asksForName, sessionsOn } from "../../scripts/boot/session.ts";
 
 /** tuigreet 0.9.1 with our configuration, its frames left out as they are on the kernel's screen. */
 const FOOT =
@@ -21,11 +21,11 @@ const MENU = `                           Mon, 30 Nov 2026 - 23:08
 ${FOOT}
 `;
 
-test("the greeter that asks for a name is known, and a menu or a boot is none", () => {
-  expect(greeterOn(TUIGREET)).toBe("tuigreet");
-  expect(greeterOn("Debian GNU/Linux 12 lainos tty1\n\nlainos login:\n")).toBe("agreety");
-  expect(greeterOn(MENU)).toBeUndefined();
-  expect(greeterOn(" * Starting greetd ...                 [ ok ]\n")).toBeUndefined();
+test("the greeter asks for a name, and a menu, a getty or a boot does not", () => {
+  expect(asksForName(TUIGREET)).toBe(true);
+  expect(asksForName(MENU)).toBe(false);
+  expect(asksForName("LainOS layer 02 (tty1)\n\nlainos login:\n")).toBe(false);
+  expect(asksForName(" * Starting greetd ...                 [ ok ]\n")).toBe(false);
 });
 
 test("tuigreet's sessions are counted in the order of its menu", () => {
