@@ -208,8 +208,10 @@ describe("calamares_polkit", () => {
     );
     expect(done.code).toBe(5);
     const words = done.stdout.trim().split("\n");
-    expect([words[0], ...words.slice(-3)]).toEqual(["env", "calamares", "-D6", "--xdg-config"]);
-    expect(words.slice(1, -3).sort()).toEqual([
+    // It ends with the script.
+    const program = ["setpriv", "--pdeathsig", "TERM", "calamares", "-D6", "--xdg-config"];
+    expect([words[0], ...words.slice(-6)]).toEqual(["env", ...program]);
+    expect(words.slice(1, -6).sort()).toEqual([
       "DISPLAY=:0",
       "QT_QPA_PLATFORM=wayland;xcb",
       "WAYLAND_DISPLAY=wayland-1",
@@ -222,7 +224,7 @@ describe("calamares_polkit", () => {
       { calamares: "", pkexec },
       { DISPLAY: ":1", XAUTHORITY: "/home/a b/.Xauthority", QT_QPA_PLATFORM: "xcb" },
     );
-    expect(done.stdout.trim().split("\n").slice(1, -3).sort()).toEqual([
+    expect(done.stdout.trim().split("\n").slice(1, -6).sort()).toEqual([
       ...["DISPLAY=:1", "QT_QPA_PLATFORM=xcb", "XAUTHORITY=/home/a b/.Xauthority"],
     ]);
   });
