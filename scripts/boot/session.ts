@@ -93,7 +93,7 @@ export async function logInAtGreeter(
   await medium.type(`${name}\n`);
   if (password !== undefined) {
     await medium.waitFor(
-      async () => /Password:\s*$/.test(await firstTerminal(medium)),
+      async () => /\bPassword:/.test(await firstTerminal(medium)),
       "the question for the password",
     );
     await medium.type(`${password}\n`);
