@@ -97,7 +97,7 @@ const GETTYS = [2, 3, 4, 5, 6];
  * A level that costs an emulated processor seconds, for the initramfs of an installed system; and what
  * udevd of systemd 258 and later opens at run time, where dracut does not see it.
  */
-const DRACUT = `compress="zstd -1 -q -T0"
+const DRACUT = `compress_level_zstd=1
 install_optional_items+=" /usr/lib/x86_64-linux-gnu/libkmod.so.2 /usr/lib/x86_64-linux-gnu/libacl.so.1 "
 `;
 
