@@ -28,6 +28,7 @@ const TOOLS = {
   pacman: { debian: "pacman-package-manager", arch: "pacman" },
   makepkg: { debian: "makepkg", arch: "pacman" },
   "repo-add": { debian: "makepkg", arch: "pacman" },
+  pacstrap: { debian: "arch-install-scripts", arch: "arch-install-scripts" },
   bsdtar: { debian: "libarchive-tools", arch: "libarchive" },
   fakeroot: { debian: "fakeroot", arch: "fakeroot" },
   zstd: { debian: "zstd", arch: "zstd" },

@@ -1,5 +1,8 @@
 /** pacman for another root than the host's. */
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { cacheDir } from "./host.ts";
+import { packageName } from "./repo/repository.ts";
 
 /** Its folders have to be there: pacman 7.1 refuses to start otherwise. */
 export interface PacmanPlace {
@@ -27,4 +30,25 @@ export function pacmanWords({ root, config, cache, keys, hooks }: PacmanPlace): 
     ...["--logfile", join(root, "var/log/pacman.log"), "--gpgdir", keys],
     ...["--config", config, "--noconfirm"],
   ];
+}
+
+/** What pacman has downloaded for other roots. The host's own cache has the host's packages. */
+export const PACMAN_CACHE = join(cacheDir(), "pacman");
+
+/**
+ * In namespaces of its own: mounts end with the processes, and all of those with the first one, so that
+ * nothing is left mounted on a root that is removed afterwards, whatever is killed.
+ */
+export const ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
+/**
+ * Removes packages of these names from a cache. Ours have the same file names in every checkout, and
+ * other bytes: pacman would take the last build's, and then find that they are not the repository's.
+ */
+export async function forgetPackages(cache: string, names: readonly string[]): Promise<void> {
+  await mkdir(cache, { recursive: true });
+  for (const file of await readdir(cache)) {
+    // Its signature, or a part of it, has the same name with one more end.
+    if (names.includes(packageName(file))) await rm(join(cache, file));
+  }
 }

@@ -1,14 +1,14 @@
 /** The live medium by mkarchiso, on Arch. */
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { cacheDir, HostError } from "../host.ts";
+import { HostError } from "../host.ts";
 import { checkEffects } from "../live/install.ts";
 import { removeUnmounted } from "../live/mounts.ts";
 import type { Reporter } from "../live/progress.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
+import { ALONE, forgetPackages, PACMAN_CACHE } from "../pacman.ts";
 import { buildPackages } from "../repo/build.ts";
 import { readRecipes, WORK } from "../repo/recipe.ts";
-import { packageName } from "../repo/repository.ts";
 import { checkPackages } from "./preflight.ts";
 import { AIROOTFS, imageName, PROFILE, type Profile } from "./profile.ts";
 import { closeRepositories, KEYRING } from "./trust.ts";
@@ -28,9 +28,6 @@ export interface ArchOptions {
   readonly report: Reporter;
 }
 
-/** What pacman has downloaded, for the next build. The host's own cache has the host's packages. */
-const CACHE = join(cacheDir(), "pacman");
-
 /**
  * Builds the medium.
  * @returns the image's path.
@@ -46,8 +43,8 @@ export async function buildByMkarchiso(options: ArchOptions): Promise<string> {
   try {
     const { files, names: own } = await buildAll(report, signal);
     await makeRepository(repository, files);
-    await forgetPackages(CACHE, own);
-    await stageProfile(staged, { repository, cache: CACHE, keys });
+    await forgetPackages(PACMAN_CACHE, own);
+    await stageProfile(staged, { repository, cache: PACMAN_CACHE, keys });
     const names = profile.packages.filter((name) => keys || name !== KEYRING);
     const config = join(staged, profile.pacman_conf);
     await checkPackages(config, { ...profile, packages: names }, report, signal);
@@ -109,18 +106,6 @@ async function buildAll(
   });
 }
 
-/**
- * Removes packages of these names from a cache. Ours have the same file names in every checkout, and
- * other bytes: pacman would take the last build's, and then find that they are not the repository's.
- */
-export async function forgetPackages(cache: string, names: readonly string[]): Promise<void> {
-  await mkdir(cache, { recursive: true });
-  for (const file of await readdir(cache)) {
-    // Its signature, or a part of it, has the same name with one more end.
-    if (names.includes(packageName(file))) await rm(join(cache, file));
-  }
-}
-
 export interface Stage {
   /** The folder with the packages that were just built, which go before all others. */
   readonly repository: string;
@@ -166,12 +151,6 @@ export async function stageProfile(
   const lines = (await readFile(names, "utf8")).split("\n");
   await writeFile(names, lines.filter((name) => name !== KEYRING).join("\n"));
 }
-
-/**
- * In namespaces of its own: mounts end with the processes, and all of those with the first one, so that
- * nothing is left mounted on the root that is removed afterwards, whatever is killed.
- */
-const ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
 /**
  * Runs it with a log, and passes each of its own messages on as they come.

@@ -228,7 +228,7 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
 }
 
 /** airootfs/ as mkarchiso copies it: root's, 0644 and 0755, and then file_permissions. */
-async function layOverlay(root: string, profile: Profile): Promise<void> {
+export async function layOverlay(root: string, profile: Profile): Promise<void> {
   await cp(AIROOTFS, root, { recursive: true, verbatimSymlinks: true });
   const entries = await readdir(AIROOTFS, { recursive: true, withFileTypes: true });
   for (const entry of entries) {

@@ -154,7 +154,7 @@ export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): P
       await installPackage(name, rootfs, packageFile, signal);
     });
     await report.step("Live user and greetd", async () => {
-      await configure(name, rootfs, signal);
+      await configure(name, rootfs, "debian", signal);
       await options.prepare?.(container.upper(name));
     });
     return rootfs;
@@ -186,7 +186,12 @@ export function buildPackageStep(
   });
 }
 
-async function bootAndWait(
+/**
+ * The second half of a start: boots a prepared overlay and waits as LiveOptions say.
+ * @throws HostError with the end of the console where it does not come up; what there is then is the
+ * caller's to destroy.
+ */
+export async function bootAndWait(
   name: string,
   rootfs: string,
   report: Reporter,

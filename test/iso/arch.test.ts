@@ -4,17 +4,12 @@ import { chmod, link, mkdir, readdir, readFile, stat, writeFile } from "node:fs/
 import { basename, join } from "node:path";
 import { $ } from "zx";
 import { ensureHostPackages } from "../../scripts/host.ts";
-import {
-  checkRoot,
-  failuresIn,
-  forgetPackages,
-  runMkarchiso,
-  stageProfile,
-} from "../../scripts/iso/arch.ts";
+import { checkRoot, failuresIn, runMkarchiso, stageProfile } from "../../scripts/iso/arch.ts";
 import { EXECUTABLES } from "../../scripts/live/install.ts";
 import { mounts, removeUnmounted } from "../../scripts/live/mounts.ts";
 import { waitFor } from "../../scripts/live/ready.ts";
 import { makeRepository } from "../../scripts/package.ts";
+import { forgetPackages } from "../../scripts/pacman.ts";
 import { makePackage, removeAll, scratch } from "../repo/support.ts";
 
 const run = $({ nothrow: true, quiet: true });

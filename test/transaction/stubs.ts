@@ -35,30 +35,45 @@ export const MARKERS: Readonly<Record<string, readonly string[]>> = {
   sway: ["usr/share/wayland-sessions/sway.desktop"],
 };
 
-/**
- * Makes FOLDER a repository NAME of stubs: `Server = file://FOLDER`. The database is in the format
- * of repo-add(8), which itself takes half a minute for so many.
- */
+/** A package's file, and what a database says of it. */
+export interface Written {
+  readonly facts: Facts;
+  readonly file: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/** Makes FOLDER a repository NAME of stubs: `Server = file://FOLDER`. */
 export async function writeStubs(
   folder: string,
   name: string,
   packages: readonly Facts[],
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const database: Record<string, string> = {};
-  for (const facts of packages) {
-    const { file, bytes } = await writeStub(folder, facts);
-    database[`${facts.name}-${facts.version}/desc`] = description(facts, file, bytes);
-  }
-  const archive = new Bun.Archive(database, { compress: "gzip" });
+  const written: Written[] = [];
+  for (const facts of packages) written.push(await writeStub(folder, facts));
+  await writeDatabase(folder, name, written);
+}
+
+/**
+ * Writes the database of a repository. It is in the format of repo-add(8), which itself takes half a
+ * minute for so many.
+ */
+export async function writeDatabase(
+  folder: string,
+  name: string,
+  packages: readonly Written[],
+): Promise<void> {
+  const entries = packages.map((one) => {
+    return [`${one.facts.name}-${one.facts.version}/desc`, description(one)] as const;
+  });
+  const archive = new Bun.Archive(Object.fromEntries(entries), { compress: "gzip" });
   await writeFile(join(folder, `${name}.db`), await archive.bytes());
 }
 
-/** Writes one stub into a folder. @returns its file's name and bytes. */
-export async function writeStub(
-  folder: string,
-  facts: Facts,
-): Promise<{ file: string; bytes: Uint8Array }> {
+/** Writes one stub into a folder. */
+export async function writeStub(folder: string, facts: Facts): Promise<Written> {
   const content = `${facts.name} ${facts.version}\n`;
   const files = new Set([
     `usr/share/licenses/${facts.name}/stub`,
@@ -70,15 +85,20 @@ export async function writeStub(
     ...Object.fromEntries([...files].map((path) => [path, content])),
   });
   const bytes = Bun.zstdCompressSync(await archive.bytes());
-  // pacman wants no colon in a file's name where an epoch is: makepkg has one as well.
-  const file = `${facts.name}-${facts.version}-any.pkg.tar.zst`;
+  const file = fileName(facts);
   await writeFile(join(folder, file), bytes);
   await chmod(join(folder, file), 0o644);
-  return { file, bytes };
+  const sha256 = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+  return { facts, file, size: bytes.length, sha256 };
+}
+
+/** pacman wants no colon in a file's name where an epoch is: makepkg has one as well. */
+export function fileName({ name, version }: Facts): string {
+  return `${name}-${version}-any.pkg.tar.zst`;
 }
 
 /** .PKGINFO, as makepkg writes it. */
-function information(facts: Facts): string {
+export function information(facts: Facts): string {
   const pairs: [string, string][] = [
     ["pkgname", facts.name],
     ["pkgver", facts.version],
@@ -97,15 +117,15 @@ function information(facts: Facts): string {
 }
 
 /** A database's entry, as repo-add writes it. */
-function description(facts: Facts, file: string, bytes: Uint8Array): string {
+function description({ facts, file, size, sha256 }: Written): string {
   const sections: [string, readonly string[]][] = [
     ["FILENAME", [file]],
     ["NAME", [facts.name]],
     ["BASE", [facts.name]],
     ["VERSION", [facts.version]],
-    ["CSIZE", [String(bytes.length)]],
+    ["CSIZE", [String(size)]],
     ["ISIZE", ["1"]],
-    ["SHA256SUM", [new Bun.CryptoHasher("sha256").update(bytes).digest("hex")]],
+    ["SHA256SUM", [sha256]],
     ["ARCH", ["any"]],
     ["REPLACES", facts.replaces],
     ["DEPENDS", facts.depends],

@@ -86,7 +86,7 @@ const NEXT_SETTINGS = ["openrc/conf.d/seatd", "openrc/conf.d/iwd", "files/etc/la
  * protocol7-core's next release: three of its settings are others. Its executable is no program,
  * since nothing in a root of stubs is run.
  */
-async function buildNext(folder: string): Promise<string> {
+export async function buildNext(folder: string): Promise<string> {
   return await makepkg({
     stage: join(folder, "next"),
     fill: async (tree) => {
