@@ -187,7 +187,8 @@ export async function hostKind(): Promise<HostKind> {
   );
   for (const id of ids) {
     if (id === "debian" || id === "ubuntu") return "debian";
-    if (id === "arch") return "arch";
+    // Artix need not say what it is like.
+    if (id === "arch" || id === "artix") return "arch";
   }
   throw new HostError(
     `this system (${ids.join(", ") || "no ID in /etc/os-release"}) is neither Debian nor Arch: use one of them`,

@@ -122,11 +122,15 @@ export async function buildPackage(options: PackageOptions = {}): Promise<BuiltP
 }
 
 /**
- * Makes DIR a repository that holds exactly PACKAGE_FILES: `Server = file://DIR` with the name that
- * REPOSITORY says. It takes DIR's place at once, so that pacman never sees half of it.
+ * Makes DIR a repository of that name that holds exactly PACKAGE_FILES: `Server = file://DIR`. It takes
+ * DIR's place at once, so that pacman never sees half of it.
  * @throws PackageError when repo-add fails.
  */
-export async function makeRepository(dir: string, packageFiles: readonly string[]): Promise<void> {
+export async function makeRepository(
+  dir: string,
+  packageFiles: readonly string[],
+  name = REPOSITORY,
+): Promise<void> {
   await ensureHostPackages(["repo-add", "bsdtar", "zstd"]);
   await mkdir(dirname(dir), { recursive: true });
   const fresh = await mkdtemp(`${dir}.new-`);
@@ -138,7 +142,7 @@ export async function makeRepository(dir: string, packageFiles: readonly string[
       await copyFile(file, copy);
       inside.push(copy);
     }
-    const database = join(fresh, `${REPOSITORY}.db.tar.gz`);
+    const database = join(fresh, `${name}.db.tar.gz`);
     const done = await run`repo-add --quiet ${database} ${inside}`;
     if (done.exitCode !== 0) {
       throw new PackageError(`repo-add failed: ${lastWords(done.stderr || done.stdout)}`);

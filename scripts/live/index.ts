@@ -1,8 +1,9 @@
 /** The test system as tests use it: start one, look into it, end it. See docs/live.md. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ensureHostPackages, HostError } from "../host.ts";
+import { ensureHostPackages, HostError, hostKind } from "../host.ts";
 import { buildPackage, type PackageOptions } from "../package.ts";
+import { ensureArchRoot } from "./arch-root.ts";
 import { addStandins, configure, LIVE_USER } from "./configure.ts";
 import * as container from "./container.ts";
 import { type EnterOptions, type ExecOptions, type ExecResult, exec, execHere } from "./enter.ts";
@@ -142,19 +143,23 @@ export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): P
   const report = options.report ?? quiet;
   const signal = options.signal ?? new AbortController().signal;
   const packageFile = options.packageFile ?? (await buildPackageStep(report, signal));
-  const rootfs = await report.step("Debian root without systemd", async (detail) => {
-    await ensureHostPackages(["mmdebstrap", "dpkg-deb", "unshare", "nsenter", "pacman", "bsdtar"]);
+  const kind = await hostKind();
+  const title = `${kind === "arch" ? "Arch" : "Debian"} root without systemd`;
+  const rootfs = await report.step(title, async (detail) => {
+    await ensureHostPackages(["unshare", "nsenter", "pacman", "bsdtar"]);
+    if (kind === "arch") return await ensureArchRoot(signal, detail);
+    await ensureHostPackages(["mmdebstrap", "dpkg-deb"]);
     return await ensureRootfs(options.recipe ?? LIVE_ROOT, signal, detail);
   });
   signal.throwIfAborted();
   await container.create(name, rootfs);
   try {
     await report.step("protocol7-core by pacman", async () => {
-      await addStandins(name);
-      await installPackage(name, rootfs, packageFile, signal);
+      if (kind === "debian") await addStandins(name);
+      await installPackage(name, rootfs, packageFile, signal, kind === "debian" ? undefined : []);
     });
     await report.step("Live user and greetd", async () => {
-      await configure(name, rootfs, "debian", signal);
+      await configure(name, rootfs, kind, signal);
       await options.prepare?.(container.upper(name));
     });
     return rootfs;

@@ -76,12 +76,15 @@ export async function installPackage(
     join(dir, "pacman.conf"),
     `[options]\nArchitecture = x86_64\nSigLevel = Never\n[${REPOSITORY}]\nServer = file://${repository}\n`,
   );
+  // A root of pacman's own has them in its database.
+  const versions = await dpkgVersions(rootfs);
   const words = [
-    ...(await assumedInstalled(infos, rootfs)),
+    ...(versions === undefined ? [] : assumedInstalled(infos, versions)),
     ...["-Sy", ...infos.map(({ name }) => name)],
   ];
   const output = await pacman(name, rootfs, words, signal);
-  await checkEffects(upper(name), "etc/pam.d/common-session", output);
+  const sessions = versions === undefined ? "system-login" : "common-session";
+  await checkEffects(upper(name), `etc/pam.d/${sessions}`, output);
 }
 
 interface PackageInfo {
@@ -135,11 +138,10 @@ async function pacman(
  * `--assume-installed NAME=VERSION` for exactly the dependencies that the root's Debian packages
  * fill, with Debian's version of them.
  */
-async function assumedInstalled(
+function assumedInstalled(
   packages: readonly PackageInfo[],
-  rootfs: string,
-): Promise<string[]> {
-  const versions = await dpkgVersions(rootfs);
+  versions: ReadonlyMap<string, string>,
+): string[] {
   return packages.flatMap(({ name, depends }) =>
     depends.flatMap((depend) => {
       const version = versions.get(FILLED_BY[depend] ?? "");
@@ -153,9 +155,13 @@ async function assumedInstalled(
   );
 }
 
-/** The installed packages and their upstream versions, without epoch and revision. */
-async function dpkgVersions(rootfs: string): Promise<Map<string, string>> {
-  const status = await readFile(join(rootfs, "var/lib/dpkg/status"), "utf8");
+/**
+ * The installed packages and their upstream versions, without epoch and revision; undefined in a root
+ * that is not dpkg's.
+ */
+async function dpkgVersions(rootfs: string): Promise<Map<string, string> | undefined> {
+  const status = await readFile(join(rootfs, "var/lib/dpkg/status"), "utf8").catch(missing);
+  if (status === undefined) return undefined;
   return new Map(
     status.split("\n\n").flatMap((entry): [string, string][] => {
       const name = /^Package: (.*)$/m.exec(entry)?.[1];

@@ -109,7 +109,7 @@ const APT_OPTIONS = ['APT::Install-Recommends "false"', 'Acquire::Check-Valid-Un
 );
 
 /** Left out to keep the cache small, and as the medium's pacman.conf has it. */
-const EXCLUDED = [
+export const LEFT_OUT = [
   "/etc/sway/config.d/50-systemd-user.conf",
   "/usr/share/man/*",
   "/usr/share/doc/*",
@@ -155,7 +155,7 @@ function clientsHook(): string {
 /** What decides over the contents; a change of it makes a new root. */
 export function recipeKey(recipe: Recipe): string {
   const standins = recipe.boots ? [SYSUSERS, DUMMY_CONTROL] : [];
-  const parts = [recipe.suite, recipe.packages, standins, EXCLUDED, customizeHooks(recipe)];
+  const parts = [recipe.suite, recipe.packages, standins, LEFT_OUT, customizeHooks(recipe)];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
 }
 
@@ -197,7 +197,7 @@ export async function ensureRootfs(
 }
 
 /** Whether the root is there, and then this process's to use until it ends. */
-async function isTaken(path: string): Promise<boolean> {
+export async function isTaken(path: string): Promise<boolean> {
   const release = await lockRoots(dirname(path));
   try {
     const isThere = await isDirectory(path);
@@ -219,7 +219,7 @@ async function bootstrap(
   const sources = await debianSources(recipe.suite);
   const include = [...recipe.packages, ...(recipe.boots ? [STANDIN, SYSUSERS] : [])].join(",");
   const hooks = customizeHooks(recipe).map((hook) => `--customize-hook=${hook}`);
-  const excludes = EXCLUDED.map((glob) => `--dpkgopt=path-exclude=${glob}`);
+  const excludes = LEFT_OUT.map((glob) => `--dpkgopt=path-exclude=${glob}`);
   // In a pid and mount namespace of its own, so that its end, which follows ours, is the end of all.
   const build = $({
     nothrow: true,

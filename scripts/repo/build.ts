@@ -7,7 +7,14 @@ import { $ } from "zx";
 import { BuildError, ROOT } from "../build.ts";
 import { ensureHostPackages, HostError, hostKind } from "../host.ts";
 import { lock } from "../lock.ts";
-import { makepkg, PackageError, packageIn, removeOlder, sourceDate } from "../makepkg.ts";
+import {
+  lastWords,
+  makepkg,
+  PackageError,
+  packageIn,
+  removeOlder,
+  sourceDate,
+} from "../makepkg.ts";
 import { buildPackage, type Level } from "../package.ts";
 import { buildInChroot, hasChrootTools } from "./chroot.ts";
 import { lintPackage, lintRecipe } from "./lint.ts";
@@ -191,16 +198,47 @@ async function buildOne(recipe: Recipe, options: BuildOptions, table: Table): Pr
  */
 async function checkBuildDependencies(recipe: Recipe, ours: readonly Recipe[]): Promise<void> {
   if ((await hostKind()) !== "arch") return;
+  const lacking = await lackingDependencies(recipe, ours);
+  if (lacking.length === 0) return;
+  throw new PackageError(
+    `it is built with ${lacking.join(" ")}: install them, or devtools, which have a clean chroot`,
+  );
+}
+
+/** What pacman does not have of that with which a package is built. */
+async function lackingDependencies(
+  recipe: Recipe,
+  ours: readonly Recipe[],
+  also: readonly string[] = [],
+): Promise<string[]> {
   // Scripts and configuration need nothing of what they are for.
   const words = [...recipe.makedepends, ...(recipe.arch.includes("any") ? [] : recipe.depends)];
   const names = new Set(ours.map(({ name }) => name));
   const needed = words.filter((word) => !names.has(parseDependency(word).name));
-  const missing = await $({ nothrow: true, quiet: true })`pacman --deptest ${needed}`;
-  const list = missing.stdout.trim().split("\n").join(" ");
-  if (list === "") return;
-  throw new PackageError(
-    `it is built with ${list}: install them, or devtools, which have a clean chroot`,
-  );
+  const tested = await $({ nothrow: true, quiet: true })`pacman --deptest ${[...needed, ...also]}`;
+  return tested.stdout.split("\n").filter((word) => word !== "");
+}
+
+/**
+ * Installs, on Arch, what packages are built with. Where that cannot be had, the build says what is
+ * missing.
+ */
+export async function installBuildDependencies(
+  recipes: readonly Recipe[],
+  ours: readonly Recipe[],
+  onLine: (line: string) => void,
+): Promise<void> {
+  const lacking = new Set<string>();
+  for (const recipe of recipes) {
+    // makepkg takes the compiler and make for granted.
+    const also = recipe.arch.includes("any") ? [] : ["base-devel"];
+    for (const word of await lackingDependencies(recipe, ours, also)) lacking.add(word);
+  }
+  if (lacking.size === 0) return;
+  onLine(`installing ${[...lacking].join(" ")}`);
+  const options = ["-S", "--needed", "--asdeps", "--noconfirm"];
+  const done = await $({ nothrow: true, quiet: true })`pacman ${options} ${[...lacking]}`;
+  if (done.exitCode !== 0) onLine(`pacman: ${lastWords(done.stderr)}`);
 }
 
 /** A hash of all that a package is made from: the files beside the PKGBUILD, and our own part. */

@@ -3,7 +3,7 @@
  * which mkarchiso does it, and what that leaves boots. Arch's packages are stand-ins: see docs/arch.md.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { lstat, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { $ } from "zx";
 import { checkRoot, failuresIn } from "../../scripts/iso/arch.ts";
@@ -16,7 +16,7 @@ import { quiet } from "../../scripts/live/progress.ts";
 import { pacmanWords } from "../../scripts/pacman.ts";
 import { must } from "../inside.ts";
 import { WITHOUT_FILES } from "../transaction/expectations.ts";
-import { buildNext } from "../transaction/world.ts";
+import { buildNext, type Repositories } from "../transaction/world.ts";
 import { type Medium, makeWorld, pacstrapMedium, removeWorld, type World } from "./medium.ts";
 import { rebuilt } from "./standin.ts";
 
@@ -268,6 +268,7 @@ class System implements AsyncDisposable {
       config: medium.config,
       cache: join(world.folder, "cache"),
       keys: join(world.folder, "keys"),
+      hooks: join(merged(this.name), "etc/pacman.d/hooks"),
     };
     const command = [...pacmanWords(place), "--noprogressbar", ...words];
     return withOverlay(this.name, medium.root, command, signal);
@@ -382,3 +383,61 @@ test(
   },
   LONG,
 );
+
+test(
+  "bun run live makes its root of a host's repositories, where that is Arch, and boots it",
+  async () => {
+    const host = await makeHost("NAME=Arch Linux\nID=arch\n", world.repositories);
+    const done = await host.run("scripts/live/main.ts", "--json", "--name", "test-arch-live");
+    expect(done.stderr).toBe("");
+    expect(done.code).toBe(0);
+    const { services, sessions } = JSON.parse(done.stdout);
+    expect(new Set(Object.values(services))).toEqual(new Set(["started"]));
+    expect(Object.keys(services)).toEqual(expect.arrayContaining(["lainos-dbus-bridge", "greetd"]));
+    expect(sessions).toMatchObject([{ user: LIVE_USER, seat: "seat0" }]);
+  },
+  LONG,
+);
+
+test("bun run live says what it lacks on a host with other repositories than Arch's", async () => {
+  const { core = "" } = world.repositories;
+  const host = await makeHost("NAME=Artix Linux\nID=artix\n", { system: core, world: core });
+  const done = await host.run("scripts/live/main.ts", "--json", "--name", "test-arch-live");
+  expect(done.code).toBe(1);
+  expect(done.stderr).toBe(
+    "live: the test system is made of Arch's packages, and /etc/pacman.conf has no core and no extra, but system, world (as Artix does): run this on Arch or Debian\n",
+  );
+}, 60_000);
+
+/** This system under another name and with other repositories, for what runs in it. */
+async function makeHost(release: string, repositories: Repositories) {
+  const folder = await mkdtemp(join(world.folder, "host-"));
+  const sections = Object.entries(repositories).map(
+    ([name, place]) => `[${name}]\nServer = file://${place}\n`,
+  );
+  await mkdir(join(folder, "keys"));
+  const options = `Architecture = auto\nSigLevel = Never\nGPGDir = ${folder}/keys/\n`;
+  const config = `[options]\n${options}${sections.join("")}`;
+  await writeFile(join(folder, "pacman.conf"), config);
+  await writeFile(join(folder, "os-release"), release);
+  const mounts = ["pacman.conf", "os-release"].map(
+    (name) => `mount --bind ${join(folder, name)} $(realpath /etc/${name})`,
+  );
+  const script = `${mounts.join(" && ")} && exec "$@"`;
+  const run = async (...words: string[]) => {
+    const child = Bun.spawn(
+      ["unshare", "--mount", "sh", "-c", script, "sh", process.execPath, ...words],
+      {
+        cwd: join(import.meta.dir, "../.."),
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+        // A cache of its own: what it makes of the stand-in is of no use to anyone else.
+        env: { ...process.env, XDG_CACHE_HOME: join(folder, "cache") },
+      },
+    );
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    return { code: await child.exited, stdout, stderr };
+  };
+  return { run };
+}

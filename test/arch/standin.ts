@@ -23,10 +23,11 @@ import { dirname, join } from "node:path";
 import { $ } from "zx";
 import { cacheDir } from "../../scripts/host.ts";
 import { MEDIUM_ROOT } from "../../scripts/iso/debian.ts";
+import { ARCH_PACKAGES } from "../../scripts/live/arch-root.ts";
 import { ensureRootfs } from "../../scripts/live/rootfs.ts";
 import { PACKAGES, readRecipes } from "../../scripts/repo/recipe.ts";
 import { packageName } from "../../scripts/repo/repository.ts";
-import { type Facts, readTable } from "../transaction/facts.ts";
+import { type Facts, factsOf, readTable } from "../transaction/facts.ts";
 import {
   fileName,
   information,
@@ -115,7 +116,7 @@ export async function ensureStandin(signal: AbortSignal): Promise<Standin> {
 
 /** A hash of everything that decides over the contents. */
 async function keyOf(rootfs: string): Promise<string> {
-  const hash = createHash("sha256").update(rootfs);
+  const hash = createHash("sha256").update(JSON.stringify([rootfs, ARCH_PACKAGES]));
   const folders = [FILES, ...Object.keys(INIT_SCRIPTS)];
   for (const name of ["eudev", "openrc"]) folders.push(join(PACKAGES, name));
   const files = ["debian.ts", "standin.ts", "../transaction/arch.tsv", "../transaction/stubs.ts"];
@@ -133,6 +134,9 @@ interface Job {
 
 async function make(rootfs: string, folder: string, signal: AbortSignal): Promise<void> {
   const jobs: Job[] = (await readTable("arch.tsv")).map((facts) => ({ ...facts, facts }));
+  // What arch.tsv has not, since the medium does without.
+  const others = ARCH_PACKAGES.filter((name) => !jobs.some(({ facts }) => facts.name === name));
+  for (const name of others) jobs.push({ facts: factsOf(name, ["glibc"]), repository: "extra" });
   for (const recipe of (await readRecipes()).recipes) {
     if (recipe.sources.some((source) => source.includes("://")))
       jobs.push({ facts: { ...recipe, replaces: [] }, repository: "ours" });
