@@ -13,6 +13,7 @@ import { configure } from "../../scripts/live/configure.ts";
 import { create, destroy, merged, withOverlay } from "../../scripts/live/container.ts";
 import { bootAndWait, LIVE_USER } from "../../scripts/live/index.ts";
 import { quiet } from "../../scripts/live/progress.ts";
+import { sourceDate } from "../../scripts/makepkg.ts";
 import { pacmanWords } from "../../scripts/pacman.ts";
 import { must } from "../inside.ts";
 import { WITHOUT_FILES } from "../transaction/expectations.ts";
@@ -90,7 +91,22 @@ describe("the medium's root", () => {
       "Naming the system LainOS...",
       "Updating module dependencies...",
       "Making the initramfs with dracut...",
+      "Leaving nothing of the time of the build...",
     ]);
+  });
+
+  test("has nothing in it of the moment in which it was made", async () => {
+    const folder = join(medium.root, "var/lib/pacman/local");
+    const times = new Set<string>();
+    for (const name of await readdir(folder)) {
+      if (name === "ALPM_DB_VERSION") continue;
+      const text = await readFile(join(folder, name, "desc"), "utf8");
+      times.add(/^%INSTALLDATE%\n(.*)$/m.exec(text)?.[1] ?? name);
+    }
+    expect([...times]).toEqual([await sourceDate()]);
+    expect(await readdir(join(medium.root, "var/cache/ldconfig"))).toEqual([]);
+    const left = ["zz-lainos-image*", ".pwd.lock", "passwd-", "group-", "shadow-", "gshadow-"];
+    expect(await named(join(medium.root, "etc"), ...left)).toEqual([]);
   });
 
   test("has .pacnew only where the overlay is meant to win, and nothing half done", async () => {

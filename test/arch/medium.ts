@@ -14,7 +14,7 @@ import { buildByName } from "../../scripts/repo/build.ts";
 import { readRecipes } from "../../scripts/repo/recipe.ts";
 import { folderOf, packageName, publish, REPOSITORIES } from "../../scripts/repo/repository.ts";
 import { configuration } from "../transaction/root.ts";
-import type { Repositories } from "../transaction/world.ts";
+import { type Repositories, scratch } from "../transaction/world.ts";
 import { ensureStandin, type Standin } from "./standin.ts";
 
 /** Repositories as a host with Arch's and ours has them. */
@@ -37,8 +37,7 @@ export async function makeWorld(signal: AbortSignal): Promise<World> {
       !["protocol7-core", KEYRING].includes(name) &&
       !lacking.some((file) => packageName(file) === name),
   );
-  // On a disk, as mkarchiso's is: an overlay is laid over it.
-  const folder = await mkdtemp("/var/tmp/p7-arch-");
+  const folder = await mkdtemp(join(await scratch(), "p7-arch-"));
   await chmod(folder, 0o755);
   const files = [
     packageFile,

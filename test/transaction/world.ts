@@ -53,7 +53,7 @@ export async function makeWorld(): Promise<World> {
 }
 
 /** Memory where there is enough of it: a gigabyte is written, and nothing of it is kept. */
-async function scratch(): Promise<string> {
+export async function scratch(): Promise<string> {
   const memory = await statfs("/dev/shm").catch(() => undefined);
   return memory && memory.bavail * memory.bsize > 3e9 ? "/dev/shm" : tmpdir();
 }
