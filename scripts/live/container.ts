@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { $ } from "zx";
 import { HostError } from "../host.ts";
+import { sourceDate } from "../makepkg.ts";
 import {
   type CgroupPart,
   cgroupTree,
@@ -77,6 +78,8 @@ export async function withOverlay(
   const running = $({
     nothrow: true,
     quiet: true,
+    // What is made in it has the date of the checkout: useradd, dracut and pacman's hooks ask.
+    env: { ...process.env, SOURCE_DATE_EPOCH: await sourceDate() },
   })`sh ${script} ${cgroup} ${rootfs} ${stateDir(name)} ${command}`;
   if (signal) killOnAbort(running, signal);
   const done = await running;

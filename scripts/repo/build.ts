@@ -220,14 +220,15 @@ async function lackingDependencies(
 }
 
 /**
- * Installs, on Arch, what packages are built with. Where that cannot be had, the build says what is
- * missing.
+ * Installs, on Arch, what packages are built with, unless they are built in a clean chroot. Where that
+ * cannot be had, the build says what is missing.
  */
 export async function installBuildDependencies(
   recipes: readonly Recipe[],
   ours: readonly Recipe[],
   onLine: (line: string) => void,
 ): Promise<void> {
+  if (await hasChrootTools()) return;
   const lacking = new Set<string>();
   for (const recipe of recipes) {
     // makepkg takes the compiler and make for granted.

@@ -37,7 +37,7 @@ export async function makeWorld(signal: AbortSignal): Promise<World> {
       !["protocol7-core", KEYRING].includes(name) &&
       !lacking.some((file) => packageName(file) === name),
   );
-  const folder = await mkdtemp(join(await scratch(), "p7-arch-"));
+  const folder = await mkdtemp(join(await scratch(8e9), "p7-arch-"));
   await chmod(folder, 0o755);
   const files = [
     packageFile,

@@ -52,10 +52,13 @@ export async function makeWorld(): Promise<World> {
   }
 }
 
-/** Memory where there is enough of it: a gigabyte is written, and nothing of it is kept. */
-export async function scratch(): Promise<string> {
+/**
+ * Memory where there is enough of it: nothing of what is written is kept.
+ * @param room how much that has to be, in bytes.
+ */
+export async function scratch(room = 3e9): Promise<string> {
   const memory = await statfs("/dev/shm").catch(() => undefined);
-  return memory && memory.bavail * memory.bsize > 3e9 ? "/dev/shm" : tmpdir();
+  return memory && memory.bavail * memory.bsize > room ? "/dev/shm" : tmpdir();
 }
 
 /**
