@@ -60,7 +60,10 @@ test.skipIf(controllers.length === 0)(
           case $file in cgroup.*|"*"*) continue ;; esac
           ! echo max 2> /dev/null > "$file" || exit 9
         done
-        for file in container/*.max; do echo max > "$file"; done
+        # Those of io, rdma and misc are for one device or kind each.
+        for file in container/cpu.max container/memory.max container/pids.max; do
+          [ ! -e "$file" ] || echo max > "$file"
+        done
         ! mkdir -p container/2/3 2> /dev/null'`;
     const child = Bun.spawn(["sh", "-c", script], {
       cwd: join(root ?? "", scope.path),
