@@ -91,11 +91,11 @@ function words(hardware: Hardware, ports: readonly string[], qmp: string): strin
     // Without the buses and mice of a PC that nothing here uses: each has a driver to load. The newer
     // q35 has no ACPI registers any more after S3 (seen with QEMU 7.2 and SeaBIOS 1.16): no power button.
     ...["-nodefaults", "-no-user-config", "-machine", "pc,usb=off,smbus=off,i8042=off"],
-    // The oldest that Bun's baseline build runs on: newer ones have more to emulate. And one: Linux
-    // 6.12 does not get over S3 with two that are emulated (QEMU 7.2: it panics as it wakes up).
+    // The oldest that Bun's baseline build runs on: newer ones have more to emulate. And one: with
+    // two that are emulated (QEMU 7.2) Linux 6.12 panicked as it woke up from S3, and 7.2 in a boot.
     ...["-accel", accelerator(), "-cpu", "Nehalem", "-smp", "1", "-m", MEMORY],
     ...["-kernel", vmlinuz, "-initrd", initramfs, "-append", COMMAND_LINE],
-    // With virtio's card nothing is drawn after S3, and a switch of VTs hangs in the kernel (6.1). The
+    // With virtio's card nothing is drawn after S3, and a switch of VTs hung in the kernel (6.1). The
     // memory has room for what Sway and Xorg draw into.
     ...["-display", "none", "-device", "VGA,vgamem_mb=64"],
     ...["-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci"],
