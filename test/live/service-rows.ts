@@ -96,6 +96,13 @@ export function testServices(boot: () => Promise<Live>): void {
       expect(await status(name)).toBe(STARTED);
     }, 60_000);
 
+    test("leaves nothing when it is stopped before it has come back", async () => {
+      await must(live, ["kill", "-9", String(await daemonOf(name))]);
+      await act(name, "stop");
+      expect(await status(name)).toBe(STOPPED);
+      expect(await left(name)).toBe("");
+    }, 60_000);
+
     test("says so when its supervisor is killed, and is whole after a restart", async () => {
       const daemon = await daemonOf(name);
       await must(live, ["kill", "-9", String(await pidIn(`/run/supervise-${name}.pid`))]);

@@ -215,10 +215,22 @@ lainos_leave_cgroup()
 	return 1
 }
 
-# A service that has more to remove defines its own, with lainos_end_rest.
+# Remove the sockets of a stopped service that nobody listens at: a daemon that was killed leaves its own,
+# and they stay if the next one is stopped before it has taken them over. A service names them in
+# lainos_sockets, by patterns of sh.
+lainos_remove_sockets()
+{
+	for lainos_socket in ${lainos_sockets:-}; do
+		[ -S "$lainos_socket" ] || continue
+		grep -qsF " $lainos_socket" /proc/net/unix || rm -f "$lainos_socket"
+	done
+}
+
+# A service that has more to remove defines its own, with these two.
 stop_post()
 {
 	lainos_end_rest
+	lainos_remove_sockets
 }
 
 # What OpenRC knows of a service, and below it what the daemon says of itself.
