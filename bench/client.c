@@ -8,12 +8,14 @@
  * prints one JSON object. The server's output goes to standard error.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
 #include <time.h>
@@ -27,6 +29,8 @@
 #define FEW_IN_FLIGHT 8
 #define MANY_IN_FLIGHT 64
 #define FIRST_LOGINS 20
+/* Each has a connection to the bus, which lets a user have 256. */
+#define LOGINS_AT_ONCE 192
 /* So many times the calls in turn, which take longer. */
 #define TIMES_IN_FLIGHT 5
 
@@ -145,12 +149,14 @@ static double processor_time(pid_t pid) {
         return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-static int count_sessions(sd_bus_message *reply) {
+static int count_sessions(sd_bus_message *reply, const char *wanted) {
         int count = 0;
+        const char *id;
         check(sd_bus_message_enter_container(reply, 'a', "(susso)"), "ListSessions");
         while (check(sd_bus_message_at_end(reply, 0), "ListSessions") == 0) {
-                check(sd_bus_message_skip(reply, "(susso)"), "ListSessions");
-                count++;
+                check(sd_bus_message_read(reply, "(susso)", &id, NULL, NULL, NULL, NULL),
+                      "ListSessions");
+                count += !wanted || strcmp(id, wanted) == 0;
         }
         return count;
 }
@@ -214,14 +220,22 @@ static double call_in_flight(request_maker make, int calls, int most) {
         return now() - begin;
 }
 
-/* How many sessions there are. */
-static int listed_sessions(void) {
+/* How many sessions there are; with an id, how many of that. */
+static int count_listed(const char *wanted) {
         sd_bus_message *request = list_request(), *reply = NULL;
         check(sd_bus_call(bus, request, 0, NULL, &reply), "ListSessions");
-        int count = count_sessions(reply);
+        int count = count_sessions(reply, wanted);
         sd_bus_message_unref(reply);
         sd_bus_message_unref(request);
         return count;
+}
+
+static int listed_sessions(void) {
+        return count_listed(NULL);
+}
+
+static int listed(const char *id) {
+        return count_listed(id) > 0;
 }
 
 /* Whether there are as many sessions as were made. */
@@ -233,11 +247,9 @@ static void expect_sessions(int expected) {
         }
 }
 
-/* A session that the client made, and what it has to take back. */
+/* A session that stays until the end. */
 struct session {
-        pid_t leader;
-        char *id, *path;
-        int fd;
+        char *path;
         double took;
 };
 
@@ -245,10 +257,11 @@ struct session {
 static struct session create_session(uint32_t uid) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         sd_bus_message *reply = NULL;
-        struct session made = {.leader = start_leader()};
+        struct session made;
+        pid_t leader = start_leader();
         double begin = now();
         int result = sd_bus_call_method(bus, NAME, PATH, MANAGER, "CreateSession", &error, &reply,
-                                        "uusssssussbssa(sv)", uid, (uint32_t)made.leader, "bench",
+                                        "uusssssussbssa(sv)", uid, (uint32_t)leader, "bench",
                                         "tty", "user", "", "", (uint32_t)0, "", "", 0, "", "", 0);
         made.took = now() - begin;
         if (result < 0) {
@@ -259,124 +272,213 @@ static struct session create_session(uint32_t uid) {
         int fd;
         check(sd_bus_message_read(reply, "soshusub", &id, &path, NULL, &fd, NULL, NULL, NULL, NULL),
               "CreateSession's reply");
-        if (*id == '\0' || (made.fd = dup(fd)) < 0)
+        /* The session lasts while this is open. */
+        if (*id == '\0' || dup(fd) < 0)
                 fail("CreateSession's descriptor", errno);
-        made.id = strdup(id);
         made.path = strdup(path);
         sd_bus_message_unref(reply);
         return made;
+}
+
+/* A login as PAM makes it: a process with a connection of its own, which is the session's leader, calls
+ * CreateSession and ReleaseSession for itself. That it starts, connects and ends is not measured. */
+struct login {
+        pid_t leader;
+        /* A byte to it lets it begin. */
+        int go;
+        /* The session's, once it is done. It is closed after the leader's end: elogind before 255.24 keeps a
+         * session for good whose descriptor is closed while its leader still ends. */
+        int fd;
+};
+
+/* What a leader tells: that it has connected, or how long both calls took until their replies. With the
+ * latter comes the session's descriptor. */
+struct report {
+        /* Which of those that were started. */
+        size_t login;
+        double took;
+        char id[32];
+};
+
+/* A report and at most one descriptor, as sendmsg(2) and recvmsg(2) take them. */
+struct parcel {
+        struct report report;
+        struct iovec data;
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int))];
+        } control;
+        struct msghdr message;
+};
+
+static int reports[2];
+
+static void pack(struct parcel *parcel) {
+        parcel->data = (struct iovec){.iov_base = &parcel->report, .iov_len = sizeof parcel->report};
+        parcel->message = (struct msghdr){.msg_iov = &parcel->data,
+                                          .msg_iovlen = 1,
+                                          .msg_control = &parcel->control,
+                                          .msg_controllen = sizeof parcel->control};
+}
+
+static void send_report(struct report report, int fd) {
+        struct parcel parcel = {.report = report};
+        pack(&parcel);
+        if (fd < 0) {
+                parcel.message.msg_controllen = 0;
+        } else {
+                struct cmsghdr *header = CMSG_FIRSTHDR(&parcel.message);
+                header->cmsg_level = SOL_SOCKET;
+                header->cmsg_type = SCM_RIGHTS;
+                header->cmsg_len = CMSG_LEN(sizeof fd);
+                memcpy(CMSG_DATA(header), &fd, sizeof fd);
+        }
+        if (sendmsg(reports[1], &parcel.message, 0) < 0)
+                fail("a leader's report", errno);
+}
+
+static void lead(uint32_t uid, size_t login, int go) {
+        sd_bus *own;
+        sd_bus_message *reply = NULL;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        struct report report = {.login = login};
+        const char *id;
+        int fd;
+        char byte;
+        check(sd_bus_open_system(&own), "a leader's bus");
+        check(sd_bus_get_unique_name(own, &id), "a leader's connection");
+        send_report(report, -1);
+        if (read(go, &byte, 1) < 0)
+                fail("a leader's pipe", errno);
+        double begin = now();
+        int result = sd_bus_call_method(own, NAME, PATH, MANAGER, "CreateSession", &error, &reply,
+                                        "uusssssussbssa(sv)", uid, (uint32_t)getpid(), "bench",
+                                        "tty", "user", "", "", (uint32_t)0, "", "", 0, "", "", 0);
+        if (result < 0) {
+                fprintf(stderr, "client: CreateSession: %s\n", error.message);
+                exit(1);
+        }
+        check(sd_bus_message_read(reply, "soshusub", &id, NULL, NULL, &fd, NULL, NULL, NULL, NULL),
+              "CreateSession's reply");
+        snprintf(report.id, sizeof report.id, "%s", id);
+        if (sd_bus_call_method(own, NAME, PATH, MANAGER, "ReleaseSession", &error, NULL, "s", id) < 0) {
+                fprintf(stderr, "client: ReleaseSession: %s\n", error.message);
+                exit(1);
+        }
+        report.took = now() - begin;
+        send_report(report, fd);
+        for (;;)
+                pause();
+}
+
+static struct login start_login(uint32_t uid, size_t login) {
+        int go[2];
+        if (pipe(go) < 0)
+                fail("pipe", errno);
+        struct login started = {.leader = fork(), .go = go[1], .fd = -1};
+        if (started.leader < 0)
+                fail("fork", errno);
+        if (started.leader == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                close(go[1]);
+                lead(uid, login, go[0]);
+        }
+        close(go[0]);
+        return started;
+}
+
+/* The next report, whose descriptor its login then has; meanwhile the signals of the server are taken. A
+ * leader that fails ends by itself. */
+static struct report next_report(struct login *started) {
+        struct parcel parcel = {0};
+        for (;;) {
+                struct pollfd fds[] = {{.fd = reports[0], .events = POLLIN},
+                                       {.fd = sd_bus_get_fd(bus), .events = POLLIN}};
+                while (check(sd_bus_process(bus, NULL), "process") > 0)
+                        ;
+                if (poll(fds, 2, END_LIMIT / 1000) <= 0)
+                        fail("a login", ETIMEDOUT);
+                if (fds[0].revents & POLLIN)
+                        break;
+        }
+        pack(&parcel);
+        if (recvmsg(reports[0], &parcel.message, MSG_CMSG_CLOEXEC) != sizeof parcel.report)
+                fail("a leader's report", errno);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&parcel.message);
+        if (header)
+                memcpy(&started[parcel.report.login].fd, CMSG_DATA(header), sizeof(int));
+        return parcel.report;
+}
+
+static void let_begin(struct login login) {
+        if (write(login.go, "", 1) < 0)
+                fail("a leader's pipe", errno);
+        close(login.go);
+}
+
+static void end_login(struct login login) {
+        kill(login.leader, SIGKILL);
+        waitpid(login.leader, NULL, 0);
+        close(login.fd);
 }
 
 static int on_removed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         const char *id, *path;
         (void)error;
         check(sd_bus_message_read(message, "so", &id, &path), "SessionRemoved");
-        struct session *awaited = userdata;
-        if (awaited->id && strcmp(id, awaited->id) == 0) {
-                free(awaited->id);
-                awaited->id = NULL;
-        }
+        char *awaited = userdata;
+        if (strcmp(id, awaited) == 0)
+                *awaited = '\0';
         return 0;
 }
 
 /* A login and its end: CreateSession and ReleaseSession until their replies, in
- * seconds. That the leader leaves and the session goes is waited for, not measured. */
+ * seconds. That the session goes is waited for, not measured. */
 static double create_and_release(uint32_t uid) {
-        static struct session awaited;
+        static char awaited[32];
         static int listening;
         if (!listening++)
                 check(sd_bus_match_signal(bus, NULL, NAME, PATH, MANAGER, "SessionRemoved",
-                                          on_removed, &awaited),
+                                          on_removed, awaited),
                       "AddMatch");
-        struct session made = create_session(uid);
-        awaited = made;
-        sd_bus_error error = SD_BUS_ERROR_NULL;
+        struct login login = start_login(uid, 0);
+        next_report(&login);
+        let_begin(login);
+        struct report report = next_report(&login);
+        snprintf(awaited, sizeof awaited, "%s", report.id);
+        end_login(login);
         double begin = now();
-        int result = sd_bus_call_method(bus, NAME, PATH, MANAGER, "ReleaseSession", &error, NULL,
-                                        "s", made.id);
-        double took = made.took + now() - begin;
-        if (result < 0) {
-                fprintf(stderr, "client: ReleaseSession: %s\n", error.message);
-                exit(1);
-        }
-        close(made.fd);
-        kill(made.leader, SIGKILL);
-        waitpid(made.leader, NULL, 0);
-        begin = now();
-        while (awaited.id) {
+        /* It may have gone while the report was waited for, when its id was not known yet. */
+        while (*awaited && listed(awaited)) {
                 if (now() - begin > END_LIMIT / 1e6)
                         fail("the session did not end", ETIMEDOUT);
                 if (check(sd_bus_process(bus, NULL), "process") == 0)
-                        check(sd_bus_wait(bus, 100000), "wait");
+                        check(sd_bus_wait(bus, 10000), "wait");
         }
-        free(made.path);
-        return took;
+        return report.took;
 }
 
-/* Logins that do not wait for each other. */
-static size_t logins_done;
-
-static void expect_answer(sd_bus_message *reply, const char *call) {
-        const sd_bus_error *error = sd_bus_message_get_error(reply);
-        if (!error)
-                return;
-        fprintf(stderr, "client: %s in flight: %s\n", call, error->message);
-        exit(1);
-}
-
-static int on_released(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        struct session *session = userdata;
-        (void)error;
-        expect_answer(reply, "ReleaseSession");
-        close(session->fd);
-        logins_done++;
-        return 0;
-}
-
-static int on_created(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        struct session *session = userdata;
-        const char *id;
-        int fd;
-        (void)error;
-        expect_answer(reply, "CreateSession");
-        check(sd_bus_message_read(reply, "soshusub", &id, NULL, NULL, &fd, NULL, NULL, NULL, NULL),
-              "CreateSession's reply");
-        if ((session->fd = dup(fd)) < 0)
-                fail("CreateSession's descriptor", errno);
-        check(sd_bus_call_method_async(bus, NULL, NAME, PATH, MANAGER, "ReleaseSession", on_released,
-                                       session, "s", id),
-              "ReleaseSession in flight");
-        return 0;
-}
-
-/* Logins and their ends, `most` at a time, until their replies; in seconds. The leaders
- * run before and until after, so that nothing of them is measured. */
+/* Logins and their ends, `most` at a time, until their replies; in seconds. The leaders run and are
+ * connected before, and end after, so that nothing of that is measured. */
 static double log_in_in_flight(uint32_t uid, size_t logins, size_t most) {
-        struct session *made = calloc(logins, sizeof *made);
-        if (!made)
+        struct login *started = calloc(logins, sizeof *started);
+        if (!started)
                 fail("calloc", errno);
         for (size_t login = 0; login < logins; login++)
-                made[login].leader = start_leader();
-        logins_done = 0;
-        size_t sent = 0;
+                started[login] = start_login(uid, login);
+        for (size_t login = 0; login < logins; login++)
+                next_report(started);
+        size_t begun = 0;
         double begin = now();
-        while (logins_done < logins) {
-                for (; sent < logins && sent - logins_done < most; sent++)
-                        check(sd_bus_call_method_async(
-                                  bus, NULL, NAME, PATH, MANAGER, "CreateSession", on_created,
-                                  &made[sent], "uusssssussbssa(sv)", uid,
-                                  (uint32_t)made[sent].leader, "bench", "tty", "user", "", "",
-                                  (uint32_t)0, "", "", 0, "", "", 0),
-                              "CreateSession in flight");
-                if (check(sd_bus_process(bus, NULL), "process") == 0)
-                        check(sd_bus_wait(bus, UINT64_MAX), "wait");
+        for (size_t done = 0; done < logins; done++) {
+                for (; begun < logins && begun - done < most; begun++)
+                        let_begin(started[begun]);
+                next_report(started);
         }
         double took = now() - begin;
-        for (size_t login = 0; login < logins; login++) {
-                kill(made[login].leader, SIGKILL);
-                waitpid(made[login].leader, NULL, 0);
-        }
-        free(made);
+        for (size_t login = 0; login < logins; login++)
+                end_login(started[login]);
+        free(started);
         return took;
 }
 
@@ -414,6 +516,8 @@ int main(int argc, char **argv) {
         double idle = atof(argv[5]);
         uint32_t uid = (uint32_t)atoi(argv[6]);
 
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, reports) < 0)
+                fail("socketpair", errno);
         check(sd_bus_open_system(&bus), "the system bus");
         printf("{\"start\":%f,", start_server(argv + 8) * 1e3);
         usleep((useconds_t)(idle * 1e6));
@@ -443,9 +547,10 @@ int main(int argc, char **argv) {
                 took += create_and_release(uid);
         printf("\"loginsInTurn\":%f,", (double)logins / took);
         printf("\"loginsCost\":%f,", (processor_time(server) - before) / (double)logins * 1e6);
-        /* Each has a leader that runs all the while. */
-        logins /= 4;
-        printf("\"loginsMany\":%f,", (double)logins / log_in_in_flight(uid, logins, MANY_IN_FLIGHT));
+        size_t many = 0;
+        for (took = 0; many < logins / 4; many += LOGINS_AT_ONCE)
+                took += log_in_in_flight(uid, LOGINS_AT_ONCE, MANY_IN_FLIGHT);
+        printf("\"loginsMany\":%f,", (double)many / took);
         await_sessions(sessions);
 
         kill(server, SIGTERM);

@@ -5,7 +5,7 @@ import { $ } from "zx";
 import { cacheDir, ensureHostPackages, HostError, hostKind } from "../scripts/host.ts";
 import type { World } from "../test/login1/world.ts";
 
-const PACKAGES = ["elogind", "libelogind0"];
+const PACKAGE = "elogind";
 
 /** An unpacked elogind. */
 export interface Peer {
@@ -41,7 +41,7 @@ export async function fetchElogind(): Promise<Peer> {
   }
   await ensureHostPackages(["apt-get", "dpkg-deb"]);
   const cache = join(cacheDir(), "bench");
-  const folder = join(cache, "elogind");
+  const folder = join(cache, "elogind-forky");
   if (!existsSync(folder)) {
     mkdirSync(cache, { recursive: true });
     const work = mkdtempSync(join(cache, ".elogind-"));
@@ -52,8 +52,8 @@ export async function fetchElogind(): Promise<Peer> {
       rmSync(work, { recursive: true, force: true });
     }
   }
-  const libraries = join(folder, "lib/elogind");
-  const executable = join(libraries, "elogind");
+  const libraries = join(folder, "usr/lib/x86_64-linux-gnu/elogind");
+  const executable = join(folder, "usr/libexec/elogind");
   const linked = await run({
     env: { ...process.env, LD_LIBRARY_PATH: libraries },
   })`ldd ${executable}`;
@@ -66,10 +66,11 @@ export async function fetchElogind(): Promise<Peer> {
 async function unpack(work: string): Promise<void> {
   // Fetched as the user that we are: apt's own may not write there.
   const download = () =>
-    run({ cwd: work })`apt-get -q -o APT::Sandbox::User=root download ${PACKAGES}`;
+    run({ cwd: work })`apt-get -q -o APT::Sandbox::User=root download ${PACKAGE}`;
   let downloaded = await download();
   if (downloaded.exitCode !== 0) {
-    await run`apt-get -q update`;
+    // A mirror may be a stored copy, whose Release file has run out.
+    await run`apt-get -q -o Acquire::Check-Valid-Until=false update`;
     downloaded = await download();
   }
   if (downloaded.exitCode !== 0) {
