@@ -1,4 +1,4 @@
-/** `bun run bench`: what our login1 costs, beside elogind; see docs/bench.md. */
+/** `bun run bench`: what our login1 costs, beside elogind and systemd-logind; see docs/bench.md. */
 import { cpus, release } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -8,9 +8,10 @@ import { BuildError, ROOT } from "../scripts/build.ts";
 import { ensureHostPackages, HostError, requireRoot } from "../scripts/host.ts";
 import { PackageError } from "../scripts/makepkg.ts";
 import { buildPackage } from "../scripts/package.ts";
+import { isInTools, runInTools } from "../scripts/tools/root.ts";
 import { type Counts, type Figures, measure, stopMeasuring, Tools } from "./measure.ts";
 import { measureNotify } from "./notify.ts";
-import { elogindServer, fetchElogind, type Server } from "./peer.ts";
+import { elogindServer, fetchElogind, logindServer, logindVersion, type Server } from "./peer.ts";
 import { compare, compareNotify, insertFigures, type OwnFigures, own } from "./report.ts";
 
 const PAGE = join(ROOT, "docs/bench.md");
@@ -20,7 +21,7 @@ const USAGE = `usage: bun run bench [--write] [--json] [--rounds=5] [--calls=200
   --write       put the tables into docs/bench.md
   --json        print every measurement as JSON instead of the tables
   --rounds      how often each server is started and measured
-  --calls       calls in each measurement, after half as many that are not counted
+  --calls       calls in each measurement, after half as many that are not counted; a tenth of both of logins
   --idle        seconds before memory is looked at
   --no-package  do not build the package for its size
 `;
@@ -39,12 +40,15 @@ async function packageSizes(): Promise<Omit<OwnFigures, "starts">> {
   };
 }
 
-function machine(elogind: string): string {
+/** What was measured, and on what. */
+async function machine(elogind: string): Promise<string> {
   const cores = cpus();
   const date = new Date().toISOString().slice(0, 10);
+  const bus = (await $({ quiet: true })`dbus-daemon --version`).stdout;
   return (
     `${date}, ${cores.length} cores (${cores[0]?.model ?? "unknown"}), Linux ${release()}; ` +
-    `protocol7-core ${version} on Bun ${Bun.version}, elogind ${elogind}`
+    `protocol7-core ${version} on Bun ${Bun.version}, elogind ${elogind}, ` +
+    `systemd-logind ${await logindVersion()}, dbus-daemon ${/\d[\d.]*/.exec(bus)?.[0]}`
   );
 }
 
@@ -73,12 +77,17 @@ async function main(): Promise<void> {
     calls,
     warmUp: Math.ceil(calls / 2),
     sessions: 20,
-    logins: 2000,
+    logins: Math.ceil(calls / 10),
     idle: number("idle"),
     starts: number("rounds") * 4,
   };
 
   requireRoot();
+  if (!(await isInTools())) {
+    const again = [process.execPath, import.meta.path, ...process.argv.slice(2)];
+    process.exitCode = await runInTools(ROOT, again, progress);
+    return;
+  }
   await ensureHostPackages(
     ["gcc", "libc's headers", "libsystemd's headers", "dbus-daemon", "unshare", "nsenter"],
     (packages) => progress(`installing ${packages.join(" ")}`),
@@ -93,7 +102,7 @@ async function main(): Promise<void> {
       process.exit(signal === "SIGINT" ? 130 : 143);
     });
   }
-  const servers: Server[] = [tools.bridge, elogindServer(peer)];
+  const servers: Server[] = [tools.bridge, elogindServer(peer), logindServer(tools.systemd1)];
   const measured = new Map<string, Figures[]>(servers.map(({ name }) => [name, []]));
   const starts: number[] = [];
   try {
@@ -118,7 +127,7 @@ async function main(): Promise<void> {
     return;
   }
   const figures = [
-    `Measured ${machine(peer.version)}. Rounds: ${counts.rounds}; the median, and in parentheses the least and the most.`,
+    `Measured ${await machine(peer.version)}. Rounds: ${counts.rounds}; the median, and in parentheses the least and the most.`,
     compare(measured, counts),
     compareNotify(notify),
     own(ownFigures),

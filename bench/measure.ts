@@ -53,12 +53,22 @@ export interface Figures
   calls: number;
 }
 
-/** What is measured with: the client, and our executables under the names that they are installed by. */
+async function compile(name: string, program: string): Promise<void> {
+  const flags = ["-Wall", "-Wextra", "-Werror", "-O2"];
+  const source = join(import.meta.dir, name);
+  const compiler = Bun.spawn(["cc", ...flags, "-o", program, source, "-lsystemd"], {
+    stderr: "pipe",
+  });
+  const [words, code] = await Promise.all([compiler.stderr.text(), compiler.exited]);
+  if (code !== 0) throw new Error(`${name} does not compile: ${words}`);
+}
+
+/** What is measured with: the client, what stands for PID 1, and our executables under their names. */
 export class Tools {
   private constructor(private readonly folder: string) {}
 
   /**
-   * Compiles both.
+   * Compiles all.
    *
    * @throws {Error} with the compiler's words, and BuildError
    */
@@ -66,16 +76,8 @@ export class Tools {
     const folder = mkdtempSync(join(tmpdir(), "p7-bench-"));
     try {
       const tools = new Tools(folder);
-      const source = join(import.meta.dir, "client.c");
-      const flags = ["-Wall", "-Wextra", "-Werror", "-O2"];
-      const compiler = Bun.spawn(["cc", ...flags, "-o", tools.client, source, "-lsystemd"], {
-        stderr: "pipe",
-      });
-      const [words, code] = await Promise.all([
-        new Response(compiler.stderr).text(),
-        compiler.exited,
-      ]);
-      if (code !== 0) throw new Error(`client.c does not compile: ${words}`);
+      await compile("client.c", tools.client);
+      await compile("systemd1.c", tools.systemd1);
       const executable = await build("protocol7");
       for (const name of [EXECUTABLES["dbus-bridge"], EXECUTABLES["lainos-init"]]) {
         symlinkSync(executable, join(folder, name));
@@ -89,6 +91,11 @@ export class Tools {
 
   get client(): string {
     return join(this.folder, "client");
+  }
+
+  /** What answers systemd-logind in the place of PID 1. */
+  get systemd1(): string {
+    return join(this.folder, "systemd1");
   }
 
   get bridge(): Server {
@@ -120,6 +127,13 @@ export async function stopMeasuring(): Promise<void> {
   await ending?.end();
 }
 
+/** Starts what a server needs, which ends with the world. */
+async function startNeeded(place: World, command: string[]): Promise<void> {
+  const child = Bun.spawn(place.inside(command), { stdin: "ignore", stdout: "pipe" });
+  const { done } = await child.stdout.getReader().read();
+  if (done) throw new Error(`${command[0]} did not start`);
+}
+
 /**
  * Starts a server in a new world and measures it.
  *
@@ -130,6 +144,7 @@ export async function measure(client: string, server: Server, counts: Counts): P
   world = await World.create({ bridge: [], ownPids: true });
   try {
     if (server.etc !== undefined) await layOverEtc(world, server.etc);
+    if (server.needs) await startNeeded(world, server.needs);
     const environment = Object.entries(server.environment).map(([key, value]) => `${key}=${value}`);
     const { calls, sessions, logins, warmUp, idle } = counts;
     const done = await world.run([

@@ -1,4 +1,7 @@
-/** elogind, Debian's build of it: fetched and unpacked into our cache, never installed. */
+/**
+ * What ours is measured beside: elogind, Debian's build of it, fetched and unpacked into our cache and
+ * never installed, and the tools root's own systemd-logind.
+ */
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { $ } from "zx";
@@ -26,6 +29,8 @@ export interface Server {
   environment: Record<string, string>;
   /** A folder to be laid over /etc in its world. */
   etc?: string;
+  /** What has to run before it; it writes a line when it is ready. */
+  needs?: string[];
 }
 
 const run = $({ nothrow: true, quiet: true });
@@ -86,6 +91,24 @@ async function unpack(work: string): Promise<void> {
     const { stdout } = await run`dpkg-deb --field ${join(work, archive)} Version`;
     await Bun.write(join(root, "version"), stdout);
   }
+}
+
+const LOGIND = "/usr/lib/systemd/systemd-logind";
+
+/**
+ * The version of systemd-logind.
+ *
+ * @throws {HostError} where there is none
+ */
+export async function logindVersion(): Promise<string> {
+  if (!existsSync(LOGIND)) throw new HostError(`there is no ${LOGIND}`);
+  const { stdout } = await run`${LOGIND} --version`;
+  return /^systemd \d+ \((.+)\)$/m.exec(stdout)?.[1] ?? stdout.trim();
+}
+
+/** systemd-logind as a server to be started, with what stands for PID 1 beside it. */
+export function logindServer(systemd1: string): Server {
+  return { name: "systemd-logind", command: [LOGIND], environment: {}, needs: [systemd1] };
 }
 
 /** elogind as a server to be started. */

@@ -116,27 +116,27 @@ function format(values: number[], digits: number): string {
 }
 
 /**
- * How many times as good as the second server the first is in a row: the median
+ * How many times as good as the best of its peers a server is in a row: the median
  * of the rounds' own ratios, since what else runs changes from round to round.
  */
-function ratio({ values, rate }: Row, first: Figures[], second: Figures[]): string {
+function ratio({ values, rate }: Row, own: Figures[], peers: Figures[][]): string {
   const middle = (figures: Figures) => spread(values(figures)).median;
-  const ratios = first.flatMap((ours, round) => {
-    const theirs = second[round];
-    if (!theirs) return [];
-    return [rate ? middle(ours) / middle(theirs) : middle(theirs) / middle(ours)];
+  const ratios = own.flatMap((ours, round) => {
+    const theirs = peers.flatMap((rounds) => rounds[round] ?? []).map(middle);
+    if (theirs.length === 0) return [];
+    return [rate ? middle(ours) / Math.max(...theirs) : Math.min(...theirs) / middle(ours)];
   });
   return spread(ratios).median.toFixed(2);
 }
 
-/** Two servers side by side: the median of each figure, its least and most, and how they compare. */
+/** Servers side by side: the median of each figure, its least and most, and the first beside the best other. */
 export function compare(measured: Map<string, Figures[]>, counts: Counts): string {
-  const [first = [], second = []] = [...measured.values()];
-  const calls = first[0]?.calls ?? 0;
+  const [own = [], ...peers] = [...measured.values()];
+  const calls = own[0]?.calls ?? 0;
   const lines = rows(counts, calls).map((row) => [
     row.label,
-    ...[first, second].map((rounds) => format(rounds.flatMap(row.values), row.digits)),
-    ratio(row, first, second),
+    ...[own, ...peers].map((rounds) => format(rounds.flatMap(row.values), row.digits)),
+    ratio(row, own, peers),
   ]);
   return table([["", ...measured.keys(), "times as good"], ...lines]);
 }

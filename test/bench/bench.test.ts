@@ -3,10 +3,11 @@ import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { insertFigures, spread } from "../../bench/report.ts";
+import type { Figures } from "../../bench/measure.ts";
+import { compare, insertFigures, spread } from "../../bench/report.ts";
 import { allProcesses, commandWords } from "../../lib/linux/index.ts";
 
-// It fetches elogind and compiles the executables first.
+// It builds the tools root, fetches elogind and compiles the executables first, where they are not there.
 setDefaultTimeout(180_000);
 
 const ROOT = join(import.meta.dir, "../..");
@@ -50,7 +51,7 @@ test("every figure is a positive number, and nothing is left behind", async () =
   const [out, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   expect({ status: await child.exited, errors }).toEqual({ status: 0, errors: "round 1 of 1\n" });
   const { servers, notify, own } = JSON.parse(out);
-  expect(Object.keys(servers)).toEqual(["lainos-dbus-bridge", "elogind"]);
+  expect(Object.keys(servers)).toEqual(["lainos-dbus-bridge", "elogind", "systemd-logind"]);
   for (const [round] of Object.values<object[]>(servers)) {
     const numbers = numbersIn(round);
     expect(numbers.length).toBe(29 + 19 + 20);
@@ -80,6 +81,29 @@ test("interrupted while it measures, it leaves nothing behind", async () => {
 test("the median of an odd and of an even number of values", () => {
   expect(spread([3, 1, 2])).toEqual({ median: 2, least: 1, most: 3 });
   expect(spread([4, 1, 2, 3])).toEqual({ median: 2.5, least: 1, most: 4 });
+});
+
+test("in each round ours is beside the best of the others", () => {
+  const rounds = (...values: number[]) =>
+    values.map(
+      (value) =>
+        new Proxy({} as Figures, {
+          get: (_, key) => (key === "create" || key === "logins" ? [value] : value),
+        }),
+    );
+  const measured = new Map([
+    ["ours", rounds(10, 10)],
+    ["a", rounds(5, 25)],
+    ["b", rounds(20, 5)],
+  ]);
+  const counts = { rounds: 2, calls: 1, warmUp: 1, sessions: 2, logins: 1, idle: 1, starts: 1 };
+  const [head, , ...lines] = compare(measured, counts)
+    .split("\n")
+    .map((line) => line.split("|").map((cell) => cell.trim()));
+  expect(head?.slice(2, -1)).toEqual(["ours", "a", "b", "times as good"]);
+  for (const [, label = "", ...cells] of lines) {
+    expect([label, cells.at(-2)]).toEqual([label, label.includes(" a second") ? "0.45" : "0.50"]);
+  }
 });
 
 test("figures go between their markers, and nowhere else", () => {
