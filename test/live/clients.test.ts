@@ -56,16 +56,25 @@ async function loginOf(user: string, command: string) {
   return { session, end };
 }
 
-/** swayidle with these words, in the live user's session. */
-async function swayidle(...words: string[]) {
+/** The words that start swayidle with these, in the live user's session. */
+async function swayidleWith(...words: string[]): Promise<string[]> {
   const display = (
     await must(live, ["sh", "-c", "cd /run/user/1000 && ls -d wayland-? | head -n 1"])
   ).trim();
-  const command = inSession(id, ["swayidle", "-w", ...words], { WAYLAND_DISPLAY: display });
+  return inSession(id, ["swayidle", "-w", ...words], { WAYLAND_DISPLAY: display });
+}
+
+/** Ends that one, and not the desktop's own. */
+const endSwayidle = (...words: string[]) =>
+  must(live, ["pkill", "-x", "-f", ["swayidle", "-w", ...words].join(" ")]);
+
+/** swayidle with these words, once it holds its inhibitor. */
+async function swayidle(...words: string[]) {
+  const command = await swayidleWith(...words);
   const done = live.exec(command, { timeout: 120_000 });
   await until("swayidle's inhibitor", isInhibited(/swayidle .*sleep .*delay/));
   return async () => {
-    await must(live, ["pkill", "-x", "swayidle"]);
+    await endSwayidle(...words);
     await done;
     await until("the inhibitor's end", async () => !(await inhibitors()).includes("swayidle"));
   };
@@ -94,6 +103,35 @@ describe("swayidle", () => {
     await until("the lock command", () => isThereWhenLocked(id, "/tmp/idle-locked"));
     await must(live, ["rm", "/tmp/idle-locked"]);
     await end();
+  }, 60_000);
+});
+
+describe("idleness", () => {
+  const connections = async () => must(live, ["busctl", "--no-pager", "--no-legend", "list"]);
+
+  test("is timed by swayidle, and not while something inhibits it", async () => {
+    const note = "/tmp/idle-times";
+    write(note, "");
+    const times = () => read(note).length;
+    await must(live, ["chmod", "666", note]);
+    const words = ["-d", "timeout", "1", `printf . >> ${note}`, "idlehint", "1"];
+    const done = live.exec(await swayidleWith(...words), { timeout: 120_000 });
+    await until("the timeout", () => times() === 1);
+    const hint = async () => (await show(live, "session", id)).IdleHint;
+    await until("the idle hint", async () => (await hint()) === "yes");
+    const blocking = live.exec(["systemd-inhibit", "--what=idle", "sleep", "5"]);
+    await until("the inhibitor", isInhibited(/ idle .* block/));
+    await blocking;
+    // Without it there would be none: nobody has touched anything.
+    await until("the timeout after it", () => times() === 2);
+    await endSwayidle(...words);
+    const { stdout, stderr } = await done;
+    expect(stdout + stderr).toContain("Logind idle inhibitor found");
+    expect(stdout + stderr).not.toContain("Failed to");
+  }, 60_000);
+
+  test("is on the bus in the desktop's own swayidle, which hears of inhibitors only there", async () => {
+    await until("the desktop's swayidle", async () => /\bswayidle\b/.test(await connections()));
   }, 60_000);
 });
 
