@@ -29,8 +29,8 @@ export interface BootOptions {
   readonly memory?: number;
 }
 
-/** Without KVM every step takes some times as long as on the host, in milliseconds. */
-const BOOT_TIMEOUT = 400_000;
+/** Without KVM and on a busy host every step takes many times as long as on a real one, in milliseconds. */
+const BOOT_TIMEOUT = 900_000;
 
 /** OVMF in two parts, by the distributions' names, the first that is there. */
 const OVMF = [

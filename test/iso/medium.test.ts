@@ -31,7 +31,7 @@ import { onMachine, type TakePicture } from "../on-machine.ts";
 const BUILD_TIMEOUT = 900_000;
 
 /** Both boots, without KVM and on a busy host. */
-const BOOTS_TIMEOUT = 2_400_000;
+const BOOTS_TIMEOUT = 3_600_000;
 
 /** One boot, and what is asked of it. */
 const BOOT_TIMEOUT = 1_200_000;
