@@ -110,8 +110,9 @@ rm -f /usr/share/wayland-sessions/sway.desktop /usr/share/xsessions/openbox*.des
 rm -f /usr/share/applications/calamares.desktop
 for group in seat input render netdev wheel; do getent group "$group" >/dev/null || groupadd -r "$group"; done
 /usr/libexec/lainos/sysusers /etc/sysusers.d/lainos-live.conf
-# Debian's greetd has another user.
+# Debian's greetd has another user, and its pacman has none.
 getent passwd greeter >/dev/null || useradd --system --user-group --groups video --shell /bin/sh greeter
+getent passwd alpm >/dev/null || useradd --system --user-group --home-dir / --shell /usr/sbin/nologin alpm
 cp -a /etc/skel /home/liveuser
 chown -R 1000:1000 /home/liveuser
 chmod 0750 /home/liveuser
