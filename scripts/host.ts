@@ -105,6 +105,7 @@ const TOOLS = {
     arch: "syslinux",
     files: ["/usr/lib/syslinux/modules/bios/vesamenu.c32", "/usr/lib/syslinux/bios/vesamenu.c32"],
   },
+  "grub-mkimage": { debian: "grub-common", arch: "grub" },
   "grub-mkstandalone": { debian: "grub-common", arch: "grub" },
   "grub for UEFI": {
     debian: "grub-efi-amd64-bin",

@@ -172,7 +172,7 @@ export async function buildStandin(options: StandinOptions): Promise<string> {
         "xorriso",
         "isolinux",
         "syslinux",
-        "grub-mkstandalone",
+        "grub-mkimage",
         "grub for UEFI",
         "mkfs.fat",
         "mcopy",
@@ -313,5 +313,7 @@ function squash(root: string, file: string, epoch: string): string[] {
     // A level that costs seconds: the medium of a person is mkarchiso's, which has its own.
     ...["-comp", "zstd", "-Xcompression-level", "3", "-b", "256K", "-quiet", "-wildcards", "-e"],
     ...EMPTIED.map((folder) => `${folder}/*`),
+    // What has the time of the build in it.
+    ...["var/lib/pacman/sync/*", "var/log/*.log", "var/log/apt/*"],
   ];
 }

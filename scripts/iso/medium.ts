@@ -2,7 +2,17 @@
  * The image of a medium, laid out and made bootable as mkarchiso does it, so that the menus of
  * profile/ are those of both: El Torito with ISOLINUX for BIOS, GRUB in a FAT image for UEFI.
  */
-import { copyFile, cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { basename, join } from "node:path";
 import { $ } from "zx";
 import { HostError } from "../host.ts";
@@ -18,12 +28,16 @@ export interface Parts {
 const ISOLINUX = "/usr/lib/ISOLINUX";
 const SYSLINUX = "/usr/lib/syslinux/modules/bios";
 
+/** GRUB for UEFI, and the font of its menus, on Debian and on Arch. */
+const GRUB = "/usr/lib/grub/x86_64-efi";
+const GRUB_FONT = "/usr/share/grub/unicode.pf2";
+
 /** What the menu of profile/syslinux needs. */
 const SYSLINUX_MODULES = ["ldlinux", "libcom32", "libutil", "vesamenu"];
 
 /** What profile/grub/grub.cfg loads, and what finds the medium on anything that it may be on. */
 const GRUB_MODULES = [
-  ...["all_video", "boot", "configfile", "echo", "efi_gop", "efi_uga", "efifwsetup", "fat", "font"],
+  ...["all_video", "boot", "configfile", "echo", "efi_gop", "efifwsetup", "fat", "font"],
   ...["gfxmenu", "gfxterm", "halt", "iso9660", "linux", "loopback", "normal", "part_gpt"],
   ...[
     "part_msdos",
@@ -109,10 +123,15 @@ export async function makeImage(
 ): Promise<void> {
   const uuid = mediumUuid(epoch);
   const efi = join(scratch, "efiboot.img");
-  await makeEfiImage(efi, scratch, uuid, signal);
+  await makeEfiImage(efi, scratch, uuid, epoch, signal);
   const building = `${image}.new`;
   const mbr = join(ISOLINUX, "isohdpfx.bin");
   try {
+    const names = [".", ...(await readdir(tree, { recursive: true }))];
+    await setTimes(
+      names.map((name) => join(tree, name)),
+      epoch,
+    );
     await tool(signal, epoch)`xorriso -no_rc -report_about SORRY -as mkisofs \
       -iso-level 3 -full-iso9660-filenames -joliet -joliet-long -rational-rock \
       -volid ${profile.iso_label} -appid ${profile.iso_application} \
@@ -136,28 +155,61 @@ async function makeEfiImage(
   image: string,
   scratch: string,
   uuid: string,
+  epoch: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const config = join(scratch, "grub-embedded.cfg");
+  const run = tool(signal, epoch);
   const grub = join(scratch, "BOOTX64.EFI");
-  await writeFile(config, embeddedConfig(uuid));
-  const run = tool(signal);
-  const modules = GRUB_MODULES.join(" ");
-  await run`grub-mkstandalone -O x86_64-efi --modules=${modules} --locales= --themes= \
-    -o ${grub} boot/grub/grub.cfg=${config}`;
+  await makeGrub(grub, join(scratch, "grub"), embeddedConfig(uuid), epoch, run);
   // Room for GRUB, and the eight MiB that mkarchiso leaves for what somebody may add.
   const size = Math.ceil((await stat(grub)).size / 1024 / 1024 + 8) * 1024;
   await rm(image, { force: true });
-  await run`mkfs.fat -C -n LAINOS_EFI ${image} ${size}`;
+  // The volume's number, which would be the time.
+  const id = Number(epoch).toString(16).padStart(8, "0").slice(-8);
+  await run`mkfs.fat -C --invariant -i ${id} -n LAINOS_EFI ${image} ${size}`;
   await run`mmd -i ${image} ::/EFI ::/EFI/BOOT`;
-  await run`mcopy -i ${image} ${grub} ::/EFI/BOOT/${basename(grub)}`;
+  await setTimes([grub], epoch);
+  await run`mcopy -m -i ${image} ${grub} ::/EFI/BOOT/${basename(grub)}`;
+}
+
+/**
+ * GRUB with all its modules in it, as grub-mkstandalone(1) makes it, which packs them with the time at
+ * which it copied them.
+ */
+async function makeGrub(
+  file: string,
+  scratch: string,
+  config: string,
+  epoch: string,
+  run: ReturnType<typeof tool>,
+): Promise<void> {
+  const folder = join(scratch, "boot/grub");
+  await mkdir(join(folder, "fonts"), { recursive: true });
+  await copyFile(GRUB_FONT, join(folder, "fonts", basename(GRUB_FONT)));
+  await writeFile(join(folder, "grub.cfg"), config);
+  const all = (await readdir(GRUB)).filter((name) => /\.(?:mod|lst)$/.test(name));
+  await mkdir(join(folder, basename(GRUB)));
+  for (const name of all) await copyFile(join(GRUB, name), join(folder, basename(GRUB), name));
+  const archive = `${scratch}.tar`;
+  const order = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", `--mtime=@${epoch}`];
+  await run`tar -c --format=ustar ${order} -f ${archive} -C ${scratch} boot`;
+  const options = ["-O", basename(GRUB), "-d", GRUB, "-p", "(memdisk)/boot/grub", "-m", archive];
+  await run`grub-mkimage ${options} -o ${file} memdisk tar ${GRUB_MODULES}`;
+}
+
+/** Gives files and folders the image's own date, so that two builds of one date are the same. */
+async function setTimes(paths: readonly string[], epoch: string): Promise<void> {
+  for (const path of paths) await utimes(path, Number(epoch), Number(epoch));
 }
 
 /** Runs a tool to its end. @throws HostError with its last line where it fails. */
-function tool(signal: AbortSignal, epoch?: string) {
-  const env = { ...process.env, LC_ALL: "C", ...(epoch ? { SOURCE_DATE_EPOCH: epoch } : {}) };
+function tool(signal: AbortSignal, epoch: string) {
+  const env = { ...process.env, LC_ALL: "C", SOURCE_DATE_EPOCH: epoch };
   const shell = $({ quiet: true, nothrow: true, signal, env });
-  return async (pieces: TemplateStringsArray, ...values: unknown[]): Promise<void> => {
+  return async (
+    pieces: TemplateStringsArray,
+    ...values: (string | number | readonly string[])[]
+  ): Promise<void> => {
     const done = await shell(pieces, ...(values as string[]));
     signal.throwIfAborted();
     if (done.exitCode === 0) return;

@@ -143,7 +143,8 @@ export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): P
   const report = options.report ?? quiet;
   const signal = options.signal ?? new AbortController().signal;
   const packageFile = options.packageFile ?? (await buildPackageStep(report, signal));
-  const kind = await hostKind();
+  // A recipe is of Debian's packages.
+  const kind = options.recipe === undefined ? await hostKind() : "debian";
   const title = `${kind === "arch" ? "Arch" : "Debian"} root without systemd`;
   const rootfs = await report.step(title, async (detail) => {
     await ensureHostPackages(["unshare", "nsenter", "pacman", "bsdtar"]);
@@ -156,7 +157,7 @@ export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): P
   try {
     await report.step("protocol7-core by pacman", async () => {
       if (kind === "debian") await addStandins(name);
-      await installPackage(name, rootfs, packageFile, signal, kind === "debian" ? undefined : []);
+      await installPackage(name, rootfs, packageFile, signal);
     });
     await report.step("Live user and greetd", async () => {
       await configure(name, rootfs, kind, signal);
