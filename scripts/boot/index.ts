@@ -114,10 +114,11 @@ export class BootedMedium {
   }
 
   /**
-   * Follows a boot by an entry for the serial console to its getty, and logs in as root there.
-   * @param options root's password, by default the medium's; and whether the kernel was told to say nothing
+   * Follows a boot by an entry for the serial console to its getty, and logs in there to be root.
+   * @param options who logs in, by default root of the medium; another one needs doas. And whether the
+   * kernel was told to say nothing
    */
-  async awaitBoot({ password = "lain", quiet = false } = {}): Promise<void> {
+  async awaitBoot({ name = "root", password = "lain", quiet = false } = {}): Promise<void> {
     const stages = [
       ...(quiet ? [] : [[/Linux version/, "kernel"] as const]),
       [/OpenRC .*is starting up|OpenRC \S+ is/, "OpenRC"],
@@ -127,7 +128,7 @@ export class BootedMedium {
       await this.serial.awaitText(pattern, name, BOOT_TIMEOUT);
       this.reached(name);
     }
-    await this.serial.logIn("root", password);
+    await this.serial.logIn(name, password);
     await this.waitFor(
       async () => (await this.run("rc-status -r")).stdout.trim() === "default",
       "the runlevel default",

@@ -66,15 +66,21 @@ export class SerialLine {
     }
   }
 
-  /** Logs in at the getty and starts a plain sh that echoes nothing. */
+  /** Logs in at the getty and starts a plain sh of root's that echoes nothing: by doas as another user. */
   async logIn(user: string, password: string, timeout = 60_000): Promise<void> {
     let at = await this.awaitText(/login: $/m, "a getty", timeout);
     this.send(`${user}\r`);
     at = await this.awaitText(/Password: /, "the question for the password", timeout, at);
     this.send(`${password}\r`);
     at = await this.awaitText(/\n.*[#%$>] ?$/, "a shell's prompt", timeout, at);
+    if (user === "root") {
+      this.send("exec /bin/sh\r");
+    } else {
+      this.send("exec doas /bin/sh\r");
+      at = await this.awaitText(/password: $/, "the question of doas", timeout, at);
+      this.send(`${password}\r`);
+    }
     // In two parts, so that the line itself is not what is waited for.
-    this.send("exec /bin/sh\r");
     await sleep(500);
     this.send("stty -echo; PS1=; PS2=; echo at'-'work\r");
     await this.awaitText(/at-work\n/, "the shell", timeout, at);

@@ -185,7 +185,8 @@ async function startInstalled(
   const machine = await BootedMedium.start({ disk, firmware });
   await onMachine(machine, FOLDER, `${firmware}-installed`, async (picture) => {
     await unlock(machine);
-    await machine.awaitBoot({ password: choices.person.password, quiet: true });
+    // root is locked.
+    await machine.awaitBoot({ ...choices.person, quiet: true });
     await awaitGreeter(machine);
     machine.reached("greeter");
     await picture("greeter");
