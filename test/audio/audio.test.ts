@@ -132,8 +132,8 @@ function start(environment: Record<string, string>, ...args: string[]) {
     await Promise.all([child.exited, read]);
     return child.exitCode;
   };
-  /** Its own lines, without those of the servers. */
-  const lines = () => text.split("\n").filter((line) => line.startsWith("lainos-audio-init: "));
+  /** Its own lines, without those of the servers, which may be in the middle of one. */
+  const lines = () => text.match(/lainos-audio-init: .*/g) ?? [];
   return { child, logged, ended, lines };
 }
 

@@ -1,4 +1,5 @@
 /** Folders, packages and a pacman for the repositories' tests. */
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -158,12 +159,13 @@ export class ScriptedRoot {
 
   /** @throws Error with what pacman says where it, a scriptlet or a hook fails. */
   async must(...words: string[]): Promise<void> {
+    const hooks = join(this.root, "etc/pacman.d/hooks");
     const pacman = pacmanWords({
       root: this.root,
       config: join(this.folder, "pacman.conf"),
       cache: join(this.folder, "cache"),
       keys: join(this.folder, "keys"),
-      hooks: join(this.folder, "hooks"),
+      hooks: existsSync(hooks) ? hooks : join(this.folder, "hooks"),
     });
     const done = await run`env LC_ALL=C ${pacman} ${words}`;
     const text = done.stdout + done.stderr;
