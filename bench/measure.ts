@@ -141,7 +141,7 @@ async function startNeeded(place: World, command: string[]): Promise<void> {
  */
 export async function measure(client: string, server: Server, counts: Counts): Promise<Figures> {
   // Pids of its own: elogind takes the cgroup of process 1 for the top of the tree.
-  world = await World.create({ bridge: [], ownPids: true });
+  world = await World.create({ bridge: [], ownPids: true, policies: server.policies ?? [] });
   try {
     if (server.etc !== undefined) await layOverEtc(world, server.etc);
     if (server.needs) await startNeeded(world, server.needs);

@@ -31,6 +31,8 @@ export interface Server {
   etc?: string;
   /** What has to run before it; it writes a line when it is ready. */
   needs?: string[];
+  /** Policies of the bus that its package has. */
+  policies?: string[];
 }
 
 const run = $({ nothrow: true, quiet: true });
@@ -108,7 +110,13 @@ export async function logindVersion(): Promise<string> {
 
 /** systemd-logind as a server to be started, with what stands for PID 1 beside it. */
 export function logindServer(systemd1: string): Server {
-  return { name: "systemd-logind", command: [LOGIND], environment: {}, needs: [systemd1] };
+  return {
+    name: "systemd-logind",
+    command: [LOGIND],
+    environment: {},
+    needs: [systemd1],
+    policies: ["org.freedesktop.systemd1.conf"],
+  };
 }
 
 /** elogind as a server to be started. */

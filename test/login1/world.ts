@@ -12,7 +12,9 @@ import { Cgroup, cgroupRoot } from "../../lib/linux/index.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "../..");
 
-const BUS_CONFIG = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+const busConfig = (
+  policies: readonly string[],
+) => `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>system</type>
@@ -33,7 +35,7 @@ const BUS_CONFIG = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Co
   </policy>
   <include>${REPOSITORY}/files/usr/share/dbus-1/system.d/org.freedesktop.login1.conf</include>
   <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
-  <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.systemd1.conf</include>
+  ${policies.map((name) => `<include>/usr/share/dbus-1/system.d/${name}</include>`).join("")}
 </busconfig>
 `;
 
@@ -79,6 +81,8 @@ export interface WorldOptions {
   vts: number[];
   /** Whether it has pids of its own, counted from 1, and its own /proc. */
   ownPids: boolean;
+  /** Policies of the bus that packages have in /usr/share/dbus-1/system.d, besides ours and polkit's. */
+  policies: string[];
 }
 
 export class World {
@@ -107,6 +111,7 @@ export class World {
     const bridge = options.bridge ?? [process.execPath, join(REPOSITORY, "cmd/dbus-bridge.ts")];
     const vts = options.vts ?? [];
     const ownPids = options.ownPids ?? false;
+    const policies = options.policies ?? [];
     const pidOptions = ownPids ? ["--pid", "--fork", "--mount-proc"] : [];
     const root = cgroupRoot();
     if (!root) throw new Error("these tests need a cgroup2 mount");
@@ -123,14 +128,16 @@ export class World {
       ],
       {
         env: { ...process.env, VTS: vts.map((vt) => `tty${vt}`).join(" ") },
-        stdin: new Blob([BUS_CONFIG]),
+        stdin: new Blob([busConfig(policies)]),
         stdout: "pipe",
         stderr: "inherit",
       },
     );
     const { done } = await holder.stdout.getReader().read();
     if (done) throw new Error("the namespaces could not be made");
-    const world = new World(folder, cgroup, cgroupFolder, holder, { bridge, vts, ownPids });
+    const world = new World(folder, cgroup, cgroupFolder, holder, {
+      ...{ bridge, vts, ownPids, policies },
+    });
     await world.startBus();
     if (bridge.length > 0) await world.startBridge();
     return world;
