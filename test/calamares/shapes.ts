@@ -1,7 +1,6 @@
 /**
  * What Calamares' modules take: the keys of their configuration and what each holds, as the modules'
- * schemas and code of 3.2.61 and 3.3.14 have them. Those of one version only are marked; the other
- * passes over them.
+ * schemas and code of 3.3 have them.
  */
 
 /** A kind of value, one of some words, a list of something, or keys with their shapes. */
@@ -36,16 +35,11 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Shape>>>> =
     notifyOnFinished: "boolean",
   },
   fstab: {
-    // 3.2; in 3.3 they are mount's.
-    mountOptions: { keys: { default: "string", btrfs: "string", btrfs_swap: "string" } },
-    // 3.2.
-    efiMountOptions: "string",
     crypttabOptions: "string",
     tmpOptions: { keys: { default: options, ssd: options } },
   },
   grubcfg: {
     overwrite: "boolean",
-    // 3.3; keepDistributor before.
     keep_distributor: "boolean",
     kernel_params: strings,
     prefer_grub_d: "boolean",
@@ -63,11 +57,8 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Shape>>>> =
     xOrgConfFileName: "string",
     convertedKeymapPath: "string",
     writeEtcDefaultKeyboard: "boolean",
-    // 3.3.
     useLocale1: "boolean",
-    // 3.3.
     guessLayout: "boolean",
-    // 3.3.
     configure: { keys: { kwin: "boolean" } },
   },
   locale: {
@@ -89,7 +80,6 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Shape>>>> =
     localeGenPath: "string",
   },
   luksbootkeyfile: {
-    // 3.3.
     luks2Hash: { oneOf: ["pbkdf2", "argon2i", "argon2id", "default"] },
   },
   mount: {
@@ -99,14 +89,12 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Shape>>>> =
           device: "string",
           fs: "string",
           mountPoint: "string",
-          // A list in 3.3, a text before: a file for both has none.
           efi: "boolean",
         },
       },
     },
     btrfsSubvolumes: { list: { keys: { mountPoint: "string", subvolume: "string" } } },
     btrfsSwapSubvol: "string",
-    // 3.3; fstab's in 3.2.
     mountOptions: {
       list: { keys: { filesystem: "string", options: strings, ssdOptions: strings } },
     },
@@ -120,7 +108,6 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Shape>>>> =
     operations: { list: { keys: { try_remove: strings, remove: strings, install: strings } } },
   },
   partition: {
-    // 3.3; efiSystemPartition, efiSystemPartitionSize and efiSystemPartitionName before.
     efi: {
       keys: {
         mountPoint: "string",
@@ -131,12 +118,9 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Shape>>>> =
     },
     userSwapChoices: { list: { oneOf: ["none", "reuse", "small", "suspend", "file"] } },
     initialSwapChoice: { oneOf: ["none", "reuse", "small", "suspend", "file"] },
-    // 3.3.
     luksGeneration: { oneOf: ["luks1", "luks2"] },
     enableLuksAutomatedPartitioning: "boolean",
-    // 3.3.
     preCheckEncryption: "boolean",
-    // 3.3.
     showNotEncryptedBootMessage: "boolean",
     initialPartitioningChoice: { oneOf: ["none", "erase", "replace", "alongside", "manual"] },
     allowManualPartitioning: "boolean",
@@ -183,7 +167,6 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Shape>>>> =
       keys: {
         shell: "string",
         forbidden_names: strings,
-        // 3.3.
         home_permissions: "string",
       },
     },
@@ -195,7 +178,6 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Shape>>>> =
         forbidden_names: strings,
       },
     },
-    // 3.3.
     allowActiveDirectory: "boolean",
     presets: {
       keys: {

@@ -114,7 +114,6 @@ describe("the installer", () => {
       await chooseErase(started);
       await started.keep("4-partition");
 
-      // Calamares 3.2 lets one go on without a passphrase, and then encrypts nothing.
       await started.screen.click(...box(await started.screen.picture()));
       await started.screen.press("Tab");
       await started.screen.type(PASSWORD);

@@ -434,12 +434,13 @@ async function byBios(medium: BootedMedium, step: Step, picture: TakePicture): P
   });
 
   await step("shows panel, wallpaper and a terminal", async () => {
+    // By their classes: the installer's window may come at the same time.
+    const each = "for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*')";
     const windows = async () =>
-      (await asUser(medium, "xprop -root _NET_CLIENT_LIST")).stdout.match(/0x/g)?.length ?? 0;
-    const before = await windows();
+      (await asUser(medium, `${each}; do xprop -id $id WM_CLASS; done`)).stdout;
     await medium.press("meta_l", "ret");
     await medium.waitFor(
-      async () => (await windows()) > before,
+      async () => /alacritty|xterm/i.test(await windows()),
       "a terminal's window",
       STEP_TIMEOUT,
     );
