@@ -146,6 +146,8 @@ async function untilInstalled(
   const deadline = Date.now() + INSTALL_TIMEOUT;
   let last: string | undefined;
   for (;;) {
+    // X turns the screen off after ten minutes without a key.
+    await medium.press("shift");
     // The last page comes after a failure too.
     const over = (await stepNow(medium, top)) === "finished";
     const { stdout } = await medium.run(
