@@ -110,6 +110,8 @@ rm -f /usr/share/wayland-sessions/sway.desktop /usr/share/xsessions/openbox*.des
 rm -f /usr/share/applications/calamares.desktop
 for group in seat input render netdev wheel; do getent group "$group" >/dev/null || groupadd -r "$group"; done
 /usr/libexec/lainos/sysusers /etc/sysusers.d/lainos-live.conf
+# Arch's greetd reads /etc/environment, by system-login.
+echo 'session required pam_env.so' >>/etc/pam.d/greetd
 # Debian's greetd has another user, and its pacman has none.
 getent passwd greeter >/dev/null || useradd --system --user-group --groups video --shell /bin/sh greeter
 getent passwd alpm >/dev/null || useradd --system --user-group --home-dir / --shell /usr/sbin/nologin alpm
