@@ -221,7 +221,8 @@ export function awaitLogged(
   text: string,
   daemon = "lainos-dbus-bridge",
 ): Promise<true> {
-  const log = `cat /var/log/lainos/${daemon}.log`;
+  // lainos-notifyd's are syslog-ng's while that runs.
+  const log = `cat /var/log/lainos/${daemon}.log /var/log/everything.log`;
   return machine.waitFor(async () => (await sh(machine, log)).includes(text), text);
 }
 
