@@ -8,7 +8,7 @@ import { BuildError, ROOT } from "../scripts/build.ts";
 import { ensureHostPackages, HostError, requireRoot } from "../scripts/host.ts";
 import { PackageError } from "../scripts/makepkg.ts";
 import { buildPackage } from "../scripts/package.ts";
-import { isInTools, runInTools } from "../scripts/tools/root.ts";
+import { runAgainInTools } from "../scripts/tools/root.ts";
 import { type Counts, type Figures, measure, stopMeasuring, Tools } from "./measure.ts";
 import { measureNotify } from "./notify.ts";
 import { elogindServer, fetchElogind, logindServer, logindVersion, type Server } from "./peer.ts";
@@ -83,9 +83,9 @@ async function main(): Promise<void> {
   };
 
   requireRoot();
-  if (!(await isInTools())) {
-    const again = [process.execPath, import.meta.path, ...process.argv.slice(2)];
-    process.exitCode = await runInTools(ROOT, again, progress);
+  const status = await runAgainInTools(ROOT, progress);
+  if (status !== undefined) {
+    process.exitCode = status;
     return;
   }
   await ensureHostPackages(

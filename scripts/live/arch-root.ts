@@ -1,9 +1,9 @@
 /** The root of the test system on Arch, built once and kept: by pacstrap, from the host's repositories and ours. */
 import { createHash } from "node:crypto";
-import { lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { $ } from "zx";
-import { cacheDir, ensureHostPackages, HostError } from "../host.ts";
+import { ensureHostPackages, HostError } from "../host.ts";
 import { lastWords } from "../makepkg.ts";
 import { makeRepository } from "../package.ts";
 import { ALONE, forgetPackages, PACMAN_CACHE } from "../pacman.ts";
@@ -11,8 +11,7 @@ import { buildPackages, installBuildDependencies } from "../repo/build.ts";
 import { readRecipes, WORK } from "../repo/recipe.ts";
 import { packageName } from "../repo/repository.ts";
 import { killOnAbort } from "./kill-on-abort.ts";
-import { removeUnmounted } from "./mounts.ts";
-import { isTaken, LEFT_OUT, prune } from "./rootfs.ts";
+import { keepRoot, LEFT_OUT } from "./rootfs.ts";
 import { missing } from "./state.ts";
 
 /** What LIVE_ROOT has, by Arch's names. */
@@ -55,7 +54,7 @@ const HOSTS_OWN = /^(?:CacheDir|DBPath|DownloadUser|HookDir|LogFile|RootDir)\b.*
 
 /**
  * The path of the root, which is built where the cache has none of these packages of ours. It stays as
- * new as Arch was when it was built. It appears under its name only when it is whole.
+ * new as Arch was when it was built.
  * @param onLine is told what is being done.
  * @throws HostError where the host has not Arch's repositories, and where pacstrap fails.
  */
@@ -66,13 +65,7 @@ export async function ensureArchRoot(
   await ensureHostPackages(["pacstrap", "pacman", "repo-add", "bsdtar", "zstd", "unshare"]);
   const config = await hostConfig();
   const { files, lacking } = await buildOurs(signal, onLine);
-  const base = join(cacheDir(), "arch-rootfs");
-  const path = join(base, await keyOf(config, files));
-  await mkdir(base, { recursive: true });
-  if (await isTaken(path)) return path;
-  const building = join(base, `.building-${process.pid}`);
-  const scratch = join(base, `.scratch-${process.pid}`);
-  try {
+  return keepRoot("arch-rootfs", await keyOf(config, files), async (building, scratch) => {
     // pacman wants the folders that it is told of to be there.
     await mkdir(join(building, "etc/pacman.d/hooks"), { recursive: true });
     await makeRepository(join(scratch, "repository"), files, REPOSITORY);
@@ -80,18 +73,7 @@ export async function ensureArchRoot(
     const file = join(scratch, "pacman.conf");
     await writeFile(file, rootConfig(config, building, join(scratch, "repository")));
     await pacstrap(building, file, lacking, signal, onLine);
-    await rename(building, path).catch((error: NodeJS.ErrnoException) => {
-      // Another run finished the same first.
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-    });
-  } finally {
-    await removeUnmounted(building);
-    await rm(scratch, { recursive: true, force: true });
-  }
-  // Between the end of the build and this, another's removal may have found it unused.
-  if (!(await isTaken(path))) return ensureArchRoot(signal, onLine);
-  await prune(base, path);
-  return path;
+  });
 }
 
 /** The host's pacman.conf with all that it includes. @throws HostError where it is not Arch's. */

@@ -6,6 +6,7 @@ import { $ } from "zx";
 import { cacheDir, ensureHostPackages, HostError } from "../host.ts";
 import { killOnAbort } from "./kill-on-abort.ts";
 import { debianSources, type Suite } from "./mirror.ts";
+import { removeUnmounted } from "./mounts.ts";
 import { lockRoots, markUse, usedRoots } from "./users.ts";
 
 /** What a root is made of. */
@@ -161,43 +162,57 @@ export function recipeKey(recipe: Recipe): string {
 
 /**
  * The path of the root file system, which is built where the cache has none of this recipe.
- * It appears under its name only when it is whole. Nobody removes it while this process lives, a test
- * system uses it or an overlay is over it; older ones that nobody uses are removed.
  * @param onLine is told what the build prints.
  * @throws HostError when the build fails.
  */
-export async function ensureRootfs(
+export function ensureRootfs(
   recipe: Recipe,
   signal: AbortSignal,
   onLine: (line: string) => void = () => {},
 ): Promise<string> {
-  const base = join(cacheDir(), recipe.kind);
-  const path = join(base, recipeKey(recipe));
-  await mkdir(base, { recursive: true });
-  if (await isTaken(path)) return path;
-  await ensureHostPackages(["mmdebstrap", "unshare"]);
-  const building = join(base, `.building-${process.pid}`);
-  const scratch = join(base, `.scratch-${process.pid}`);
-  try {
+  return keepRoot(recipe.kind, recipeKey(recipe), async (building, scratch) => {
+    await ensureHostPackages(["mmdebstrap", "unshare"]);
     await bootstrap(recipe, building, scratch, signal, onLine);
-    await rename(building, path).catch(async (error: NodeJS.ErrnoException) => {
-      // Another run finished the same recipe first; its root is as good as ours.
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-    });
-  } finally {
-    // The build's last processes may still be ending.
-    const gone = { recursive: true, force: true, maxRetries: 10 };
-    await rm(building, gone);
-    await rm(scratch, gone);
+  });
+}
+
+/**
+ * The path of the cache's root of that kind and key, which is built where there is none. It appears
+ * under its name only when it is whole. Nobody removes it while this process lives, a test system uses
+ * it or an overlay is over it; older ones of its kind that nobody uses are removed.
+ * @param build makes the root at its first path; the second is for what it needs on the way.
+ */
+export async function keepRoot(
+  kind: string,
+  key: string,
+  build: (building: string, scratch: string) => Promise<void>,
+): Promise<string> {
+  const base = join(cacheDir(), kind);
+  const path = join(base, key);
+  await mkdir(base, { recursive: true });
+  // Between the end of a build and the next look, another's removal may have found it unused.
+  for (let isBuilt = false; ; isBuilt = true) {
+    if (await isTaken(path)) {
+      if (isBuilt) await prune(base, path);
+      return path;
+    }
+    const building = join(base, `.building-${process.pid}`);
+    const scratch = join(base, `.scratch-${process.pid}`);
+    try {
+      await build(building, scratch);
+      await rename(building, path).catch((error: NodeJS.ErrnoException) => {
+        // Another run finished the same first; its root is as good as ours.
+        if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+      });
+    } finally {
+      await removeUnmounted(building);
+      await removeUnmounted(scratch);
+    }
   }
-  // Between the end of the build and this, another's removal may have found it unused.
-  if (!(await isTaken(path))) return ensureRootfs(recipe, signal, onLine);
-  await prune(base, path);
-  return path;
 }
 
 /** Whether the root is there, and then this process's to use until it ends. */
-export async function isTaken(path: string): Promise<boolean> {
+async function isTaken(path: string): Promise<boolean> {
   const release = await lockRoots(dirname(path));
   try {
     const isThere = await isDirectory(path);

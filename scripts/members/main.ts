@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { fetchElogind } from "../../bench/peer.ts";
 import { ROOT } from "../build.ts";
 import { ensureHostPackages, HostError, requireRoot } from "../host.ts";
-import { isInTools, runInTools } from "../tools/root.ts";
+import { runAgainInTools } from "../tools/root.ts";
 import { faults, insertTables, tables } from "./compare.ts";
 import { readContract } from "./contract.ts";
 import { membersOfBridge, membersOfElogind } from "./server.ts";
@@ -30,9 +30,9 @@ async function main(): Promise<void> {
   });
   if (values.help) return void process.stdout.write(USAGE);
   requireRoot();
-  if (!(await isInTools())) {
-    const again = [process.execPath, import.meta.path, ...process.argv.slice(2)];
-    process.exitCode = await runInTools(ROOT, again, (line) => process.stderr.write(`${line}\n`));
+  const status = await runAgainInTools(ROOT, (line) => process.stderr.write(`${line}\n`));
+  if (status !== undefined) {
+    process.exitCode = status;
     return;
   }
   await ensureHostPackages(["dbus-daemon", "unshare", "nsenter"], (packages) =>

@@ -60,3 +60,17 @@ export async function runInTools(
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
   return child.exited;
 }
+
+/**
+ * Runs this process's own command line again in the root, where it is not in it already.
+ *
+ * @returns the exit status of that; undefined inside
+ * @throws {HostError} if the root cannot be built
+ */
+export async function runAgainInTools(
+  checkout: string,
+  onLine: (line: string) => void,
+): Promise<number | undefined> {
+  if (await isInTools()) return undefined;
+  return runInTools(checkout, [process.execPath, ...process.argv.slice(1)], onLine);
+}
