@@ -13,7 +13,6 @@ import {
   readdir,
   readFile,
   readlink,
-  rename,
   rm,
   symlink,
   writeFile,
@@ -21,10 +20,9 @@ import {
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { $ } from "zx";
-import { cacheDir } from "../../scripts/host.ts";
 import { MEDIUM_ROOT } from "../../scripts/iso/debian.ts";
 import { ARCH_PACKAGES } from "../../scripts/live/arch-root.ts";
-import { ensureRootfs } from "../../scripts/live/rootfs.ts";
+import { ensureRootfs, keepRoot } from "../../scripts/live/rootfs.ts";
 import { PACKAGES, readRecipes } from "../../scripts/repo/recipe.ts";
 import { packageName } from "../../scripts/repo/repository.ts";
 import { type Facts, factsOf, readTable } from "../transaction/facts.ts";
@@ -97,21 +95,10 @@ export interface Standin {
  */
 export async function ensureStandin(signal: AbortSignal): Promise<Standin> {
   const rootfs = await ensureRootfs(MEDIUM_ROOT, signal);
-  const base = join(cacheDir(), "arch");
-  const path = join(base, await keyOf(rootfs));
-  const places = { core: join(path, "core"), extra: join(path, "extra"), ours: join(path, "ours") };
-  if ((await lstat(path).catch(() => undefined)) !== undefined) return places;
-  const building = join(base, `.building-${process.pid}`);
-  try {
-    await make(rootfs, building, signal);
-    for (const old of await readdir(base)) {
-      if (!old.startsWith(".")) await rm(join(base, old), { recursive: true });
-    }
-    await rename(building, path);
-  } finally {
-    await rm(building, { recursive: true, force: true });
-  }
-  return places;
+  const path = await keepRoot("arch", await keyOf(rootfs), (building) =>
+    make(rootfs, building, signal),
+  );
+  return { core: join(path, "core"), extra: join(path, "extra"), ours: join(path, "ours") };
 }
 
 /** A hash of everything that decides over the contents. */
