@@ -5,6 +5,7 @@
 import { rmSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { UserError } from "./user-error.ts";
 
 /** The top of the checkout. */
 export const ROOT = resolve(import.meta.dir, "..");
@@ -36,8 +37,8 @@ const TARGET = "bun-linux-x64-baseline";
 /** Every executable starts with these bytes of Bun; the lock file pins them. */
 export const BUN_EXECUTABLE = join(ROOT, "node_modules/@oven/bun-linux-x64-baseline/bin/bun");
 
-/** A failure that the person at the terminal can mend: printed as one line, without a stack. */
-export class BuildError extends Error {
+/** The executables cannot be compiled. */
+export class BuildError extends UserError {
   override name = "BuildError";
 }
 
@@ -160,7 +161,7 @@ if (import.meta.main) {
       );
     }
   } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     console.error(`build: ${error.message}`);
     process.exitCode = 1;
   }

@@ -3,11 +3,13 @@ import { globSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { $ } from "zx";
+import { lock } from "./lock.ts";
+import { UserError } from "./user-error.ts";
 
 export type HostKind = "debian" | "arch";
 
-/** An error that is for the person at the terminal: one line, no stack. */
-export class HostError extends Error {
+/** The host lacks something, or something on it failed. */
+export class HostError extends UserError {
   override name = "HostError";
 }
 
@@ -243,8 +245,13 @@ export async function ensureHostPackages(
     throw new HostError(`install ${packages.join(" ")} first, or run this as root`);
   }
   onInstall(packages);
-  if (kind === "debian") await installOnDebian(packages);
-  else await installOnArch(packages);
+  const release = await lock(INSTALLING);
+  try {
+    if (kind === "debian") await installOnDebian(packages);
+    else await installOnArch(packages);
+  } finally {
+    release();
+  }
   const still = missing.filter((tool) => !isInstalled(tool));
   if (still.length > 0) {
     throw new HostError(`${packages.join(" ")} installed, but ${still.join(", ")} is not there`);
@@ -255,6 +262,9 @@ function isInstalled(name: ToolName): boolean {
   const { files }: Tool = TOOLS[name];
   return files ? globSync([...files]).length > 0 : Bun.which(name) !== null;
 }
+
+/** Held while packages are installed: apt-get fails where another one runs, and tests run side by side. */
+const INSTALLING = "/run/protocol7-host.lock";
 
 const APT_ENV = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" };
 

@@ -13,9 +13,10 @@ import {
 import { basename, dirname, join } from "node:path";
 import { $ } from "zx";
 import { ROOT, removeAtExit } from "./build.ts";
+import { UserError } from "./user-error.ts";
 
 /** A failure that the person at the terminal can mend: printed as one line, without a stack. */
-export class PackageError extends Error {
+export class PackageError extends UserError {
   override name = "PackageError";
 }
 

@@ -18,7 +18,6 @@ import {
 import { basename, dirname, join } from "node:path";
 import { $ } from "zx";
 import {
-  BuildError,
   build,
   type CommandName,
   EXECUTABLES,
@@ -27,9 +26,10 @@ import {
   removeAtExit,
   STANDALONE,
 } from "./build.ts";
-import { ensureHostPackages, HostError } from "./host.ts";
+import { ensureHostPackages } from "./host.ts";
 import { lock } from "./lock.ts";
 import { lastWords, makepkg, PackageError, packageIn, removeOlder, sourceDate } from "./makepkg.ts";
+import { UserError } from "./user-error.ts";
 
 export type Level = "fast" | "release";
 export type Layout = "multicall" | "standalone";
@@ -117,7 +117,7 @@ export async function buildPackage(options: PackageOptions = {}): Promise<BuiltP
     await removeOlder(packages, `${layout}-${level}-`, basename(kept));
     return { packageFile, kept: false };
   } finally {
-    await release();
+    release();
   }
 }
 
@@ -214,9 +214,7 @@ if (import.meta.main) {
     const { size } = await lstat(packageFile);
     console.log(`${basename(packageFile)}  ${(size / 1e6).toFixed(1)} MB, in ${repository}`);
   } catch (error) {
-    const known =
-      error instanceof PackageError || error instanceof BuildError || error instanceof HostError;
-    if (!known) throw error;
+    if (!(error instanceof UserError)) throw error;
     console.error(`package: ${error.message}`);
     process.exitCode = 1;
   }

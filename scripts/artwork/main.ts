@@ -9,6 +9,7 @@ import { crc32 } from "node:zlib";
 import { $ } from "zx";
 import { ensureHostPackages, HostError } from "../host.ts";
 import { installerWelcome, logo, splashBios, splashUefi, wallpaper } from "./draw.ts";
+import { UserError } from "../user-error.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
@@ -117,7 +118,7 @@ if (import.meta.main) {
   try {
     process.exitCode = await main(process.argv.slice(2));
   } catch (error) {
-    if (!(error instanceof HostError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     console.error(`artwork: ${error.message}`);
     process.exitCode = 1;
   }

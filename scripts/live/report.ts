@@ -1,10 +1,6 @@
 /** How a failed command tells a person what went wrong. */
-import { BuildError } from "../build.ts";
-import { HostError } from "../host.ts";
-import { PackageError } from "../makepkg.ts";
+import { UserError } from "../user-error.ts";
 import { Interrupted } from "./interrupt.ts";
-
-const FOR_PEOPLE = [HostError, PackageError, BuildError];
 
 /**
  * Runs a command's work. What a person can mend is printed as it is, logs of a failed boot with it,
@@ -19,8 +15,8 @@ export async function reported(command: string, work: () => Promise<void>): Prom
     if (error instanceof Interrupted) {
       console.error(`${command}: ${error.message}`);
       process.exitCode = error.status;
-    } else if (FOR_PEOPLE.some((kind) => error instanceof kind)) {
-      console.error(`${command}: ${(error as Error).message}`);
+    } else if (error instanceof UserError) {
+      console.error(`${command}: ${error.message}`);
       process.exitCode = 1;
     } else {
       throw error;

@@ -219,7 +219,7 @@ async function isTaken(path: string): Promise<boolean> {
     if (isThere) await markUse(path);
     return isThere;
   } finally {
-    await release();
+    release();
   }
 }
 
@@ -297,7 +297,7 @@ export async function prune(base: string, keep: string): Promise<void> {
       }
     }
   } finally {
-    await release();
+    release();
   }
   for (const path of unused) await rm(path, { recursive: true, force: true });
 }

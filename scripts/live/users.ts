@@ -13,7 +13,7 @@ import { identify, isAlive, missing, rootsInUse } from "./state.ts";
 const MARK = /^\.used-(\d+)-(\d+)-(.+)$/;
 
 /** Holds off whoever marks or removes a root of that folder meanwhile. */
-export function lockRoots(base: string): Promise<() => Promise<void>> {
+export function lockRoots(base: string): Promise<() => void> {
   return lock(join(base, ".lock"));
 }
 

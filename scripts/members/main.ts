@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { fetchElogind } from "../../bench/peer.ts";
 import { ROOT } from "../build.ts";
-import { ensureHostPackages, HostError, requireRoot } from "../host.ts";
+import { ensureHostPackages, requireRoot } from "../host.ts";
 import { runAgainInTools } from "../tools/root.ts";
 import { faults, insertTables, tables } from "./compare.ts";
 import { readContract } from "./contract.ts";
 import { membersOfBridge, membersOfElogind } from "./server.ts";
+import { UserError } from "../user-error.ts";
 
 const PAGE = join(ROOT, "docs/members.md");
 
@@ -56,7 +57,7 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  const known = error instanceof HostError || (error instanceof TypeError && "code" in error);
+  const known = error instanceof UserError || (error instanceof TypeError && "code" in error);
   if (!known) throw error;
   process.stderr.write(`members: ${error.message}\n`);
   process.exitCode = 1;

@@ -4,8 +4,8 @@ import { cp, mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { $ } from "zx";
-import { BuildError, ROOT } from "../build.ts";
-import { ensureHostPackages, HostError, hostKind } from "../host.ts";
+import { ROOT } from "../build.ts";
+import { ensureHostPackages, hostKind } from "../host.ts";
 import { lock } from "../lock.ts";
 import {
   lastWords,
@@ -21,6 +21,7 @@ import { lintPackage, lintRecipe } from "./lint.ts";
 import { type Broken, inOrder, parseDependency, type Recipe, readRecipes, WORK } from "./recipe.ts";
 import { ensureSources, Unreachable } from "./sources.ts";
 import { silent, type Table } from "./table.ts";
+import { UserError } from "../user-error.ts";
 
 export interface BuildOptions {
   readonly recipes: readonly Recipe[];
@@ -130,7 +131,7 @@ export async function buildByName(
 /** What a person can mend counts as the package's failure; anything else is a mistake of ours. */
 function failure(name: string, error: Error): Outcome {
   if (error instanceof Unreachable) return { name, state: "unreachable", why: error.message };
-  const known = [PackageError, HostError, BuildError].some((kind) => error instanceof kind);
+  const known = error instanceof UserError;
   const { code } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC") {
     return {
@@ -187,7 +188,7 @@ async function buildOne(recipe: Recipe, options: BuildOptions, table: Table): Pr
     await removeOlder(packages, "", basename(kept));
     return { name, state: "built", file };
   } finally {
-    await release();
+    release();
   }
 }
 

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { HostError, requireRoot } from "../host.ts";
 import { runInTools } from "./root.ts";
+import { UserError } from "../user-error.ts";
 
 const CHECKOUT = join(import.meta.dir, "../..");
 
@@ -12,7 +13,7 @@ try {
   const report = (line: string) => process.stderr.write(`${line}\n`);
   process.exit(await runInTools(CHECKOUT, command, report));
 } catch (error) {
-  if (!(error instanceof HostError)) throw error;
+  if (!(error instanceof UserError)) throw error;
   process.stderr.write(`tools: ${error.message}\n`);
   process.exit(1);
 }
