@@ -7,8 +7,9 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { ensureHostPackages, HostError, requireRoot, type ToolName } from "./host.ts";
+import { ensureHostPackages, requireRoot, type ToolName } from "./host.ts";
 import { isInTools } from "./tools/root.ts";
+import { UserError } from "./user-error.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
@@ -104,9 +105,15 @@ async function runStep(name: string, words: string[]): Promise<Tally> {
   return passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1, failures: [`${name} failed`] };
 }
 
+/** Where what a part prints goes. */
+type Print = (text: string) => void;
+
+const onTerminal: Print = (text) => process.stdout.write(text);
+
 /** Runs bun test on one part and counts by its JUnit report, since its own words may change. */
-async function runTests({ name, files, onHost }: Part, reports: string): Promise<Tally> {
-  process.stdout.write(`\n== ${name}\n`);
+async function runTests(part: Part, reports: string, print: Print): Promise<Tally> {
+  const { name, files, onHost } = part;
+  print(`\n== ${name}\n`);
   const report = join(reports, `${name.replaceAll("/", "-")}.xml`);
   const words = ["test", "--randomize", `--timeout=${TEST_TIMEOUT}`, "--reporter=junit"];
   const test = [process.execPath, ...words, `--reporter-outfile=${report}`, ...files];
@@ -114,7 +121,10 @@ async function runTests({ name, files, onHost }: Part, reports: string): Promise
   const command = enters ? [process.execPath, "scripts/tools/main.ts", ...test] : test;
   const child = Bun.spawn(command, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
   // Bun's words about the tests are on standard error; what the tests print may be on either.
-  const [, failures] = await Promise.all([passOn(child.stdout), passOn(child.stderr)]);
+  const [, failures] = await Promise.all([
+    passOn(child.stdout, print),
+    passOn(child.stderr, print),
+  ]);
   const code = await child.exited;
   const tally = existsSync(report) ? countReport(readFileSync(report, "utf8")) : undefined;
   if (!tally) return { passed: 0, failed: 1, failures: [`${name} ended with ${code}`] };
@@ -126,14 +136,14 @@ async function runTests({ name, files, onHost }: Part, reports: string): Promise
 }
 
 /** Prints what comes as it comes, and gives what was printed for each test that failed. */
-async function passOn(stream: ReadableStream<Uint8Array>): Promise<string[]> {
+async function passOn(stream: ReadableStream<Uint8Array>, print: Print): Promise<string[]> {
   const failures: string[] = [];
   const decoder = new TextDecoder();
   let about: string[] = [];
   let rest = "";
   for await (const bytes of stream) {
     const text = decoder.decode(bytes, { stream: true });
-    process.stdout.write(text);
+    print(text);
     const lines = (rest + text).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {
@@ -142,7 +152,7 @@ async function passOn(stream: ReadableStream<Uint8Array>): Promise<string[]> {
       if (/^\((pass|fail|skip|todo)\) /.test(line)) about = [];
     }
   }
-  process.stdout.write(decoder.decode());
+  print(decoder.decode());
   return failures;
 }
 
@@ -155,7 +165,32 @@ function countReport(xml: string): Tally | undefined {
 }
 
 /** What takes longest comes last: the booted systems. */
-const LAST = ["test/oldest", "test/live", "test/machine"];
+const LAST = ["test/oldest", "test/live"];
+
+/**
+ * They wait for an emulated machine, which keeps one processor busy, so they run beside all others.
+ * What they print comes as a whole, when each is over.
+ */
+const BESIDE = ["test/iso/medium.test.ts", "test/machine"];
+
+/** Runs parts one after the other. */
+async function runAll(parts: readonly Part[], reports: string, beside: boolean): Promise<Tally[]> {
+  const tallies: Tally[] = [];
+  for (const part of parts) {
+    if (!beside) {
+      tallies.push(await runTests(part, reports, onTerminal));
+      continue;
+    }
+    onTerminal(`\n== ${part.name} begins, beside the others\n`);
+    let printed = "";
+    const tally = await runTests(part, reports, (text) => {
+      printed += text;
+    });
+    onTerminal(`${printed}\n== ${part.name} is over\n`);
+    tallies.push(tally);
+  }
+  return tallies;
+}
 
 /** Runs only where it is named: without KVM an installation takes longer than all the rest. */
 const ONLY_BY_NAME = ["test/install"];
@@ -184,9 +219,17 @@ async function main(): Promise<number> {
   try {
     tallies.push(await runStep("build", ["scripts/build.ts"]));
     if (chosen.length === 0) tallies.push(await runStep("check", ["scripts/check.ts"]));
-    for (const part of (chosen.length > 0 ? chosen : testFolders()).flatMap(partsOf)) {
-      tallies.push(await runTests(part, reports));
-    }
+    const parts = (chosen.length > 0 ? chosen : testFolders()).flatMap(partsOf);
+    const isBeside = (part: Part) => BESIDE.includes(part.name);
+    const [others, beside] = await Promise.all([
+      runAll(
+        parts.filter((part) => !isBeside(part)),
+        reports,
+        false,
+      ),
+      runAll(parts.filter(isBeside), reports, true),
+    ]);
+    tallies.push(...others, ...beside);
   } finally {
     rmSync(reports, { recursive: true });
   }
@@ -204,7 +247,7 @@ async function main(): Promise<number> {
 try {
   process.exit(await main());
 } catch (error) {
-  if (!(error instanceof HostError)) throw error;
+  if (!(error instanceof UserError)) throw error;
   process.stderr.write(`test: ${error.message}\n`);
   process.exit(1);
 }
