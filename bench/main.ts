@@ -8,11 +8,11 @@ import { ROOT } from "../scripts/build.ts";
 import { ensureHostPackages, HostError, requireRoot } from "../scripts/host.ts";
 import { buildPackage } from "../scripts/package.ts";
 import { runAgainInTools } from "../scripts/tools/root.ts";
+import { UserError } from "../scripts/user-error.ts";
 import { type Counts, type Figures, measure, stopMeasuring, Tools } from "./measure.ts";
 import { measureNotify } from "./notify.ts";
 import { elogindServer, fetchElogind, logindServer, logindVersion, type Server } from "./peer.ts";
 import { compare, compareNotify, insertFigures, type OwnFigures, own } from "./report.ts";
-import { UserError } from "../scripts/user-error.ts";
 
 const PAGE = join(ROOT, "docs/bench.md");
 
@@ -141,7 +141,8 @@ try {
 } catch (error) {
   // What an interruption breaks off fails; the handler of the signal ends the process.
   if (interrupted) await new Promise(() => {});
-  if (!(error instanceof UserError) && !(error instanceof TypeError && "code" in error)) throw error;
+  if (!(error instanceof UserError) && !(error instanceof TypeError && "code" in error))
+    throw error;
   process.stderr.write(`bench: ${error.message}\n`);
   process.exitCode = 1;
 }

@@ -8,8 +8,8 @@ import { dirname, join, resolve } from "node:path";
 import { crc32 } from "node:zlib";
 import { $ } from "zx";
 import { ensureHostPackages, HostError } from "../host.ts";
-import { installerWelcome, logo, splashBios, splashUefi, wallpaper } from "./draw.ts";
 import { UserError } from "../user-error.ts";
+import { installerWelcome, logo, splashBios, splashUefi, wallpaper } from "./draw.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 

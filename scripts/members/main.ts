@@ -5,10 +5,10 @@ import { fetchElogind } from "../../bench/peer.ts";
 import { ROOT } from "../build.ts";
 import { ensureHostPackages, requireRoot } from "../host.ts";
 import { runAgainInTools } from "../tools/root.ts";
+import { UserError } from "../user-error.ts";
 import { faults, insertTables, tables } from "./compare.ts";
 import { readContract } from "./contract.ts";
 import { membersOfBridge, membersOfElogind } from "./server.ts";
-import { UserError } from "../user-error.ts";
 
 const PAGE = join(ROOT, "docs/members.md");
 

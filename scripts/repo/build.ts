@@ -16,12 +16,12 @@ import {
   sourceDate,
 } from "../makepkg.ts";
 import { buildPackage, type Level } from "../package.ts";
+import { UserError } from "../user-error.ts";
 import { buildInChroot, hasChrootTools } from "./chroot.ts";
 import { lintPackage, lintRecipe } from "./lint.ts";
 import { type Broken, inOrder, parseDependency, type Recipe, readRecipes, WORK } from "./recipe.ts";
 import { ensureSources, Unreachable } from "./sources.ts";
 import { silent, type Table } from "./table.ts";
-import { UserError } from "../user-error.ts";
 
 export interface BuildOptions {
   readonly recipes: readonly Recipe[];

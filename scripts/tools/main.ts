@@ -1,8 +1,8 @@
 /** `bun run tools COMMAND...`: runs a command in the root of Debian's newest parts, as the tests are. */
 import { join } from "node:path";
 import { HostError, requireRoot } from "../host.ts";
-import { runInTools } from "./root.ts";
 import { UserError } from "../user-error.ts";
+import { runInTools } from "./root.ts";
 
 const CHECKOUT = join(import.meta.dir, "../..");
 

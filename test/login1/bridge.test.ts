@@ -11,7 +11,7 @@ import {
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, openPidfd, pidfdInode } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import { callManager, createSession, createSessionByPidfd, getProperty, World } from "./world.ts";
 
 // Two accounts that every Debian and Arch system has.

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readCalendar } from "../../lib/login1/calendar.ts";
+import { readCalendar } from "../../lib/login1/settings/calendar.ts";
 
 const micro = (text: string) => BigInt(Date.parse(text)) * 1000n;
 const next = (text: string, after: string) => {

@@ -5,7 +5,8 @@ import { dirname, join, resolve } from "node:path";
 import type { Logger } from "../../lib/cli/index.ts";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { killsProcessesOf, readConfig, userTasks } from "../../lib/login1/config.ts";
+import { killsProcessesOf, readConfig, userTasks } from "../../lib/login1/settings/logind-conf.ts";
+import { forbiddenBy, readSleepConfig } from "../../lib/login1/settings/sleep-conf.ts";
 import {
   NEVER,
   readBoolean,
@@ -14,8 +15,7 @@ import {
   readSizeOf,
   readTime,
   readWords,
-} from "../../lib/login1/config-values.ts";
-import { forbiddenBy, readSleepConfig } from "../../lib/login1/sleep-config.ts";
+} from "../../lib/login1/settings/values.ts";
 import { configOf } from "./settings.ts";
 import { callManager, createSession, World } from "./world.ts";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, ioctlBytes, O_NOCTTY, O_RDONLY, O_RDWR, open } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import { compile } from "./probe.ts";
 import { type CreateOptions, createSession, getProperty, World } from "./world.ts";
 

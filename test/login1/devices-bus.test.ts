@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { clearNonBlocking, close } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import { buildSeatClient } from "./probe.ts";
 import { type CreateOptions, createSession, World } from "./world.ts";
 

@@ -10,13 +10,13 @@ import {
   SystemError,
   socketPair,
 } from "../../lib/linux/index.ts";
-import type { DeviceKind } from "../../lib/login1/device-kinds.ts";
-import { DEVICE_KINDS, takeable } from "../../lib/login1/device-kinds.ts";
-import { type DescriptorStore, Devices } from "../../lib/login1/devices.ts";
-import { Seat } from "../../lib/login1/seat.ts";
-import { Session } from "../../lib/login1/session.ts";
-import type { SystemDevice } from "../../lib/login1/udev.ts";
-import { User } from "../../lib/login1/user.ts";
+import type { DeviceKind } from "../../lib/login1/devices/device-kinds.ts";
+import { DEVICE_KINDS, takeable } from "../../lib/login1/devices/device-kinds.ts";
+import { type DescriptorStore, Devices } from "../../lib/login1/devices/session-devices.ts";
+import type { SystemDevice } from "../../lib/login1/hardware/udev.ts";
+import { Seat } from "../../lib/login1/model/seat.ts";
+import { Session } from "../../lib/login1/model/session.ts";
+import { User } from "../../lib/login1/model/user.ts";
 
 const EINVAL = 22;
 const ENODEV = 19;

@@ -12,8 +12,8 @@ import {
 import { dirname, join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../lib/linux/index.ts";
-import { escapeName, unescapeName } from "../../lib/login1/linger.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
+import { escapeName, unescapeName } from "../../lib/login1/users/linger.ts";
 import { callManager, createSession, World } from "./world.ts";
 
 // An ordinary user as logind counts (above 999) and a system user.

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { escapeC, unescapeC } from "../../lib/login1/c-escape.ts";
+import { escapeC, unescapeC } from "../../lib/login1/vocabulary/c-escape.ts";
 import { errorOf } from "./power-world.ts";
 import { callManager, createSession, World } from "./world.ts";
 

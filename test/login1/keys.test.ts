@@ -1,10 +1,10 @@
 /** Keys and switches: what each comes to, and from the event node to the bus and init. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { close, parseInputEvents } from "../../lib/linux/index.ts";
-import type { HandleAction, Settings } from "../../lib/login1/config.ts";
-import { type Ability, decide, type Trigger } from "../../lib/login1/handler.ts";
-import { Keys, wantedKeys } from "../../lib/login1/keys.ts";
-import { lidAction } from "../../lib/login1/lid.ts";
+import { type Ability, decide, type Trigger } from "../../lib/login1/actions/action-handler.ts";
+import { Keys, wantedKeys } from "../../lib/login1/actions/keys.ts";
+import { lidAction } from "../../lib/login1/actions/lid.ts";
+import type { HandleAction, Settings } from "../../lib/login1/settings/logind-conf.ts";
 import { INPUT_SET_UP, InputDevice } from "./input-world.ts";
 import { PowerWorld } from "./power-world.ts";
 import { configOf } from "./settings.ts";

@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import { readContract } from "../../scripts/members/contract.ts";
 import { isCalled, TESTED_ELSEWHERE } from "./coverage.ts";
 import { errorOf } from "./power-world.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { close, now } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
-import { nextWarning } from "../../lib/login1/wall.ts";
+import { nextWarning } from "../../lib/login1/power/wall.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import { errorOf, PowerWorld } from "./power-world.ts";
 import { createSession } from "./world.ts";
 

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import {
   DEVICE,
   makeDevice,

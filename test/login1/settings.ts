@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Config, readConfig } from "../../lib/login1/config.ts";
+import { type Config, readConfig } from "../../lib/login1/settings/logind-conf.ts";
 
 /** What these lines of a logind.conf make, which must be right. */
 export function configOf(...lines: string[]): Config {

@@ -4,8 +4,8 @@ import { existsSync, fstatSync, lstatSync, mkdirSync, readFileSync, writeFileSyn
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, openPidfd, userById } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
-import { hasVts } from "../../lib/login1/vt.ts";
+import { hasVts } from "../../lib/login1/hardware/vt.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import { Client, type Message } from "../varlink/client.ts";
 import { callManager, createSession, World } from "./world.ts";
 

@@ -8,8 +8,8 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, ioctlBytes, O_NOCTTY, O_RDWR, open } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
-import { activeVt, hasVts, switchVt } from "../../lib/login1/vt.ts";
+import { activeVt, hasVts, switchVt } from "../../lib/login1/hardware/vt.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import { createSession, World } from "./world.ts";
 
 const DUMMY = "/sys/class/vtconsole/vtcon0/name";

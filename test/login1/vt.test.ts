@@ -6,8 +6,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { existsSync, readFileSync } from "node:fs";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state-file.ts";
-import { activeVt, hasVts, switchVt, vtNumber } from "../../lib/login1/vt.ts";
+import { activeVt, hasVts, switchVt, vtNumber } from "../../lib/login1/hardware/vt.ts";
+import { parseState } from "../../lib/login1/state/env-file.ts";
 import { callManager, createSession, World } from "./world.ts";
 
 const DUMMY = "/sys/class/vtconsole/vtcon0/name";

@@ -1,8 +1,8 @@
 /** org.freedesktop.login1.Manager: the configuration, and reading it again. */
 import { type Members, membersOf } from "../../dbus/index.ts";
-import { type ConfigKey, runtimeDirectoryInodes } from "../config.ts";
 import type { Login1 } from "../login1.ts";
-import { authorize } from "../permission.ts";
+import { authorize } from "../permission/authorize.ts";
+import { type ConfigKey, runtimeDirectoryInodes } from "../settings/logind-conf.ts";
 
 const { method, property } = membersOf<Login1>();
 

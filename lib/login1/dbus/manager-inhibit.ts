@@ -5,9 +5,9 @@ import {
   type InhibitWhat,
   parseInhibitMode,
   parseInhibitWhat,
-} from "../inhibitors.ts";
+} from "../inhibitors/inhibitors.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, type Action, authorize } from "../permission.ts";
+import { ACTIONS, type Action, authorize } from "../permission/authorize.ts";
 
 const { method, property } = membersOf<Login1>();
 

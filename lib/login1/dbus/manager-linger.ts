@@ -1,9 +1,9 @@
 /** org.freedesktop.login1.Manager: who is kept while not logged in. */
 import { BusError, type Members, membersOf } from "../../dbus/index.ts";
 import { userById } from "../../linux/index.ts";
-import { login1Errors } from "../errors.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, authorize } from "../permission.ts";
+import { ACTIONS, authorize } from "../permission/authorize.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method } = membersOf<Login1>();
 

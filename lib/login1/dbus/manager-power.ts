@@ -8,11 +8,11 @@ import {
   Variant,
 } from "../../dbus/index.ts";
 import { now } from "../../linux/index.ts";
-import { isShutdown, type Shutdown, WAYS } from "../actions.ts";
 import type { Login1 } from "../login1.ts";
-import { hasNextRoot } from "../next-root.ts";
-import { ACTIONS, authorize } from "../permission.ts";
-import { canDo, checkFlags, FLAGS, verify } from "../verify.ts";
+import { ACTIONS, authorize } from "../permission/authorize.ts";
+import { canDo, checkFlags, FLAGS, verify } from "../permission/power-rights.ts";
+import { hasNextRoot } from "../power/next-root.ts";
+import { isShutdown, type Shutdown, WAYS } from "../vocabulary/power-verbs.ts";
 
 const { method, property } = membersOf<Login1>();
 

@@ -1,8 +1,8 @@
 /** org.freedesktop.login1.Manager: its properties, but for the configured ones. */
 import { hidden, type Members, membersOf } from "../../dbus/index.ts";
-import { onExternalPower } from "../hardware.ts";
-import { machineIdle } from "../idle.ts";
+import { onExternalPower } from "../hardware/power-supply.ts";
 import type { Login1 } from "../login1.ts";
+import { machineIdle } from "../sessions/idle-hints.ts";
 
 const { property } = membersOf<Login1>();
 

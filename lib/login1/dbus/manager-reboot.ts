@@ -1,9 +1,9 @@
 /** org.freedesktop.login1.Manager: what the next boot is to be. */
 import { busErrors, type Members, membersOf } from "../../dbus/index.ts";
-import { askFor } from "../ask.ts";
-import { firmware } from "../firmware.ts";
+import { firmware } from "../hardware/boot-firmware.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, type Action, authorize } from "../permission.ts";
+import { ACTIONS, type Action, authorize } from "../permission/authorize.ts";
+import { askFor } from "../permission/can.ts";
 
 const { method, property } = membersOf<Login1>();
 

@@ -1,9 +1,9 @@
 /** org.freedesktop.login1.Manager: giving devices to seats. */
 import { type Members, membersOf } from "../../dbus/index.ts";
-import { findSeat } from "../find.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, authorize } from "../permission.ts";
-import { attachDevice, flushDevices } from "../seats.ts";
+import { ACTIONS, authorize } from "../permission/authorize.ts";
+import { attachDevice, flushDevices } from "../seats/seats.ts";
+import { findSeat } from "../sessions/lookup.ts";
 
 const { method } = membersOf<Login1>();
 

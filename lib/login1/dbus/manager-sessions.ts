@@ -8,13 +8,19 @@ import {
   whenKnown,
 } from "../../dbus/index.ts";
 import { type Fd, pidOfPidfd } from "../../linux/index.ts";
-import type { CreateRequest } from "../create.ts";
-import { login1Errors } from "../errors.ts";
-import { findSeat, findSession, findSessionByPid, findUser, findUserByPid } from "../find.ts";
 import type { Login1 } from "../login1.ts";
-import type { Manager } from "../manager.ts";
-import { ACTIONS, type Action, authorize } from "../permission.ts";
-import type { Session } from "../session.ts";
+import type { Session } from "../model/session.ts";
+import { ACTIONS, type Action, authorize } from "../permission/authorize.ts";
+import {
+  findSeat,
+  findSession,
+  findSessionByPid,
+  findUser,
+  findUserByPid,
+} from "../sessions/lookup.ts";
+import type { Manager } from "../sessions/manager.ts";
+import type { CreateRequest } from "../sessions/session-request.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method } = membersOf<Login1>();
 

@@ -1,10 +1,10 @@
 /** org.freedesktop.login1.Manager: putting the machine to sleep. */
 import { type CallContext, type Members, membersOf, privileged } from "../../dbus/index.ts";
-import type { Sleep } from "../actions.ts";
-import { login1Errors } from "../errors.ts";
 import type { Login1 } from "../login1.ts";
-import { authorize } from "../permission.ts";
-import { canDo, checkFlags, verify } from "../verify.ts";
+import { authorize } from "../permission/authorize.ts";
+import { canDo, checkFlags, verify } from "../permission/power-rights.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
+import type { Sleep } from "../vocabulary/power-verbs.ts";
 import { asInteractive } from "./manager-power.ts";
 
 const { method, property } = membersOf<Login1>();

@@ -1,11 +1,11 @@
 /** org.freedesktop.login1.Seat */
 import { hidden, type Interface, membersOf } from "../../dbus/index.ts";
-import { login1Errors } from "../errors.ts";
-import { findSession } from "../find.ts";
-import type { Manager } from "../manager.ts";
-import { ACTIONS, authorize } from "../permission.ts";
-import type { Seat } from "../seat.ts";
-import { switchBy, switchTo } from "../seats.ts";
+import type { Seat } from "../model/seat.ts";
+import { ACTIONS, authorize } from "../permission/authorize.ts";
+import { switchBy, switchTo } from "../seats/seats.ts";
+import { findSession } from "../sessions/lookup.ts";
+import type { Manager } from "../sessions/manager.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method, property } = membersOf<Seat>();
 

@@ -1,11 +1,11 @@
 /** org.freedesktop.login1.Session: control, devices, and what a session says of itself. */
 import { busErrors, type Members, membersOf, type SignalMember } from "../../dbus/index.ts";
 import type { Fd } from "../../linux/index.ts";
-import { setBrightness } from "../brightness.ts";
-import { checkDeviceNumber } from "../devices.ts";
-import { setIdleHint } from "../idle.ts";
+import { setBrightness } from "../devices/brightness.ts";
+import { checkDeviceNumber } from "../devices/session-devices.ts";
 import type { Login1 } from "../login1.ts";
-import type { Session } from "../session.ts";
+import type { Session } from "../model/session.ts";
+import { setIdleHint } from "../sessions/idle-hints.ts";
 
 const { method, signal } = membersOf<Session>();
 

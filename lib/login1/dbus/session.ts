@@ -1,8 +1,8 @@
 /** org.freedesktop.login1.Session */
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, authorize } from "../permission.ts";
-import type { Session } from "../session.ts";
+import type { Session } from "../model/session.ts";
+import { ACTIONS, authorize } from "../permission/authorize.ts";
 import { controlMembers, deviceSignals } from "./session-control.ts";
 
 const { method, property, signal } = membersOf<Session>();

@@ -1,8 +1,8 @@
 /** org.freedesktop.login1.User */
 import { type Interface, membersOf } from "../../dbus/index.ts";
-import type { Manager } from "../manager.ts";
-import { ACTIONS, authorize } from "../permission.ts";
-import type { User } from "../user.ts";
+import type { User } from "../model/user.ts";
+import { ACTIONS, authorize } from "../permission/authorize.ts";
+import type { Manager } from "../sessions/manager.ts";
 
 const { method, property } = membersOf<User>();
 

@@ -1,0 +1,177 @@
+/** Does what logind.conf(5) says about a key, the lid or idleness, unless an inhibitor holds it back. */
+
+import type { Logger } from "../../cli/index.ts";
+import { messageOf } from "../../linux/index.ts";
+import type { Inhibitor, InhibitWhat } from "../inhibitors/inhibitors.ts";
+import type { Login1 } from "../login1.ts";
+import type { HandleAction } from "../settings/logind-conf.ts";
+import { isShutdown, type Sleep, WAYS, type WayName } from "../vocabulary/power-verbs.ts";
+
+/** What sets an action off. */
+export interface Trigger {
+  /** For the log: "the power key was pressed". */
+  because: string;
+  /** The inhibitor by which a desktop takes it over. */
+  inhibit?: InhibitWhat;
+  /** Whether inhibitors of shutdown and sleep are passed over. */
+  ignoreInhibited: boolean;
+  /** The seat that it came from. */
+  seat?: string;
+  /** It is only looked at once more: what is refused is no news, and nobody is to be locked again. */
+  again?: boolean;
+}
+
+/** What the machine can do, as far as a decision depends on it. */
+export interface Ability {
+  /** Why a way to go down or to sleep is impossible; undefined if it is possible. */
+  impossible(way: WayName): string | undefined;
+  /** What SleepOperation comes to. */
+  sleep: Sleep | undefined;
+}
+
+export type Decision =
+  | { does: "nothing" }
+  | { does: "lock" }
+  | { does: "secure-attention-key" }
+  | { does: "refuse"; why: string }
+  | { does: "go"; way: WayName; instead?: string };
+
+/** What an action comes to on a machine; hibernation that is impossible becomes suspension, as with logind. */
+export function decide(action: HandleAction, { impossible, sleep }: Ability): Decision {
+  switch (action) {
+    case "ignore":
+      return { does: "nothing" };
+    case "lock":
+      return { does: "lock" };
+    case "secure-attention-key":
+      return { does: "secure-attention-key" };
+    case "soft-reboot":
+      return {
+        does: "refuse",
+        why: "OpenRC cannot start user space anew under the running kernel",
+      };
+    case "factory-reset":
+      return { does: "refuse", why: "there is nothing here that resets a system" };
+    case "sleep":
+      if (sleep) return { does: "go", way: sleep };
+      return { does: "refuse", why: "no way of SleepOperation is possible" };
+    default: {
+      const why = impossible(action);
+      if (why === undefined) return { does: "go", way: action };
+      const suspends = !isShutdown(action) && impossible("suspend") === undefined;
+      return suspends ? { does: "go", way: "suspend", instead: why } : { does: "refuse", why };
+    }
+  }
+}
+
+export class Handler {
+  readonly #log: Logger;
+  readonly #login1: Omit<Login1, "lid">;
+  readonly #attention: (seat: string) => void;
+
+  /** @param attention tells the bus of the secure attention key on a seat */
+  constructor(log: Logger, login1: Omit<Login1, "lid">, attention: (seat: string) => void) {
+    this.#log = log;
+    this.#login1 = login1;
+    this.#attention = attention;
+  }
+
+  /** Does it, or says in the log why not. Never throws: nobody is there to be told. */
+  act(action: HandleAction, trigger: Trigger): void {
+    try {
+      this.#act(action, trigger);
+    } catch (error) {
+      this.#failed(action, trigger, error);
+    }
+  }
+
+  #act(action: HandleAction, trigger: Trigger): void {
+    const { because, inhibit, ignoreInhibited, again = false, seat = "seat0" } = trigger;
+    const { inhibitors, operations, manager } = this.#login1;
+    // What is no news is not written to the log each time.
+    const say = again ? this.#log.debug : this.#log.info;
+    const taken = inhibit && inhibitors.blocking(inhibit, undefined, (one) => this.#counts(one));
+    if (taken) {
+      say(`${because}: left to ${described(taken)}, who holds ${inhibit}`);
+      return;
+    }
+    const decision = decide(action, this.#ability());
+    switch (decision.does) {
+      case "nothing":
+        say(`${because}: ignore`);
+        return;
+      case "refuse":
+        this.#refuse(action, trigger, decision.why);
+        return;
+      case "lock":
+        if (again) return;
+        this.#log.info(`${because}: lock`);
+        manager.lockAllSessions(true);
+        return;
+      case "secure-attention-key":
+        if (again) return;
+        this.#log.info(`${because}: secure-attention-key`);
+        this.#attention(seat);
+        return;
+      case "go": {
+        const { way, instead } = decision;
+        const { inhibitedBy } = WAYS[way];
+        const blocking = ignoreInhibited ? undefined : inhibitors.blocking(inhibitedBy);
+        if (operations.underWay) {
+          this.#refuse(action, trigger, `${operations.underWay} is under way`);
+        } else if (blocking) {
+          this.#refuse(action, trigger, `${inhibitedBy} is inhibited by ${described(blocking)}`);
+        } else {
+          const note = instead === undefined ? "" : `, since ${action} is impossible: ${instead}`;
+          this.#log.info(`${because}: ${way}${note}`);
+          void this.#go(way, trigger);
+        }
+      }
+    }
+  }
+
+  async #go(way: WayName, trigger: Trigger): Promise<void> {
+    const { operations, power } = this.#login1;
+    try {
+      await (isShutdown(way) ? power.shutDown(way) : operations.begin(way));
+    } catch (error) {
+      this.#failed(way, trigger, error);
+    }
+  }
+
+  /** logind's rule: an inhibitor counts for keys while its holder's session is in the foreground, or if there is none. */
+  #counts({ pid }: Inhibitor): boolean {
+    return this.#login1.manager.sessionOfPid(pid)?.active ?? true;
+  }
+
+  #ability(): Ability {
+    const { power, sleeper } = this.#login1;
+    return {
+      impossible(way) {
+        if (!isShutdown(way)) {
+          const support = sleeper.support(way);
+          return support.possible ? undefined : support.reason;
+        }
+        if (!power.available) return "openrc-shutdown is not installed";
+        if (way === "kexec" && !power.kexecLoaded) return "no kernel is loaded for kexec";
+        return undefined;
+      },
+      get sleep() {
+        return sleeper.select();
+      },
+    };
+  }
+
+  #refuse(action: string, { because, again = false }: Trigger, why: string): void {
+    const line = `${because}: ${action} is refused: ${why}`;
+    if (again) this.#log.debug(line);
+    else this.#log.warning(line);
+  }
+
+  #failed(action: string, { because }: Trigger, error: unknown): void {
+    const reason = messageOf(error);
+    this.#log.error(`${because}: ${action} failed: ${reason}`);
+  }
+}
+
+const described = ({ who, uid, pid }: Inhibitor) => `${who} (uid ${uid}, pid ${pid})`;

@@ -1,0 +1,301 @@
+/**
+ * Who controls a session (TakeControl): one connection to the bus, a compositor
+ * or an X server, that may say what the session is and take its devices. It
+ * loses control when it lets go or leaves the bus.
+ */
+import type { Logger } from "../../cli/index.ts";
+import { BusError, busErrors, type CallContext, type Caller } from "../../dbus/index.ts";
+import { type Fd, hasCode, messageOf } from "../../linux/index.ts";
+import { isReadWrite, terminalName } from "../hardware/terminal.ts";
+import { activeVt, ControlledVt, VT_RELEASE_SIGNAL } from "../hardware/vt.ts";
+import { SESSION_CLASSES, SESSION_TYPES, type Session } from "../model/session.ts";
+import type { Manager } from "../sessions/manager.ts";
+import type { SessionFollower } from "../state/pending-changes.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
+import { checkText } from "../vocabulary/texts.ts";
+import type { Devices } from "./session-devices.ts";
+
+const NO_REPLY = "org.freedesktop.DBus.Error.NoReply";
+
+export class Control implements SessionFollower {
+  readonly #vts = new Map<Session, ControlledVt>();
+  readonly #onRelease = () => this.#leaveVt();
+  #listening = false;
+  /** Calls of TakeControl that are not decided yet. */
+  readonly #requests = new Set<{ sender: string; gone: boolean }>();
+
+  constructor(
+    private readonly log: Logger,
+    private readonly manager: Manager,
+    private readonly devices: Devices,
+  ) {}
+
+  /**
+   * After a restart: gives control back to those who are still on the bus, and
+   * takes it from those who have left meanwhile.
+   *
+   * @param callerOf who is behind a unique name; it throws a BusError if nobody is
+   */
+  async restore(callerOf: (name: string) => Caller | Promise<Caller>): Promise<void> {
+    await this.devices.fetch();
+    for (const session of [...this.manager.sessions.values()]) {
+      const { controller } = session;
+      if (controller === undefined) continue;
+      if (session.vtnr > 0) this.#resumeVt(session);
+      // A bus that was started anew gives its names anew, to others.
+      const isThere = await this.#isThere(controller, callerOf, session.user.uid);
+      // It may have left while we asked for it, which `nameLost` has seen to.
+      if (session.controller !== controller) continue;
+      if (isThere) this.devices.restore(session);
+      else this.#drop(session);
+      if (this.manager.sessions.get(session.id) === session) this.manager.sessionChanged(session);
+    }
+    this.devices.endRestore();
+  }
+
+  /**
+   * After the bus was lost for a while: takes control from those that have left it meanwhile, which
+   * nobody told us.
+   *
+   * @param sameBus whether unique names still mean what they did
+   * @param callerOf who is behind a unique name; it throws a BusError if nobody is
+   */
+  async checkControllers(
+    sameBus: boolean,
+    callerOf: (name: string) => Caller | Promise<Caller>,
+  ): Promise<void> {
+    const controllers = new Set<string>();
+    for (const { controller } of this.manager.sessions.values()) {
+      if (controller !== undefined) controllers.add(controller);
+    }
+    for (const { sender } of this.#requests) controllers.add(sender);
+    for (const name of controllers) {
+      if (!sameBus || !(await this.#isThere(name, callerOf))) this.nameLost(name);
+    }
+  }
+
+  /**
+   * Whether a controller is on the bus. One that the bus does not tell us of in time is taken to be: a
+   * bus that hangs must not cost a compositor its devices, and its end is told of later.
+   *
+   * @param uid whose it has to be, or root's
+   */
+  async #isThere(
+    name: string,
+    callerOf: (name: string) => Caller | Promise<Caller>,
+    uid?: number,
+  ): Promise<boolean> {
+    try {
+      const caller = await callerOf(name);
+      return uid === undefined || caller.uid === 0 || caller.uid === uid;
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      return error.errorName === NO_REPLY;
+    }
+  }
+
+  /** Ends what we listen for. Control stays as it is, for the next run. */
+  stop(): void {
+    for (const vt of this.#vts.values()) vt.keep();
+    // The signal's handler stays: without it, one on its way would kill the process.
+    this.#vts.clear();
+  }
+
+  /**
+   * Gives control of a session to a connection.
+   *
+   * @param force also if somebody else has it, who then loses it; root's alone
+   * @throws {BusError} AccessDenied, or EBUSY if somebody has it
+   */
+  async take(session: Session, call: CallContext, force: boolean): Promise<void> {
+    const { sender } = call;
+    const request = { sender, gone: false };
+    this.#requests.add(request);
+    try {
+      const { uid } = await call.caller();
+      // What has left by now would never be seen to leave.
+      if (request.gone) throw busErrors.accessDenied(`${sender} has left the bus`);
+      if (this.manager.sessions.get(session.id) !== session) {
+        throw login1Errors.noSuchSession(session.id);
+      }
+      this.#give(session, sender, uid, force);
+    } finally {
+      this.#requests.delete(request);
+    }
+  }
+
+  #give(session: Session, sender: string, uid: number, force: boolean): void {
+    if (uid !== 0 && (force || uid !== session.user.uid)) {
+      throw busErrors.accessDenied(
+        force
+          ? "Only root may force control over a session"
+          : "Only owner of session may take control",
+      );
+    }
+    if (session.controller === sender) return;
+    if (session.controller !== undefined && !force) {
+      throw login1Errors.system("EBUSY", `Session ${session.id} is under control already`);
+    }
+    if (session.controller === undefined) {
+      this.#prepareVt(session);
+    } else {
+      // The VT stays prepared; all else starts anew.
+      this.devices.releaseAll(session);
+      session.type = session.originalType;
+    }
+    session.controller = sender;
+    this.manager.sessionChanged(session, "Type");
+  }
+
+  /**
+   * Gives control back.
+   *
+   * @throws {BusError} NotInControl
+   */
+  release(session: Session, sender: string): void {
+    this.require(session, sender, "You are not in control of this session");
+    this.#drop(session);
+    this.manager.sessionChanged(session, "Type");
+  }
+
+  /** @throws {BusError} NotInControl unless `sender` controls the session */
+  require(session: Session, sender: string, message: string): void {
+    if (session.controller !== sender) throw login1Errors.notInControl(message);
+  }
+
+  /** A connection has left the bus: what it controlled is free. */
+  nameLost(name: string): void {
+    for (const request of this.#requests) request.gone ||= request.sender === name;
+    for (const session of [...this.manager.sessions.values()]) {
+      if (session.controller !== name) continue;
+      try {
+        this.#drop(session);
+        this.manager.sessionChanged(session, "Type");
+      } catch (error) {
+        this.log.error(`session ${session.id} lost its controller: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  // What a controller may say of its session
+
+  /** @throws {BusError} InvalidArgs, NotSupported, NotInControl */
+  setType(session: Session, sender: string, name: string): void {
+    const type = SESSION_TYPES.find((known) => known === name);
+    if (!type) throw busErrors.invalidArgs(`Invalid session type '${name}'`);
+    if (!session.canTakeDevices) {
+      throw busErrors.notSupported("Session class doesn't support changing type.");
+    }
+    this.require(session, sender, "You must be in control of this session to set type");
+    if (session.type === type) return;
+    session.type = type;
+    this.manager.displayChanged(session, "Type");
+  }
+
+  /**
+   * Makes a session that was begun as `user-incomplete` a full one. It is for
+   * the session's own user to do, in control or not.
+   *
+   * @throws {BusError} InvalidArgs, AccessDenied
+   */
+  setClass(session: Session, uid: number, name: string): void {
+    const kind = SESSION_CLASSES.find((known) => known === name);
+    if (!kind) throw busErrors.invalidArgs(`Invalid session class '${name}'`);
+    if (kind !== "user") throw busErrors.invalidArgs("Class may only be set to 'user', refusing.");
+    if (session.class === "user") return;
+    if (session.class !== "user-incomplete") {
+      throw busErrors.invalidArgs(
+        "Only sessions with class 'user-incomplete' may change class, refusing.",
+      );
+    }
+    if (uid !== 0 && uid !== session.user.uid) {
+      throw busErrors.accessDenied("Only owner of session may change its class");
+    }
+    session.class = kind;
+    this.manager.displayChanged(session, "Class");
+  }
+
+  /** @throws {BusError} NotInControl, NotSupported */
+  setDisplay(session: Session, sender: string, display: string): void {
+    this.require(session, sender, "You must be in control of this session to set display");
+    if (!session.graphical) {
+      throw busErrors.notSupported("Setting display is only supported for graphical sessions");
+    }
+    checkText("display", display);
+    if (session.display === display) return;
+    session.display = display;
+    this.manager.displayChanged(session, "Display");
+  }
+
+  /**
+   * Takes note of the session's terminal, which is the one that `fd` is open on.
+   *
+   * @throws {BusError} NotInControl, AccessDenied, ENOTTY
+   */
+  setTty(session: Session, sender: string, fd: Fd): void {
+    this.require(session, sender, "You must be in control of this session to set tty");
+    if (!isReadWrite(fd)) {
+      throw busErrors.accessDenied("The terminal must be open for reading and writing");
+    }
+    const tty = terminalName(fd);
+    if (tty === undefined) throw login1Errors.system("ENOTTY", "Not a terminal");
+    if (session.tty === tty) return;
+    session.tty = tty;
+    this.manager.sessionChanged(session, "TTY");
+  }
+
+  // What becomes of the session's VT
+
+  #prepareVt(session: Session): void {
+    if (session.vtnr === 0) return;
+    this.#listen();
+    this.#vts.set(session, ControlledVt.prepare(session.vtnr, session.user.uid));
+  }
+
+  #resumeVt(session: Session): void {
+    this.#listen();
+    try {
+      this.#vts.set(session, ControlledVt.resume(session.vtnr));
+    } catch (error) {
+      this.log.error(`the VT of session ${session.id}: ${messageOf(error)}`);
+    }
+  }
+
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    process.on(VT_RELEASE_SIGNAL, this.#onRelease);
+  }
+
+  /** The kernel asks to leave the VT in the foreground: its session's devices first, then it may. */
+  #leaveVt(): void {
+    const number = activeVt();
+    for (const [session, vt] of this.#vts) {
+      if (session.vtnr !== number) continue;
+      try {
+        this.devices.pauseAll(session);
+        vt.release();
+      } catch (error) {
+        // EINVAL: the signal came from elsewhere, and nobody waits for an answer.
+        if (!hasCode(error, "EINVAL")) this.log.error(`leaving VT ${number}: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  #drop(session: Session): void {
+    session.controller = undefined;
+    session.type = session.originalType;
+    this.devices.releaseAll(session);
+    const vt = this.#vts.get(session);
+    this.#vts.delete(session);
+    try {
+      vt?.restore();
+    } catch (error) {
+      this.log.error(`VT ${session.vtnr} is not restored: ${messageOf(error)}`);
+    }
+  }
+
+  ended(session: Session): void {
+    if (session.controller !== undefined) this.#drop(session);
+  }
+}

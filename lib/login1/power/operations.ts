@@ -1,0 +1,261 @@
+/**
+ * One shutdown or sleep at a time, from its announcement over the wait for delay
+ * inhibitors to its end. What is under way is in a file, so that a bridge that is
+ * killed takes it up again.
+ */
+
+import { rmSync } from "node:fs";
+import type { Logger } from "../../cli/index.ts";
+import { messageOf } from "../../linux/index.ts";
+import type { Inhibitors, InhibitWhat } from "../inhibitors/inhibitors.ts";
+import { loadState, saveState } from "../state/env-file.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
+import { OPERATION } from "../vocabulary/paths.ts";
+import { isShutdown, isWay, WAYS, type WayName } from "../vocabulary/power-verbs.ts";
+
+/**
+ * How far it is: `before` runs what comes before the announcement, `waiting` has
+ * announced it and waits for delay inhibitors, `doing` does it.
+ */
+const STAGES = ["before", "waiting", "doing"] as const;
+type Stage = (typeof STAGES)[number];
+
+interface Operation {
+  readonly way: WayName;
+  stage: Stage;
+}
+
+/** What carries out shutdowns or sleeps. */
+export interface Performer {
+  /** Runs before anybody is told. To throw is to call it off; nothing may be left to undo then. */
+  before(way: WayName): Promise<void>;
+  /** Does it, and resolves when it is over; true if the machine goes down for good. */
+  perform(way: WayName): Promise<boolean>;
+  /** Undoes `before`, whether it was done or not. Must not reject. */
+  after(way: WayName): Promise<void>;
+}
+
+export class Operations {
+  /** Tells the bus. */
+  readonly #announce: (way: WayName, active: boolean) => void;
+  readonly #inhibitors: Inhibitors;
+  readonly #log: Logger;
+  readonly #performers: { shutdown?: Performer; sleep?: Performer } = {};
+  #current: Operation | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    log: Logger,
+    inhibitors: Inhibitors,
+    announce: (way: WayName, active: boolean) => void,
+  ) {
+    this.#log = log;
+    this.#inhibitors = inhibitors;
+    this.#announce = announce;
+    inhibitors.onEnded = () => this.#onInhibitorEnded();
+  }
+
+  /** Says who carries out what is inhibited by `what`. */
+  performBy(what: "shutdown" | "sleep", performer: Performer): void {
+    this.#performers[what] = performer;
+  }
+
+  /** Takes up what a bridge that was killed had begun. The bus name must be ours already. */
+  start(): void {
+    const values = loadState(OPERATION);
+    if (!values) return;
+    const way = values.get("WAY") ?? "";
+    const stage = STAGES.find((known) => known === values.get("STAGE"));
+    if (!isWay(way) || !stage) {
+      this.#log.warning(`${OPERATION} is not used: its WAY or STAGE is missing or wrong`);
+      rmSync(OPERATION, { force: true });
+      return;
+    }
+    this.#log.warning(`${way} was under way (${stage}) when the bridge ended`);
+    const operation = { way, stage };
+    this.#current = operation;
+    if (stage === "waiting") this.#wait(operation);
+    // To tell init once more that the machine is to go down does no harm; to
+    // sleep once more after the machine has woken up would.
+    else if (stage === "doing" && isShutdown(way)) void this.#performAlone(operation);
+    else void this.#finish(operation);
+  }
+
+  /** Ends the wait. What is under way goes on in the next run. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** What is under way, announced or not; undefined for nothing. */
+  get underWay(): WayName | undefined {
+    return this.#current?.way;
+  }
+
+  /** The way that the machine is about to go, announced on the bus; undefined for none. */
+  announced(what: "shutdown" | "sleep"): WayName | undefined {
+    const current = this.#current;
+    if (!current || current.stage === "before") return undefined;
+    return WAYS[current.way].inhibitedBy === what ? current.way : undefined;
+  }
+
+  /**
+   * Refuses an inhibitor that would come too late.
+   *
+   * @throws {BusError} OperationInProgress
+   */
+  checkInhibitable(whats: readonly InhibitWhat[]): void {
+    if (this.#current && whats.includes(WAYS[this.#current.way].inhibitedBy)) {
+      throw login1Errors.operationInProgress(
+        "The operation inhibition has been requested for is already running",
+      );
+    }
+  }
+
+  /**
+   * Refuses a second operation.
+   *
+   * @throws {BusError} OperationInProgress
+   */
+  checkFree(way: WayName): void {
+    if (!this.#current) return;
+    throw login1Errors.operationInProgress(
+      `Action ${this.#current.way} already in progress, refusing requested ${way} operation.`,
+    );
+  }
+
+  /**
+   * Begins an operation: what comes before it, the announcement, and, unless a
+   * delay inhibitor is waited for, a shutdown itself. A sleep goes on by itself.
+   *
+   * @throws {BusError} OperationInProgress
+   * @throws {Error} what came before it, or a shutdown, failed; it is called off then
+   */
+  async begin(way: WayName): Promise<void> {
+    this.checkFree(way);
+    const operation: Operation = { way, stage: "before" };
+    this.#current = operation;
+    try {
+      this.#save(operation);
+      await this.#performer(way).before(way);
+    } catch (error) {
+      this.#clear(operation);
+      throw error;
+    }
+    try {
+      operation.stage = "waiting";
+      this.#save(operation);
+    } catch (error) {
+      await this.#performer(way).after(way);
+      this.#clear(operation);
+      throw error;
+    }
+    this.#announce(way, true);
+    const { delayMax } = this.#inhibitors;
+    if (delayMax > 0 && this.#inhibitors.delaying(WAYS[way].inhibitedBy)) this.#wait(operation);
+    else if (isShutdown(way)) await this.#perform(operation);
+    else void this.#performAlone(operation);
+  }
+
+  /**
+   * Tells everybody of a sleep that somebody else sees to, before and after it.
+   *
+   * @throws {BusError} OperationInProgress: what is under way here is told of by itself, and
+   *   to say it twice would run everybody's preparations twice
+   */
+  announceSleep(active: boolean): void {
+    this.checkFree("suspend");
+    this.#announce("suspend", active);
+  }
+
+  /** Calls off what still waits for a delay inhibitor; false if there is nothing such. */
+  cancel(what: "shutdown" | "sleep"): boolean {
+    const current = this.#current;
+    if (current?.stage !== "waiting" || WAYS[current.way].inhibitedBy !== what) return false;
+    clearTimeout(this.#timer);
+    // No inhibitor that ends now may set it off any more.
+    current.stage = "doing";
+    void this.#finish(current);
+    return true;
+  }
+
+  #performer(way: WayName): Performer {
+    const performer = this.#performers[WAYS[way].inhibitedBy];
+    if (!performer) throw new Error(`nobody carries out ${way}`);
+    return performer;
+  }
+
+  #wait(operation: Operation): void {
+    const { inhibitedBy } = WAYS[operation.way];
+    clearTimeout(this.#timer);
+    if (!this.#inhibitors.delaying(inhibitedBy)) {
+      void this.#performAlone(operation);
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      const held = this.#inhibitors.delaying(inhibitedBy);
+      if (held) {
+        this.#log.warning(
+          `${operation.way} does not wait any longer for ${held.who} (uid ${held.uid}, pid ${held.pid})`,
+        );
+      }
+      void this.#performAlone(operation);
+    }, this.#inhibitors.delayMax);
+  }
+
+  #onInhibitorEnded(): void {
+    const current = this.#current;
+    if (current?.stage !== "waiting") return;
+    if (this.#inhibitors.delaying(WAYS[current.way].inhibitedBy)) return;
+    clearTimeout(this.#timer);
+    void this.#performAlone(current);
+  }
+
+  /** `#perform` where nobody waits for the outcome. */
+  async #performAlone(operation: Operation): Promise<void> {
+    try {
+      await this.#perform(operation);
+    } catch (error) {
+      // Logged by #perform; who asked for it had an answer long ago.
+      if (!(error instanceof Error)) throw error;
+    }
+  }
+
+  async #perform(operation: Operation): Promise<void> {
+    const { way } = operation;
+    try {
+      operation.stage = "doing";
+      this.#save(operation);
+      this.#log.info(`${way} begins`);
+      if (await this.#performer(way).perform(way)) return;
+      this.#log.info(`${way} is over`);
+    } catch (error) {
+      const reason = messageOf(error);
+      this.#log.error(`${way} failed: ${reason}`);
+      await this.#finish(operation);
+      throw error;
+    }
+    await this.#finish(operation);
+  }
+
+  async #finish(operation: Operation): Promise<void> {
+    const { way, stage } = operation;
+    await this.#performer(way).after(way);
+    this.#clear(operation);
+    if (stage !== "before") this.#announce(way, false);
+  }
+
+  #save({ way, stage }: Operation): void {
+    saveState(OPERATION, { WAY: way, STAGE: stage });
+  }
+
+  #clear(operation: Operation): void {
+    if (this.#current !== operation) return;
+    this.#current = undefined;
+    try {
+      rmSync(OPERATION, { force: true });
+    } catch (error) {
+      const reason = messageOf(error);
+      this.#log.error(`${OPERATION} stays: ${reason}`);
+    }
+  }
+}

@@ -1,0 +1,80 @@
+/** Finding what a caller means: by name, or by who calls ("self", "auto", pid 0). */
+import { type CallContext, whenKnown } from "../../dbus/index.ts";
+import type { Seat } from "../model/seat.ts";
+import type { Session } from "../model/session.ts";
+import type { User } from "../model/user.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
+import type { Manager } from "./manager.ts";
+
+/**
+ * The session of this id; "self" (or "") is the one that the caller is in,
+ * "auto" that one or else the caller's user's display session. Without a promise where the caller
+ * need not be asked for.
+ *
+ * @throws {BusError} NoSuchSession, NoSessionForPID
+ */
+export function findSession(
+  manager: Manager,
+  id: string,
+  call: Pick<CallContext, "caller">,
+): Session | Promise<Session> {
+  if (id !== "self" && id !== "auto" && id !== "") return manager.session(id);
+  return whenKnown(call.caller(), ({ pid, uid }) => {
+    const own = manager.sessionOfPid(pid);
+    if (own) return own;
+    const display = id === "auto" ? manager.users.get(uid)?.display : undefined;
+    if (display) return display;
+    throw login1Errors.noSessionForPid(pid);
+  });
+}
+
+/** The session that a process is in; pid 0 is the caller. */
+export async function findSessionByPid(
+  manager: Manager,
+  pid: number,
+  call: CallContext,
+): Promise<Session> {
+  const actual = pid === 0 ? (await call.caller()).pid : pid;
+  const session = manager.sessionOfPid(actual);
+  if (!session) throw login1Errors.noSessionForPid(actual);
+  return session;
+}
+
+/** The user in whose slice a process is; pid 0 is the caller. */
+export async function findUserByPid(
+  manager: Manager,
+  pid: number,
+  call: CallContext,
+): Promise<User> {
+  const actual = pid === 0 ? (await call.caller()).pid : pid;
+  const user = manager.userOfPid(actual);
+  if (!user) throw login1Errors.noUserForPid(actual);
+  return user;
+}
+
+/**
+ * The user of this uid; UINT32_MAX, as libsystemd's clients write it, is the one
+ * in whose slice the caller is, or else the caller's own.
+ *
+ * @throws {BusError} NoSuchUser, NoUserForPID
+ */
+export async function findUser(manager: Manager, uid: number, call: CallContext): Promise<User> {
+  const INVALID_UID = 0xffffffff;
+  if (uid !== INVALID_UID) return manager.user(uid);
+  const caller = await call.caller();
+  const user = manager.userOfPid(caller.pid) ?? manager.users.get(caller.uid);
+  if (!user) throw login1Errors.noUserForPid(caller.pid);
+  return user;
+}
+
+/**
+ * The seat of this id; "self" (or "") is that of the caller's session, "auto" that of `findSession`'s auto.
+ *
+ * @throws {BusError} NoSuchSeat, NoSessionForPID
+ */
+export async function findSeat(manager: Manager, id: string, call: CallContext): Promise<Seat> {
+  if (id !== "self" && id !== "auto" && id !== "") return manager.seat(id);
+  const session = await findSession(manager, id, call);
+  if (!session.seat) throw login1Errors.sessionHasNoSeat(session.id);
+  return session.seat;
+}

@@ -1,0 +1,168 @@
+/** From what CreateSession was asked to what the session is; the rules of logind's bus interface. */
+import { BusError, busErrors } from "../../dbus/index.ts";
+import { messageOf } from "../../linux/index.ts";
+import { MOST_VTS, vtNumber } from "../hardware/vt.ts";
+import type { Seat } from "../model/seat.ts";
+import {
+  SESSION_CLASSES,
+  SESSION_TYPES,
+  type SessionClass,
+  type SessionType,
+} from "../model/session.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
+import { checkText } from "../vocabulary/texts.ts";
+
+/** Why no session is made, where the name of the D-Bus error says less than varlink's. */
+export type Refusal =
+  | { why: "invalid"; argument: keyof CreateRequest | "leader" }
+  | { why: "member" | "vtTaken" | "tooMany" | "noScope" };
+
+/** No session is made: the D-Bus error, and what exactly is the matter. */
+export class CreateError extends BusError {
+  constructor(
+    { errorName, message }: BusError,
+    readonly refusal: Refusal,
+  ) {
+    super(errorName, message);
+  }
+}
+
+/** An argument of CreateSession is wrong: InvalidArgs. */
+export const invalidArgument = (argument: keyof CreateRequest | "leader", message: string) =>
+  new CreateError(busErrors.invalidArgs(message), { why: "invalid", argument });
+
+/** The arguments of CreateSession that describe the session, as they came. */
+export interface CreateRequest {
+  uid: number;
+  service: string;
+  type: string;
+  class: string;
+  desktop: string;
+  seat: string;
+  vtnr: number;
+  tty: string;
+  display: string;
+  remote: boolean;
+  remoteUser: string;
+  remoteHost: string;
+  /** What it may open wherever it is: `render` for devices that udev has tagged `xaccess-render`. */
+  extraDeviceAccess: string[];
+}
+
+/** The same, checked and completed. */
+export interface SessionPlace {
+  type: SessionType;
+  class: SessionClass;
+  seat: Seat | undefined;
+  vtnr: number;
+  tty: string;
+}
+
+/** The arguments that are free text, and end up in files and in the log. */
+const TEXTS = ["service", "desktop", "display", "remoteUser", "remoteHost"] as const;
+/** A local X display: `:0`, `:0.0`, `unix:0`. */
+const LOCAL_DISPLAY = /^(?:unix)?:\d/;
+/** A tty's name below /dev, with no way out of it. */
+const TTY_NAME = /^[A-Za-z0-9]+(?:\/[A-Za-z0-9]+)*$/;
+/** What a tag of udev is made of. */
+const TAG_NAME = /^[A-Za-z0-9_-]{1,200}$/;
+const MOST_EXTRA_DEVICES = 64;
+
+/**
+ * Finds the seat, VT, type and class of a session to be made.
+ *
+ * @param seatOf the seat of this id; undefined if there is none
+ * @throws {CreateError} InvalidArgs, with the argument at fault
+ * @throws {BusError} NoSuchSeat
+ */
+export function placeSession(
+  request: CreateRequest,
+  seatOf: (id: string) => Seat | undefined,
+): SessionPlace {
+  const type = choose(SESSION_TYPES, request.type, "type");
+  const kind = choose(SESSION_CLASSES, request.class, "class");
+  const tty = request.tty.replace(/^\/dev\//, "");
+  checkArgument("tty", tty);
+  if (tty !== "" && !TTY_NAME.test(tty)) {
+    throw invalidArgument("tty", `Invalid TTY name '${request.tty}'`);
+  }
+  for (const name of TEXTS) checkArgument(name, request[name]);
+  checkExtraDevices(request.extraDeviceAccess);
+  // Somebody far away sits at no seat, whatever the login's environment says; logind believes it.
+  const { remote } = request;
+  let seat = remote || request.seat === "" ? undefined : seatOf(request.seat);
+  if (!remote && request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
+  let vtnr = remote ? 0 : request.vtnr;
+  const ttyVt = remote ? undefined : vtNumber(tty);
+  if (ttyVt !== undefined) {
+    seat ??= seatOf("seat0");
+    if (seat?.id !== "seat0") {
+      throw invalidArgument(
+        "seat",
+        `TTY ${tty} is a virtual console but seat ${seat?.id} is not seat0`,
+      );
+    }
+    if (vtnr !== 0 && vtnr !== ttyVt) {
+      throw invalidArgument("vtnr", `TTY ${tty} and VT number ${vtnr} do not match`);
+    }
+    vtnr = ttyVt;
+  } else if (!seat && LOCAL_DISPLAY.test(request.display) && !remote) {
+    // An X server on a local display, whose VT its own session knows.
+    if (vtnr !== 0) seat = seatOf("seat0");
+  }
+  if (seat?.hasVts) {
+    if (vtnr < 1 || vtnr > MOST_VTS) throw invalidArgument("vtnr", "VT number out of range");
+  } else if (vtnr !== 0) {
+    const where = seat ? `Seat ${seat.id} has no VTs` : "There is no seat";
+    throw invalidArgument("vtnr", `${where} but the VT number is ${vtnr}`);
+  }
+  const isTty = tty !== "" && request.display === "";
+  const likelyType = request.display !== "" ? "x11" : isTty ? "tty" : "unspecified";
+  const finalType = type ?? "unspecified";
+  const settled = finalType === "unspecified" ? likelyType : finalType;
+  const fallbackClass = settled === "unspecified" ? "background" : "user";
+  return { type: settled, class: kind ?? fallbackClass, seat, vtnr, tty };
+}
+
+function checkExtraDevices(names: string[]): void {
+  const refuse = (text: string) => invalidArgument("extraDeviceAccess", text);
+  if (names.length > MOST_EXTRA_DEVICES) throw refuse("Too many kinds of devices are asked for");
+  const wrong = names.find((name) => !TAG_NAME.test(name));
+  if (wrong !== undefined) throw refuse(`There are no devices '${wrong}'`);
+}
+
+function checkArgument(name: keyof CreateRequest, value: string): void {
+  try {
+    checkText(name, value);
+  } catch (error) {
+    throw invalidArgument(name, messageOf(error));
+  }
+}
+
+/**
+ * Checks what a session's own desktop says of itself before it starts.
+ *
+ * @throws {BusError} InvalidArgs
+ */
+export function checkDesktop(type: string, desktop: string, display: string): SessionType {
+  const chosen = choose(SESSION_TYPES, type, "type");
+  if (chosen !== "wayland" && chosen !== "x11") {
+    throw invalidArgument("type", `A desktop's type is wayland or x11, not '${type}'`);
+  }
+  checkArgument("desktop", desktop);
+  checkArgument("display", display);
+  if (chosen === "x11" && display === "")
+    throw invalidArgument("display", "An x11 desktop has a display");
+  return chosen;
+}
+
+function choose<Value extends string>(
+  known: readonly Value[],
+  value: string,
+  argument: "type" | "class",
+): Value | undefined {
+  if (value === "") return undefined;
+  const found = known.find((candidate) => candidate === value);
+  if (!found) throw invalidArgument(argument, `Invalid session ${argument} ${value}`);
+  return found;
+}

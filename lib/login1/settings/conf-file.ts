@@ -1,0 +1,108 @@
+/** systemd's configuration files: where they are, and their lines; see systemd.syntax(7). */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { hasCode, messageOf } from "../../linux/index.ts";
+
+/** One `Key=value`, and where it stands. */
+export interface Assignment {
+  section: string;
+  key: string;
+  value: string;
+  /** `/etc/lainos/logind.conf:12` */
+  where: string;
+}
+
+/**
+ * Splits a file into its assignments. Comments begin with # or ; and a line that
+ * ends with a backslash goes on in the next.
+ *
+ * @param onBad told of each line that is none of these
+ */
+export function parseConfig(
+  text: string,
+  path: string,
+  onBad: (where: string, what: string) => void,
+): Assignment[] {
+  const assignments: Assignment[] = [];
+  let section = "";
+  let begun: { text: string; line: number } | undefined;
+  const lines = text.replace(/^\ufeff/, "").split("\n");
+  for (const [index, raw] of lines.entries()) {
+    const trimmed = raw.trim();
+    // Inside of a line that goes on too, as systemd has it.
+    if (/^[#;]/.test(trimmed)) continue;
+    const line: string = begun ? `${begun.text} ${trimmed}` : trimmed;
+    const start: number = begun?.line ?? index + 1;
+    if (line.endsWith("\\") && index < lines.length - 1) {
+      begun = { text: line.slice(0, -1), line: start };
+      continue;
+    }
+    begun = undefined;
+    if (line === "") continue;
+    const where = `${path}:${start}`;
+    const header = /^\[(.*)\]$/.exec(line);
+    const equals = line.indexOf("=");
+    if (header) section = header[1] ?? "";
+    else if (equals < 1) onBad(where, `there is no Key= in '${line}'`);
+    else if (section === "") onBad(where, "it stands before the first [section]");
+    else {
+      const key = line.slice(0, equals).trimEnd();
+      assignments.push({ section, key, value: line.slice(equals + 1).trim(), where });
+    }
+  }
+  return assignments;
+}
+
+/**
+ * The files of one configuration in the order in which they are read: the main one
+ * of the first folder that has it, then the drop-ins of all folders by name, where
+ * the same name in an earlier folder hides that in a later one, and a link to
+ * /dev/null hides it altogether.
+ *
+ * @param folders `/etc/lainos` and so on, the strongest first
+ */
+export function configFiles(folders: string[], name: string): string[] {
+  const main = folders
+    .map((folder) => join(folder, name))
+    .find((path) => list(join(path, "..")).includes(name));
+  const dropIns = new Map<string, string>();
+  for (const folder of folders) {
+    const below = join(folder, `${name}.d`);
+    for (const entry of list(below)) {
+      if (entry.endsWith(".conf") && !dropIns.has(entry)) dropIns.set(entry, join(below, entry));
+    }
+  }
+  const sorted = [...dropIns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
+  return [...(main ? [main] : []), ...sorted].filter((path) => !isMasked(path));
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR")) return [];
+    throw error;
+  }
+}
+
+function isMasked(path: string): boolean {
+  try {
+    return readlinkSync(path) === "/dev/null";
+  } catch (error) {
+    if (hasCode(error, "EINVAL", "ENOENT")) return false;
+    throw error;
+  }
+}
+
+/** Reads a file's assignments; one that cannot be read is told to `onBad` and is as if empty. */
+export function loadConfig(
+  path: string,
+  onBad: (where: string, what: string) => void,
+): Assignment[] {
+  try {
+    return parseConfig(readFileSync(path, "utf8"), path, onBad);
+  } catch (error) {
+    onBad(path, messageOf(error));
+    return [];
+  }
+}

@@ -1,0 +1,82 @@
+/** What has changed since the last flush: files are written for it first, then the bus is told. */
+import type { Seat } from "../model/seat.ts";
+import type { Session } from "../model/session.ts";
+import type { User } from "../model/user.ts";
+
+/** Who is told what happened. The state files are up to date when it is called. */
+export interface ManagerEvents {
+  sessionNew(session: Session): void;
+  sessionRemoved(session: Session): void;
+  sessionChanged(session: Session, properties: Set<string>): void;
+  /** Asks the session's own screen locker to lock or unlock. */
+  sessionLock(session: Session, lock: boolean): void;
+  userNew(user: User): void;
+  userRemoved(user: User): void;
+  userChanged(user: User, properties: Set<string>): void;
+  seatNew(seat: Seat): void;
+  seatRemoved(seat: Seat): void;
+  seatChanged(seat: Seat, properties: Set<string>): void;
+  managerChanged(properties: Iterable<string>): void;
+}
+
+/** A part of login1 that follows the sessions, as far as it needs to. None may throw: see News.after. */
+export interface SessionFollower {
+  /** A seat's foreground went from one session to another; the files say so already. */
+  foreground?(before: Session | undefined, after: Session | undefined): void;
+  /**
+   * A seat without VTs is to switch away from its foreground session.
+   *
+   * @returns whether that may be now; if not, `Manager.completeSwitch` is called later
+   */
+  leaving?(session: Session): boolean;
+  /** The session has begun, or is `stopping`: what one has that is open it has from now on, or no more. */
+  openChanged?(session: Session): void;
+  /** The session is about to be taken out of the books. */
+  ended?(session: Session): void;
+}
+
+export class Changes {
+  readonly manager = new Set<string>();
+  readonly sessions = new Map<Session, Set<string>>();
+  readonly users = new Map<User, Set<string>>();
+  readonly seats = new Map<Seat, Set<string>>();
+  /** Whether something has come since the files were last written. */
+  unsaved = false;
+
+  session(session: Session, ...properties: string[]): void {
+    this.#add(this.sessions, session, properties);
+    this.user(session.user);
+    if (session.seat) this.seat(session.seat);
+  }
+
+  user(user: User, ...properties: string[]): void {
+    this.#add(this.users, user, properties);
+  }
+
+  seat(seat: Seat, ...properties: string[]): void {
+    this.#add(this.seats, seat, properties);
+  }
+
+  /** Hands over what has gathered, and starts anew. */
+  take(): Changes {
+    const taken = new Changes();
+    for (const name of this.manager) taken.manager.add(name);
+    this.manager.clear();
+    for (const [from, to] of [
+      [this.sessions, taken.sessions],
+      [this.users, taken.users],
+      [this.seats, taken.seats],
+    ] as Map<unknown, Set<string>>[][]) {
+      for (const [key, value] of from ?? []) to?.set(key, value);
+      from?.clear();
+    }
+    return taken;
+  }
+
+  #add<Key>(map: Map<Key, Set<string>>, key: Key, properties: string[]): void {
+    const known = map.get(key) ?? new Set();
+    for (const property of properties) known.add(property);
+    map.set(key, known);
+    this.unsaved = true;
+  }
+}

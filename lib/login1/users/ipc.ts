@@ -1,0 +1,55 @@
+/** RemoveIPC: what a user leaves behind in System V and POSIX IPC goes when they have logged out fully. */
+import { existsSync } from "node:fs";
+import { $ } from "bun";
+import {
+  hasCode,
+  IPC_KINDS,
+  ipcObjects,
+  messageOf,
+  now,
+  removeIpcObject,
+} from "../../linux/index.ts";
+
+/** The last uid of a system user, as systemd and Arch's login.defs (SYS_UID_MAX) have it. */
+const SYSTEM_UID_MAX = 999;
+/** Where POSIX shared memory and message queues are files. */
+const POSIX_FOLDERS = ["/dev/shm", "/dev/mqueue"];
+
+/**
+ * Removes a user's IPC objects. A system user keeps theirs, as with logind: a cron
+ * job's end must not take the memory of a service that runs under the same name.
+ * Shared memory that a process still has mapped stays.
+ *
+ * @throws {Error} that names what could not be removed, after the rest was
+ */
+export async function removeIpc(uid: number): Promise<void> {
+  if (uid <= SYSTEM_UID_MAX) return;
+  const left = removeSystemV(uid);
+  // What the user makes from here on, having logged in again, is not what was left behind.
+  const before = `@${Number(now().realtime) / 1e6}`;
+  for (const folder of POSIX_FOLDERS.filter(existsSync)) {
+    // find(1) goes from descriptor to descriptor, so no link that is put in its
+    // way leads it outside.
+    const result =
+      await $`find ${folder} -ignore_readdir_race -xdev -mindepth 1 -uid ${uid} ${"("} -type d -o ! -newerct ${before} ${")"} -delete`
+        .quiet()
+        .nothrow();
+    if (result.exitCode !== 0) left.push(result.stderr.toString().trim());
+  }
+  if (left.length > 0) throw new Error(left.join("; "));
+}
+
+function removeSystemV(uid: number): string[] {
+  const left: string[] = [];
+  for (const object of IPC_KINDS.flatMap(ipcObjects)) {
+    if (object.uid !== uid || object.attached > 0) continue;
+    try {
+      removeIpcObject(object);
+    } catch (error) {
+      // Somebody was faster.
+      if (hasCode(error, "EINVAL", "EIDRM")) continue;
+      left.push(messageOf(error));
+    }
+  }
+  return left;
+}

@@ -1,0 +1,179 @@
+/**
+ * io.systemd.Login, by which pam_systemd registers a login from systemd 258 on.
+ * What it does is what CreateSessionWithPIDFD and ReleaseSession do on the bus.
+ */
+import { readFileSync } from "node:fs";
+import { BusError } from "../../dbus/index.ts";
+import { close, pidfdInodeOf } from "../../linux/index.ts";
+import {
+  type Interface,
+  Parameters,
+  type Peer,
+  type Reply,
+  VarlinkError,
+  varlinkErrors,
+} from "../../varlink/index.ts";
+import { findSession } from "../sessions/lookup.ts";
+import type { Manager } from "../sessions/manager.ts";
+import { CreateError, type CreateRequest } from "../sessions/session-request.ts";
+import {
+  fromVarlinkName,
+  LOGIN_DESCRIPTION,
+  LOGIN_INTERFACE,
+  toVarlinkName,
+} from "./login-description.ts";
+
+/** Where systemd-logind has it. */
+export const LOGIN_SOCKET = "/run/systemd/io.systemd.Login";
+
+const ROOT = 0;
+const LAST_PID = 2 ** 31 - 1;
+/** The uids that stand for none, of 16 and of 32 bits. */
+const NO_UIDS = [0xffff, 0xffffffff];
+const LAST_INTEGER = Number.MAX_SAFE_INTEGER;
+
+/** The parameters by the names that the rest of login1 has for them. */
+const PARAMETERS = {
+  uid: "UID",
+  leader: "PID",
+  service: "Service",
+  type: "Type",
+  class: "Class",
+  desktop: "Desktop",
+  seat: "Seat",
+  vtnr: "VTNr",
+  tty: "TTY",
+  display: "Display",
+  remote: "Remote",
+  remoteUser: "RemoteUser",
+  remoteHost: "RemoteHost",
+  extraDeviceAccess: "ExtraDeviceAccess",
+} as const satisfies Record<keyof CreateRequest | "leader", string>;
+
+const login = (name: string) => new VarlinkError(`${LOGIN_INTERFACE}.${name}`);
+
+/** io.systemd.Login of these sessions. */
+export function loginInterface(manager: Manager): Interface {
+  return {
+    name: LOGIN_INTERFACE,
+    description: LOGIN_DESCRIPTION,
+    methods: {
+      CreateSession: (given, peer) => translated(() => createSession(manager, given, peer)),
+      ReleaseSession: (given, peer) => translated(() => releaseSession(manager, given, peer)),
+    },
+  };
+}
+
+function createSession(manager: Manager, given: Reply, peer: Peer): Reply {
+  if (peer.uid !== ROOT) throw varlinkErrors.permissionDenied();
+  const parameters = new Parameters(given, Object.values(PARAMETERS));
+  const request = readRequest(parameters);
+  const leader = readLeader(parameters) ?? peer.pid;
+  if (leader === undefined) throw login("NoSessionPIDFD");
+  const { session, fd } = manager.createSession(request, leader, false);
+  // It stands for nothing: the leader alone decides how long the session is.
+  close(fd);
+  return {
+    Id: session.id,
+    RuntimePath: session.user.runtimePath,
+    UID: session.user.uid,
+    ...(session.seat && { Seat: session.seat.id }),
+    ...(session.vtnr > 0 && { VTNr: session.vtnr }),
+    Type: toVarlinkName(session.type),
+    Class: toVarlinkName(session.class),
+  };
+}
+
+function readRequest(parameters: Parameters): CreateRequest {
+  const text = (name: keyof CreateRequest) => parameters.string(PARAMETERS[name]) ?? "";
+  const chosen = (name: "type" | "class") => {
+    const value = text(name);
+    // "" would be left to be guessed.
+    if (value === "") throw parameters.invalid(PARAMETERS[name]);
+    return fromVarlinkName(value);
+  };
+  const uid = parameters.required("UID", parameters.integer("UID", 0, 0xffffffff));
+  if (NO_UIDS.includes(uid)) throw parameters.invalid("UID");
+  const [remoteUser, remoteHost] = [text("remoteUser"), text("remoteHost")];
+  return {
+    uid,
+    service: text("service"),
+    type: chosen("type"),
+    class: chosen("class"),
+    desktop: text("desktop"),
+    seat: text("seat"),
+    vtnr: parameters.integer("VTNr", 0, LAST_INTEGER) ?? 0,
+    tty: text("tty"),
+    display: text("display"),
+    remote: parameters.boolean("Remote") ?? (remoteUser !== "" || remoteHost !== ""),
+    remoteUser,
+    remoteHost,
+    extraDeviceAccess: parameters.strings(PARAMETERS.extraDeviceAccess) ?? [],
+  };
+}
+
+/** The pid of the process that PID names, as a number or as a ProcessId; undefined if it is left out. */
+function readLeader(parameters: Parameters): number | undefined {
+  const given = parameters.any("PID");
+  if (given === undefined) return undefined;
+  if (typeof given !== "object" || given === null) {
+    return parameters.integer("PID", 1, LAST_PID);
+  }
+  const fields = new Parameters(given as Reply, ["pid", "pidfdId", "bootId"], "PID");
+  const pid = fields.required("pid", fields.integer("pid", 1, LAST_PID));
+  const boot = fields.string("bootId");
+  if (boot !== undefined && boot.replaceAll("-", "") !== bootId()) throw parameters.invalid("PID");
+  const inode = fields.integer("pidfdId", 0, LAST_INTEGER);
+  if (inode !== undefined && inode !== 0 && BigInt(inode) !== pidfdInodeOf(pid)) {
+    throw parameters.invalid("PID");
+  }
+  return pid;
+}
+
+const bootId = () =>
+  readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().replaceAll("-", "");
+
+async function releaseSession(manager: Manager, given: Reply, peer: Peer): Promise<Reply> {
+  const parameters = new Parameters(given, ["Id"]);
+  const caller = async () => ({ uid: peer.uid, pid: peer.pid ?? 0 });
+  const session = await findSession(manager, parameters.string("Id") ?? "self", { caller });
+  const own = await findSession(manager, "self", { caller });
+  if (session !== own) throw varlinkErrors.permissionDenied();
+  manager.releaseSession(session);
+  return {};
+}
+
+/** Runs a method, whose D-Bus errors leave it as the varlink errors that systemd-logind answers with. */
+async function translated(method: () => Reply | Promise<Reply>): Promise<Reply> {
+  try {
+    return await method();
+  } catch (error) {
+    throw error instanceof BusError ? toVarlinkError(error) : error;
+  }
+}
+
+function toVarlinkError(error: BusError): Error {
+  if (error instanceof CreateError) {
+    const { refusal } = error;
+    switch (refusal.why) {
+      case "invalid":
+        return varlinkErrors.invalidParameter(PARAMETERS[refusal.argument]);
+      case "member":
+        return login("AlreadySessionMember");
+      case "vtTaken":
+        return login("VirtualTerminalAlreadyTaken");
+      case "tooMany":
+        return login("TooManySessions");
+      case "noScope":
+        return login("UnitAllocationFailed");
+    }
+  }
+  switch (error.errorName) {
+    case "org.freedesktop.login1.NoSuchSeat":
+      return login("NoSuchSeat");
+    case "org.freedesktop.login1.NoSuchSession":
+    case "org.freedesktop.login1.NoSessionForPID":
+      return login("NoSuchSession");
+  }
+  return error;
+}

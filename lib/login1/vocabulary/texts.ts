@@ -1,0 +1,37 @@
+/** Free texts that callers give: they are kept, written into files and shown to others. */
+import { busErrors } from "../../dbus/index.ts";
+
+/** The longest of each, in bytes of UTF-8. logind has no limit; a user could fill /run and our memory. */
+export const LONGEST_TEXT = {
+  /** A display, a desktop's name, a service, a remote user or host. */
+  name: 255,
+  /** The program that inhibits. */
+  who: 255,
+  /** Its reason, for people. */
+  why: 1024,
+} as const;
+
+/**
+ * Checks a text.
+ *
+ * @param what it is, as the error says it
+ * @throws {BusError} InvalidArgs if it is too long or has a control character in it
+ */
+export function checkText(
+  what: string,
+  text: string,
+  kind: keyof typeof LONGEST_TEXT = "name",
+): void {
+  checkLength(what, text, kind);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (/[\x00-\x1f\x7f]/.test(text)) {
+    throw busErrors.invalidArgs(`The ${what} has a control character in it`);
+  }
+}
+
+/** Checks the length alone: inhibitors' texts may have line breaks, as with logind. */
+export function checkLength(what: string, text: string, kind: keyof typeof LONGEST_TEXT): void {
+  const most = LONGEST_TEXT[kind];
+  if (Buffer.byteLength(text) <= most) return;
+  throw busErrors.invalidArgs(`The ${what} is longer than ${most} bytes: shorten it`);
+}
