@@ -39,9 +39,19 @@ export function findPidfd(pid: number): Fd | undefined {
  * @throws {Error} if the descriptor is not a pidfd
  */
 export function pidOfPidfd(fd: Fd): number {
-  const line = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
-  if (!line) throw new Error(`descriptor ${fd} is not a pidfd`);
-  return Number(line[1]);
+  const pid = pidIn(fd);
+  if (pid === undefined) throw new Error(`descriptor ${fd} is not a pidfd`);
+  return pid;
+}
+
+/** Whether a descriptor, of whoever sent it, is a pidfd. */
+export function isPidfd(fd: Fd): boolean {
+  return pidIn(fd) !== undefined;
+}
+
+function pidIn(fd: Fd): number | undefined {
+  const pid = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
+  return pid === undefined ? undefined : Number(pid);
 }
 
 /** The file system of pidfds that have an inode each; see PIDFS_MAGIC in statfs(2). */

@@ -694,25 +694,3 @@ describe("loginctl and busctl", () => {
     await gone(id);
   });
 });
-
-describe("a full /run", () => {
-  test("refuses a new session whole, lets an old one end, and the bridge stays", async () => {
-    const leader = await world.leader();
-    const other = await world.leader();
-    const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid });
-    // A small tmpfs over the state folders' file system, filled up.
-    const fill = "dd if=/dev/zero of=/run/filler bs=1M 2>/dev/null; true";
-    await world.run(["mount", "-o", "remount,size=4m", "/run"]);
-    await world.run(["sh", "-c", fill]);
-    await expect(createSession(bus, { uid: BOB.uid, leader: other.pid })).rejects.toThrow("ENOSPC");
-    expect(await sessionIds()).toEqual([id]);
-    expect(existsSync(`${world.root}/run/user/${BOB.uid}`)).toBe(false);
-    await end(leader);
-    await gone(id);
-    await world.run(["rm", "/run/filler"]);
-    await world.run(["mount", "-o", "remount,size=50%", "/run"]);
-    const made = await createSession(bus, { uid: BOB.uid, leader: other.pid });
-    expect(stateOf("sessions", made.id).STATE).toBe("active");
-    for (const descriptor of [fd, made.fd]) close(descriptor);
-  });
-});

@@ -14,15 +14,19 @@ import type { DeviceKind } from "../../lib/login1/devices/device-kinds.ts";
 import { DEVICE_KINDS, takeable } from "../../lib/login1/devices/device-kinds.ts";
 import { type DescriptorStore, Devices } from "../../lib/login1/devices/session-devices.ts";
 import type { SystemDevice } from "../../lib/login1/hardware/udev.ts";
-import { Seat } from "../../lib/login1/model/seat.ts";
-import { Session } from "../../lib/login1/model/session.ts";
-import { User } from "../../lib/login1/model/user.ts";
+import { Seat, Session, User } from "../../lib/login1/model/objects.ts";
 
 const EINVAL = 22;
 const ENODEV = 19;
 const noted: string[] = [];
 /** Calls that are to fail, by name, with an errno. */
 const failing = new Map<string, number>();
+
+/** The seat's foreground goes from one session to another, as Foreground has it. */
+function move(devices: Devices, before: Session | undefined, after: Session): void {
+  if (before) devices.left(before);
+  if (after.active) devices.entered(after);
+}
 
 function note(name: string): void {
   const errno = failing.get(name);
@@ -83,6 +87,7 @@ function sessionOn(seat: Seat, id: string): Session {
     user,
     leader: { pid: 1, pidfdId: 0n, startTime: 0n },
     service: "",
+    idleRule: { ttyAfter: 0n },
     type: "wayland",
     class: "user",
     desktop: "",
@@ -156,7 +161,7 @@ function newRun(): Devices {
       completeSwitch() {
         noted.push("switch");
         seat.active = two;
-        devices.foreground(one, two);
+        move(devices, one, two);
       },
       sessionChanged: (session) => noted.push(`saved ${[...session.devices].join(" ")}`),
     },
@@ -210,7 +215,7 @@ describe("taken devices", () => {
     expect(noted.slice(3)).toEqual(["revoke", "switch", "set master", "226:0 resumed"]);
     noted.length = 0;
     seat.active = one;
-    devices.foreground(two, one);
+    move(devices, two, one);
     expect(noted).toEqual([
       ...["drop master", "226:0 force"],
       ...["set master", "226:0 resumed", "open anew", "13:64 resumed"],
@@ -234,10 +239,10 @@ describe("taken devices", () => {
     devices.pauseComplete(one, 226, 0);
     expect(noted).toEqual(["drop master"]);
     seat.active = two;
-    devices.foreground(one, two);
+    move(devices, one, two);
     expect(noted.slice(1)).toEqual(["revoke", "13:64 force"]);
     seat.active = one;
-    devices.foreground(two, one);
+    move(devices, two, one);
     expect(noted.slice(3)).toEqual([
       ...["set master", "226:0 resumed"],
       ...["open anew", "13:64 resumed"],
@@ -254,10 +259,10 @@ describe("taken devices", () => {
     expect(await take(one, 226, 0)).toBe(true);
     expect(noted).toEqual(["open as master failed", "open", "saved 226:0"]);
     failing.set("set master", EINVAL);
-    devices.foreground(undefined, one);
+    move(devices, undefined, one);
     expect(noted.at(-1)).toBe("set master failed");
     failing.clear();
-    devices.foreground(undefined, one);
+    move(devices, undefined, one);
     expect(noted.at(-1)).toBe("226:0 resumed");
   });
 
@@ -315,7 +320,7 @@ describe("after a restart", () => {
     expect(isSameOpenFile(before, stored.get("session-1-device-226-0") ?? -1)).toBe(true);
     closeSync(before);
     seat.active = two;
-    devices.foreground(one, two);
+    move(devices, one, two);
     expect(noted).toEqual(["drop master", "226:0 force", "revoke", "13:64 force"]);
     devices.ended(one);
     expect(stored.size).toBe(0);
@@ -340,7 +345,7 @@ describe("after a restart", () => {
     await take(two, 13, 64);
     const revoked = duplicate(stored.get("session-2-device-13-64") ?? -1);
     seat.active = two;
-    devices.foreground(one, two);
+    move(devices, one, two);
     expect(isSameOpenFile(revoked, stored.get("session-2-device-13-64") ?? -1)).toBe(false);
     closeSync(revoked);
   });
@@ -371,9 +376,9 @@ describe("after a restart", () => {
     expect(noted).toEqual(["open beside", "open beside"]);
     noted.length = 0;
     seat.active = two;
-    devices.foreground(one, two);
+    move(devices, one, two);
     seat.active = one;
-    devices.foreground(two, one);
+    move(devices, two, one);
     expect(noted).toEqual([...["226:0 force", "226:0 resumed", "226:0 force", "226:0 resumed"]]);
     devices.release(one, 226, 0);
     expect(await take(one, 226, 0)).toBe(false);
@@ -397,7 +402,7 @@ test("what happens while the store is waited for is in the answer", async () => 
   const taking = [devices.take(one, 226, 0), devices.take(one, 13, 64)] as const;
   devices.release(one, 13, 64);
   seat.active = two;
-  devices.foreground(one, two);
+  move(devices, one, two);
   resolve();
   await expect(taking[1]).rejects.toThrow("not taken");
   const { fd, inactive } = await taking[0];

@@ -3,12 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { close, now } from "../../lib/linux/index.ts";
-import {
-  type IdlePart,
-  idleDue,
-  stopDue,
-  ttyIdleAfter,
-} from "../../lib/login1/actions/idle-action.ts";
+import { type IdlePart, idleDue, stopDue } from "../../lib/login1/actions/idle-action.ts";
+import { ttyIdleAfter } from "../../lib/login1/settings/logind-conf.ts";
 import { NEVER } from "../../lib/login1/settings/values.ts";
 import { PowerWorld } from "./power-world.ts";
 import { configOf } from "./settings.ts";

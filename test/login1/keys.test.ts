@@ -1,7 +1,8 @@
 /** Keys and switches: what each comes to, and from the event node to the bus and init. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { close, parseInputEvents } from "../../lib/linux/index.ts";
-import { type Ability, decide, type Trigger } from "../../lib/login1/actions/action-handler.ts";
+import { type Ability, decide } from "../../lib/login1/actions/action-handler.ts";
+import type { ActionEvent } from "../../lib/login1/actions/event.ts";
 import { Keys, wantedKeys } from "../../lib/login1/actions/keys.ts";
 import { lidAction } from "../../lib/login1/actions/lid.ts";
 import type { HandleAction, Settings } from "../../lib/login1/settings/logind-conf.ts";
@@ -85,7 +86,8 @@ describe("keys", () => {
   const set = (lines: string[], longPress: number) => {
     const acts: string[] = [];
     const settings = { config: configOf(...lines) } as Settings;
-    const act = (action: HandleAction, { because }: Trigger) => acts.push(`${because}: ${action}`);
+    const act = (action: HandleAction, { because }: ActionEvent) =>
+      acts.push(`${because}: ${action}`);
     const keys = new Keys(settings, act, longPress);
     return { acts, keys };
   };

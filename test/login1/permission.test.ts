@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { createLogger } from "../../lib/cli/index.ts";
 import { BusError, type Connection, type Request, Variant } from "../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../lib/linux/index.ts";
-import { ACTIONS } from "../../lib/login1/permission/authorize.ts";
+import { ACTIONS } from "../../lib/login1/permission/actions.ts";
 import { DEFAULTS } from "../../lib/login1/permission/default-policy.ts";
 import { Polkit } from "../../lib/login1/permission/polkit.ts";
 import { readContract } from "../../scripts/members/contract.ts";

@@ -3,7 +3,7 @@ import { expect } from "bun:test";
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { BusError, type Connection } from "../../lib/dbus/index.ts";
 import { close, kill, openPidfd, watchProcess } from "../../lib/linux/index.ts";
-import { SESSION_CLASSES, SESSION_TYPES } from "../../lib/login1/model/session.ts";
+import { SESSION_CLASSES, SESSION_TYPES } from "../../lib/login1/vocabulary/classes.ts";
 import type { Random } from "./random-source.ts";
 import { asLibsystemd, type BusView, type Process, readBus, type View } from "./views.ts";
 import { callManager, createSession, createSessionByPidfd, type World } from "./world.ts";

@@ -2,24 +2,14 @@
 
 import type { Logger } from "../../cli/index.ts";
 import { messageOf } from "../../linux/index.ts";
-import type { Inhibitor, InhibitWhat } from "../inhibitors/inhibitors.ts";
-import type { Login1 } from "../login1.ts";
+import type { Inhibitor, Inhibitors } from "../inhibitors/inhibitors.ts";
+import type { Operations } from "../power/operations.ts";
+import type { Power } from "../power/shutdown.ts";
+import type { Sleeper } from "../power/sleep.ts";
+import type { Manager } from "../sessions/manager.ts";
 import type { HandleAction } from "../settings/logind-conf.ts";
 import { isShutdown, type Sleep, WAYS, type WayName } from "../vocabulary/power-verbs.ts";
-
-/** What sets an action off. */
-export interface Trigger {
-  /** For the log: "the power key was pressed". */
-  because: string;
-  /** The inhibitor by which a desktop takes it over. */
-  inhibit?: InhibitWhat;
-  /** Whether inhibitors of shutdown and sleep are passed over. */
-  ignoreInhibited: boolean;
-  /** The seat that it came from. */
-  seat?: string;
-  /** It is only looked at once more: what is refused is no news, and nobody is to be locked again. */
-  again?: boolean;
-}
+import type { ActionEvent } from "./event.ts";
 
 /** What the machine can do, as far as a decision depends on it. */
 export interface Ability {
@@ -64,30 +54,39 @@ export function decide(action: HandleAction, { impossible, sleep }: Ability): De
   }
 }
 
-export class Handler {
+/** The parts of login1 that do it. */
+export interface ActionParts {
+  readonly manager: Manager;
+  readonly inhibitors: Inhibitors;
+  readonly operations: Operations;
+  readonly power: Power;
+  readonly sleeper: Sleeper;
+}
+
+export class ActionHandler {
   readonly #log: Logger;
-  readonly #login1: Omit<Login1, "lid">;
+  readonly #parts: ActionParts;
   readonly #attention: (seat: string) => void;
 
   /** @param attention tells the bus of the secure attention key on a seat */
-  constructor(log: Logger, login1: Omit<Login1, "lid">, attention: (seat: string) => void) {
+  constructor(log: Logger, parts: ActionParts, attention: (seat: string) => void) {
     this.#log = log;
-    this.#login1 = login1;
+    this.#parts = parts;
     this.#attention = attention;
   }
 
   /** Does it, or says in the log why not. Never throws: nobody is there to be told. */
-  act(action: HandleAction, trigger: Trigger): void {
+  act(action: HandleAction, event: ActionEvent): void {
     try {
-      this.#act(action, trigger);
+      this.#act(action, event);
     } catch (error) {
-      this.#failed(action, trigger, error);
+      this.#failed(action, event, error);
     }
   }
 
-  #act(action: HandleAction, trigger: Trigger): void {
-    const { because, inhibit, ignoreInhibited, again = false, seat = "seat0" } = trigger;
-    const { inhibitors, operations, manager } = this.#login1;
+  #act(action: HandleAction, event: ActionEvent): void {
+    const { because, inhibit, ignoreInhibited, again = false, seat = "seat0" } = event;
+    const { inhibitors, operations, manager } = this.#parts;
     // What is no news is not written to the log each time.
     const say = again ? this.#log.debug : this.#log.info;
     const taken = inhibit && inhibitors.blocking(inhibit, undefined, (one) => this.#counts(one));
@@ -101,12 +100,12 @@ export class Handler {
         say(`${because}: ignore`);
         return;
       case "refuse":
-        this.#refuse(action, trigger, decision.why);
+        this.#refuse(action, event, decision.why);
         return;
       case "lock":
         if (again) return;
         this.#log.info(`${because}: lock`);
-        manager.lockAllSessions(true);
+        manager.hints.lockAll(true);
         return;
       case "secure-attention-key":
         if (again) return;
@@ -118,34 +117,34 @@ export class Handler {
         const { inhibitedBy } = WAYS[way];
         const blocking = ignoreInhibited ? undefined : inhibitors.blocking(inhibitedBy);
         if (operations.underWay) {
-          this.#refuse(action, trigger, `${operations.underWay} is under way`);
+          this.#refuse(action, event, `${operations.underWay} is under way`);
         } else if (blocking) {
-          this.#refuse(action, trigger, `${inhibitedBy} is inhibited by ${described(blocking)}`);
+          this.#refuse(action, event, `${inhibitedBy} is inhibited by ${described(blocking)}`);
         } else {
           const note = instead === undefined ? "" : `, since ${action} is impossible: ${instead}`;
           this.#log.info(`${because}: ${way}${note}`);
-          void this.#go(way, trigger);
+          void this.#go(way, event);
         }
       }
     }
   }
 
-  async #go(way: WayName, trigger: Trigger): Promise<void> {
-    const { operations, power } = this.#login1;
+  async #go(way: WayName, event: ActionEvent): Promise<void> {
+    const { operations, power } = this.#parts;
     try {
       await (isShutdown(way) ? power.shutDown(way) : operations.begin(way));
     } catch (error) {
-      this.#failed(way, trigger, error);
+      this.#failed(way, event, error);
     }
   }
 
   /** logind's rule: an inhibitor counts for keys while its holder's session is in the foreground, or if there is none. */
   #counts({ pid }: Inhibitor): boolean {
-    return this.#login1.manager.sessionOfPid(pid)?.active ?? true;
+    return this.#parts.manager.sessionOfPid(pid)?.active ?? true;
   }
 
   #ability(): Ability {
-    const { power, sleeper } = this.#login1;
+    const { power, sleeper } = this.#parts;
     return {
       impossible(way) {
         if (!isShutdown(way)) {
@@ -162,13 +161,13 @@ export class Handler {
     };
   }
 
-  #refuse(action: string, { because, again = false }: Trigger, why: string): void {
+  #refuse(action: string, { because, again = false }: ActionEvent, why: string): void {
     const line = `${because}: ${action} is refused: ${why}`;
     if (again) this.#log.debug(line);
     else this.#log.warning(line);
   }
 
-  #failed(action: string, { because }: Trigger, error: unknown): void {
+  #failed(action: string, { because }: ActionEvent, error: unknown): void {
     const reason = messageOf(error);
     this.#log.error(`${because}: ${action} failed: ${reason}`);
   }

@@ -5,28 +5,21 @@
  */
 import type { Logger } from "../../cli/index.ts";
 import { messageOf, now } from "../../linux/index.ts";
-import { after } from "../host/long-timer.ts";
+import { setLongTimeout } from "../host/long-timer.ts";
 import type { Inhibitors } from "../inhibitors/inhibitors.ts";
-import { combineIdle, type Idle, Session, type SessionClass } from "../model/session.ts";
+import type { Session } from "../model/objects.ts";
 import type { Manager } from "../sessions/manager.ts";
-import type { Config, HandleAction, Settings } from "../settings/logind-conf.ts";
+import { type Settings, ttyIdleAfter } from "../settings/logind-conf.ts";
 import { NEVER } from "../settings/values.ts";
-import type { Trigger } from "./action-handler.ts";
+import { isInteractive } from "../vocabulary/classes.ts";
+import { combineIdle, type Idle } from "../vocabulary/idle.ts";
+import type { Act } from "./event.ts";
 
 /** A session as it counts here. */
 export interface IdlePart {
   idle: Idle;
   /** It turns idle by the mere passing of time, so long after `since`: a terminal that nobody touches. */
   timed: boolean;
-}
-
-/** Whose sessions StopIdleSessionSec ends: nobody's greeter or lock screen. */
-const STOPPABLE: readonly SessionClass[] = ["user", "user-early", "user-light", "user-early-light"];
-
-/** How long a terminal is untouched before its session counts as idle, in microseconds; logind's rule. */
-export function ttyIdleAfter({ IdleActionSec, StopIdleSessionSec }: Config): bigint {
-  if (IdleActionSec === 0n) return StopIdleSessionSec;
-  return IdleActionSec < StopIdleSessionSec ? IdleActionSec : StopIdleSessionSec;
 }
 
 /**
@@ -69,7 +62,7 @@ export class IdleActions {
   readonly #settings: Settings;
   readonly #manager: Manager;
   readonly #inhibitors: Inhibitors;
-  readonly #act: (action: HandleAction, trigger: Trigger) => void;
+  readonly #act: Act;
   /** Since when the machine may have been idle: the start, the last inhibitor's end, a wake-up. */
   #from = now().monotonic;
   #inhibited = false;
@@ -79,13 +72,7 @@ export class IdleActions {
   #queued = false;
   #stopped = false;
 
-  constructor(
-    log: Logger,
-    settings: Settings,
-    manager: Manager,
-    inhibitors: Inhibitors,
-    act: (action: HandleAction, trigger: Trigger) => void,
-  ) {
+  constructor(log: Logger, settings: Settings, manager: Manager, inhibitors: Inhibitors, act: Act) {
     this.#log = log;
     this.#settings = settings;
     this.#manager = manager;
@@ -118,8 +105,6 @@ export class IdleActions {
   #settle(): void {
     this.#endTimer?.();
     this.#endTimer = undefined;
-    const { config } = this.#settings;
-    Session.idleAfter = ttyIdleAfter(config);
     const { monotonic } = now();
     try {
       const due = [this.#actionDue(monotonic), ...this.#stopsDue(monotonic)];
@@ -127,7 +112,8 @@ export class IdleActions {
         (first, at) => (at !== undefined && (first === undefined || at < first) ? at : first),
         undefined,
       );
-      if (next !== undefined) this.#endTimer = after(next - monotonic, () => this.#settle());
+      if (next !== undefined)
+        this.#endTimer = setLongTimeout(next - monotonic, () => this.#settle());
     } catch (error) {
       const reason = messageOf(error);
       this.#log.error(`nothing comes of idleness until the next change: ${reason}`);
@@ -142,7 +128,7 @@ export class IdleActions {
     this.#inhibited = inhibited;
     if (IdleAction === "ignore" || IdleActionSec === 0n) return undefined;
     const parts = [...this.#manager.sessions.values()].filter(({ canIdle }) => canIdle).map(partOf);
-    const due = idleDue(parts, this.#from, IdleActionSec, Session.idleAfter);
+    const due = idleDue(parts, this.#from, IdleActionSec, ttyIdleAfter(this.#settings.config));
     if (inhibited || !due?.idle) this.#acted = false;
     if (inhibited || !due) return undefined;
     if (!due.idle || (due.at > monotonic && !this.#acted)) return due.at;
@@ -155,7 +141,9 @@ export class IdleActions {
     }
     // Once for each idleness. No terminal tells of its end: it is seen before it
     // has become the next.
-    return parts.some(({ timed }) => timed) ? monotonic + Session.idleAfter : undefined;
+    return parts.some(({ timed }) => timed)
+      ? monotonic + ttyIdleAfter(this.#settings.config)
+      : undefined;
   }
 
   /** Ends the sessions that have been idle for long enough; when the others will have been. */
@@ -163,7 +151,8 @@ export class IdleActions {
     const { StopIdleSessionSec } = this.#settings.config;
     if (StopIdleSessionSec === NEVER) return [];
     return [...this.#manager.sessions.values()].map((session) => {
-      if (session.stopping || !STOPPABLE.includes(session.class)) return undefined;
+      // Nobody's greeter or lock screen.
+      if (session.stopping || !isInteractive(session.class)) return undefined;
       const due = stopDue(partOf(session), StopIdleSessionSec);
       if (due === undefined || due > monotonic) return due;
       this.#log.info(

@@ -1,8 +1,8 @@
 /** What the keys for power do when pressed, for long, or together; see logind.conf(5). */
 
 import type { InhibitWhat } from "../inhibitors/inhibitors.ts";
-import type { Config, ConfigKey, HandleAction, Settings } from "../settings/logind-conf.ts";
-import type { Trigger } from "./action-handler.ts";
+import type { Config, ConfigKey, Settings } from "../settings/logind-conf.ts";
+import type { Act } from "./event.ts";
 import type { PowerSwitch } from "./power-switches.ts";
 
 /** logind's: how long is long, in milliseconds. */
@@ -70,18 +70,14 @@ export function wantedKeys({ HandleSecureAttentionKey }: Config): number[] {
 
 export class Keys {
   readonly #settings: Settings;
-  readonly #act: (action: HandleAction, trigger: Trigger) => void;
+  readonly #act: Act;
   readonly #longPress: number;
   /** Keys that are held, and may become a long press. */
   readonly #pending = new Map<Key, { timer: ReturnType<typeof setTimeout>; device: PowerSwitch }>();
   /** Which keys of Ctrl, Alt and Shift are down, a keyboard each. */
   readonly #down = new Map<PowerSwitch, Set<number>>();
 
-  constructor(
-    settings: Settings,
-    act: (action: HandleAction, trigger: Trigger) => void,
-    longPress = LONG_PRESS,
-  ) {
+  constructor(settings: Settings, act: Act, longPress = LONG_PRESS) {
     this.#settings = settings;
     this.#act = act;
     this.#longPress = longPress;

@@ -2,9 +2,9 @@
 import type { Logger } from "../../cli/index.ts";
 import { messageOf, watchUevents } from "../../linux/index.ts";
 import { hasExternalDisplay, lidClosed, onExternalPower } from "../hardware/power-supply.ts";
-import { after } from "../host/long-timer.ts";
+import { setLongTimeout } from "../host/long-timer.ts";
 import type { Config, HandleAction, Settings } from "../settings/logind-conf.ts";
-import type { Trigger } from "./action-handler.ts";
+import type { Act } from "./event.ts";
 import { type PowerSwitch, SW_DOCK, SW_LID } from "./power-switches.ts";
 
 /** Where the laptop stands when its lid is closed. */
@@ -23,7 +23,7 @@ export function lidAction(config: Config, { docked, externalPower }: Place): Han
 export class Lid {
   readonly #log: Logger;
   readonly #settings: Settings;
-  readonly #act: (action: HandleAction, trigger: Trigger) => void;
+  readonly #act: Act;
   readonly #changed: () => void;
   /** How each device's switches stand. */
   readonly #lids = new Map<PowerSwitch, boolean>();
@@ -35,12 +35,7 @@ export class Lid {
   #endWatch: (() => void) | undefined;
 
   /** @param changed called when LidClosed has */
-  constructor(
-    log: Logger,
-    settings: Settings,
-    act: (action: HandleAction, trigger: Trigger) => void,
-    changed: () => void,
-  ) {
+  constructor(log: Logger, settings: Settings, act: Act, changed: () => void) {
     this.#log = log;
     this.#settings = settings;
     this.#act = act;
@@ -94,7 +89,7 @@ export class Lid {
     const { HoldoffTimeoutSec } = this.#settings.config;
     // Without a pause, a sleep that fails would be tried again at once, for ever.
     if (HoldoffTimeoutSec === 0n) return;
-    this.#endHoldoff = after(HoldoffTimeoutSec, () => {
+    this.#endHoldoff = setLongTimeout(HoldoffTimeoutSec, () => {
       this.#endHoldoff = undefined;
       this.recheck();
     });

@@ -2,33 +2,38 @@
 
 import type { Logger } from "../../cli/index.ts";
 import { messageOf } from "../../linux/index.ts";
-import type { Login1 } from "../login1.ts";
-import type { HandleAction } from "../settings/logind-conf.ts";
-import { Handler } from "./action-handler.ts";
+import type { Settings } from "../settings/logind-conf.ts";
+import type { SessionObserver } from "../state/pending-changes.ts";
+import { ActionHandler, type ActionParts } from "./action-handler.ts";
+import type { Act } from "./event.ts";
 import { IdleActions } from "./idle-action.ts";
 import { Keys, wantedKeys } from "./keys.ts";
 import { Lid } from "./lid.ts";
 import { PowerSwitches } from "./power-switches.ts";
 
 /** Tells the bus. */
-export interface TriggerEvents {
+export interface ActionSourceEvents {
   /** The secure attention key was pressed on a seat. */
   secureAttentionKey(seat: string): void;
   lidChanged(): void;
 }
 
-export class Triggers {
+export class ActionSources implements SessionObserver {
   readonly lid: Lid;
   readonly #keys: Keys;
   readonly #idle: IdleActions;
   readonly #switches: PowerSwitches;
   readonly #log: Logger;
+  #started = false;
 
-  constructor(log: Logger, login1: Omit<Login1, "lid">, events: TriggerEvents) {
-    const { settings, manager, inhibitors } = login1;
-    const handler = new Handler(log, login1, (seat) => events.secureAttentionKey(seat));
-    const act = (action: HandleAction, trigger: Parameters<Handler["act"]>[1]) =>
-      handler.act(action, trigger);
+  constructor(
+    log: Logger,
+    parts: ActionParts & { readonly settings: Settings },
+    events: ActionSourceEvents,
+  ) {
+    const { settings, manager, inhibitors } = parts;
+    const handler = new ActionHandler(log, parts, (seat) => events.secureAttentionKey(seat));
+    const act: Act = (action, event) => handler.act(action, event);
     this.#log = log;
     this.lid = new Lid(log, settings, act, () => events.lidChanged());
     this.#keys = new Keys(settings, act);
@@ -48,15 +53,16 @@ export class Triggers {
     settings.followers.push(() => {
       this.devicesChanged();
       this.#switches.keysChanged();
-      this.settle();
+      this.changed();
     });
   }
 
   /** Begins to act. The bus name must be ours already. */
   start(): void {
+    this.#started = true;
     this.lid.holdOff();
     this.devicesChanged();
-    this.settle();
+    this.changed();
   }
 
   stop(): void {
@@ -68,6 +74,7 @@ export class Triggers {
 
   /** udev has written about devices. */
   devicesChanged(): void {
+    if (!this.#started) return;
     try {
       this.#switches.refresh();
     } catch (error) {
@@ -76,14 +83,16 @@ export class Triggers {
     }
   }
 
-  /** A session or an inhibitor has come, changed or gone. */
-  settle(): void {
+  /** A session, an inhibitor or the configuration has come, changed or gone. */
+  changed(): void {
+    if (!this.#started) return;
     this.#idle.settle();
     this.lid.recheck();
   }
 
   /** The machine has slept, or a shutdown was called off. */
   awoke(): void {
+    if (!this.#started) return;
     this.lid.holdOff();
     this.#idle.awoke();
   }

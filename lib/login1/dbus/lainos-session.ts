@@ -1,6 +1,6 @@
 /** org.lainos.Session1: our own, for what lainos-init knows and login1 has no word for. */
 import { busErrors, type Interface, membersOf } from "../../dbus/index.ts";
-import type { Session } from "../model/session.ts";
+import type { Session } from "../model/objects.ts";
 import type { Manager } from "../sessions/manager.ts";
 
 const { method } = membersOf<Session>();
@@ -24,7 +24,7 @@ export function desktopInterface(manager: Manager): Interface<Session> {
           if (uid !== session.user.uid || manager.sessionOfPid(pid) !== session) {
             throw busErrors.accessDenied("Only a process of this session may say what it starts");
           }
-          manager.announceDesktop(session, type, desktop, display);
+          manager.hints.announceDesktop(session, type, desktop, display);
         },
       ),
     },

@@ -1,7 +1,6 @@
 /** org.freedesktop.login1.Manager: the configuration, and reading it again. */
 import { type Members, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
-import { authorize } from "../permission/authorize.ts";
 import { type ConfigKey, runtimeDirectoryInodes } from "../settings/logind-conf.ts";
 
 const { method, property } = membersOf<Login1>();
@@ -13,8 +12,11 @@ const handles = (key: HandleKey) =>
 
 export const configMembers: Members<Login1> = {
   /** elogind's: reads the configuration again. */
-  Reload: method("", [], "", [], async ({ settings }, _none, call) => {
-    await authorize(call, { action: undefined, what: "have the configuration read again" });
+  Reload: method("", [], "", [], async ({ settings, authorizer }, _none, call) => {
+    await authorizer.authorize(call, {
+      action: undefined,
+      what: "have the configuration read again",
+    });
     settings.reload();
   }),
 

@@ -7,7 +7,7 @@ import {
   parseInhibitWhat,
 } from "../inhibitors/inhibitors.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, type Action, authorize } from "../permission/authorize.ts";
+import { ACTIONS, type Action } from "../permission/actions.ts";
 
 const { method, property } = membersOf<Login1>();
 
@@ -40,7 +40,7 @@ export const inhibitMembers: Members<Login1> = {
     ["what", "who", "why", "mode"],
     "h",
     ["pipe_fd"],
-    async ({ inhibitors, operations }, [whatText, who, why, modeText], call) => {
+    async ({ inhibitors, operations, authorizer }, [whatText, who, why, modeText], call) => {
       const what = parseInhibitWhat(whatText);
       const mode = parseInhibitMode(modeText);
       if (mode === "delay" && what.some((one) => one !== "shutdown" && one !== "sleep")) {
@@ -49,7 +49,7 @@ export const inhibitMembers: Members<Login1> = {
       operations.checkInhibitable(what);
       for (const one of what) {
         const action = actionFor(one, mode);
-        await authorize(call, { action, what: `inhibit ${one} (${mode})` });
+        await authorizer.authorize(call, { action, what: `inhibit ${one} (${mode})` });
       }
       const caller = await call.caller();
       // Once more: it may have begun while somebody was asked.

@@ -2,7 +2,7 @@
 import { BusError, type Members, membersOf } from "../../dbus/index.ts";
 import { userById } from "../../linux/index.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, authorize } from "../permission/authorize.ts";
+import { ACTIONS } from "../permission/actions.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method } = membersOf<Login1>();
@@ -16,7 +16,7 @@ export const lingerMembers: Members<Login1> = {
     ["uid", "enable", "interactive"],
     "",
     [],
-    async ({ manager }, [given, enable, interactive], call) => {
+    async ({ manager, authorizer }, [given, enable, interactive], call) => {
       const caller = await call.caller();
       const uid = given === OWN ? manager.userOfPid(caller.pid)?.uid : given;
       if (uid === undefined) throw login1Errors.noUserForPid(caller.pid);
@@ -24,7 +24,7 @@ export const lingerMembers: Members<Login1> = {
       // What sd-bus makes of the look-up's ESRCH.
       if (!account)
         throw new BusError("System.Error.ESRCH", `There is no user with the UID ${uid}`);
-      await authorize(call, {
+      await authorizer.authorize(call, {
         action: uid === caller.uid ? ACTIONS.setSelfLinger : ACTIONS.setUserLinger,
         what: `say whether ${account.name} stays when logged out`,
         interactive,

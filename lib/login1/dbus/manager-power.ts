@@ -9,10 +9,11 @@ import {
 } from "../../dbus/index.ts";
 import { now } from "../../linux/index.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, authorize } from "../permission/authorize.ts";
-import { canDo, checkFlags, FLAGS, verify } from "../permission/power-rights.ts";
+import { ACTIONS } from "../permission/actions.ts";
+import { canDo, checkFlags, FLAGS, verifyPower } from "../permission/power-rights.ts";
+import { VERB_RIGHTS } from "../permission/verb-rights.ts";
 import { hasNextRoot } from "../power/next-root.ts";
-import { isShutdown, type Shutdown, WAYS } from "../vocabulary/power-verbs.ts";
+import { isShutdown, type Shutdown } from "../vocabulary/power-verbs.ts";
 
 const { method, property } = membersOf<Login1>();
 
@@ -41,7 +42,7 @@ async function shutDown(
   if (softReboot) throw busErrors.notSupported("Soft reboot is not supported by OpenRC.");
   const byKexec = (flags & FLAGS.kexec) !== 0n && login1.power.kexecLoaded;
   const chosen = byKexec ? "kexec" : way;
-  await verify(login1, chosen, flags, call);
+  await verifyPower(login1, chosen, flags, call);
   await login1.power.shutDown(chosen);
 }
 
@@ -74,7 +75,7 @@ export const powerMembers: Members<Login1> = {
     const dry = type.startsWith("dry-");
     const way = dry ? type.slice("dry-".length) : type;
     if (!isShutdown(way)) throw busErrors.invalidArgs(`Unsupported shutdown type: ${way}`);
-    await verify(login1, way, 0n, call);
+    await verifyPower(login1, way, 0n, call);
     const due = usec === NEVER ? maintenance(login1) : usec;
     login1.power.schedule({ way, dry, due, uid: (await call.caller()).uid });
   }),
@@ -83,10 +84,13 @@ export const powerMembers: Members<Login1> = {
     [],
     "b",
     ["cancelled"],
-    async ({ power, operations }, _body, call) => {
+    async ({ power, operations, authorizer }, _body, call) => {
       const way = power.scheduled?.way ?? operations.announced("shutdown");
       if (!way) return false;
-      await authorize(call, { action: WAYS[way].right, what: "cancel the shutdown" });
+      await authorizer.authorize(call, {
+        action: VERB_RIGHTS[way].right,
+        what: "cancel the shutdown",
+      });
       return power.cancel();
     },
   ),
@@ -95,10 +99,13 @@ export const powerMembers: Members<Login1> = {
     ["wall_message", "enable"],
     "",
     [],
-    async ({ power }, [message, enable], call) => {
+    async ({ power, authorizer }, [message, enable], call) => {
       power.checkWallMessage(message);
       if (power.wallMessage === message && power.wallEnabled === enable) return;
-      await authorize(call, { action: ACTIONS.setWallMessage, what: "set the wall message" });
+      await authorizer.authorize(call, {
+        action: ACTIONS.setWallMessage,
+        what: "set the wall message",
+      });
       power.setWallMessage(message);
       power.wallEnabled = enable;
     },
@@ -108,8 +115,8 @@ export const powerMembers: Members<Login1> = {
       "b",
       "false",
       ({ power }) => power.wallEnabled,
-      async ({ power }, enable, call) => {
-        await authorize(call, { action: undefined, what: "set EnableWallMessages" });
+      async ({ power, authorizer }, enable, call) => {
+        await authorizer.authorize(call, { action: undefined, what: "set EnableWallMessages" });
         power.wallEnabled = enable;
       },
     ),
@@ -119,8 +126,8 @@ export const powerMembers: Members<Login1> = {
       "s",
       "false",
       ({ power }) => power.wallMessage,
-      async ({ power }, message, call) => {
-        await authorize(call, { action: undefined, what: "set WallMessage" });
+      async ({ power, authorizer }, message, call) => {
+        await authorizer.authorize(call, { action: undefined, what: "set WallMessage" });
         power.setWallMessage(message);
       },
     ),

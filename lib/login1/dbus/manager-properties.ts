@@ -2,13 +2,18 @@
 import { hidden, type Members, membersOf } from "../../dbus/index.ts";
 import { onExternalPower } from "../hardware/power-supply.ts";
 import type { Login1 } from "../login1.ts";
-import { machineIdle } from "../sessions/idle-hints.ts";
+import { combineIdle, type Idle } from "../vocabulary/idle.ts";
 
 const { property } = membersOf<Login1>();
 
 /** CGROUP_LIMIT_MAX of systemd: no limit. */
 const UNLIMITED = 0xffffffffffffffffn;
-const idle = ({ manager, inhibitors }: Login1) => machineIdle(manager, inhibitors);
+
+/** The machine is idle if all its sessions are, and no inhibitor of idleness is held. */
+function idle({ manager, inhibitors }: Login1): Idle {
+  const since = inhibitors.blockedSince("idle");
+  return since ? combineIdle([manager.idle, { hint: false, since }]) : manager.idle;
+}
 
 export const managerProperties: Members<Login1> = {
   IdleHint: property("b", "true", (login1) => idle(login1).hint),

@@ -2,8 +2,7 @@
 import { busErrors, type Members, membersOf } from "../../dbus/index.ts";
 import { firmware } from "../hardware/boot-firmware.ts";
 import type { Login1 } from "../login1.ts";
-import { ACTIONS, type Action, authorize } from "../permission/authorize.ts";
-import { askFor } from "../permission/can.ts";
+import { ACTIONS, type Action } from "../permission/actions.ts";
 
 const { method, property } = membersOf<Login1>();
 
@@ -16,8 +15,8 @@ const ENTRY = "choose the boot loader's entry";
 
 /** A method that says whether its setting can be made. */
 const can = (action: Action, what: string, possible: () => boolean) =>
-  method("", [], "s", ["result"], async (_login1, _body, call) =>
-    possible() ? askFor(call, { action, what }) : "na",
+  method("", [], "s", ["result"], async ({ authorizer }, _body, call) =>
+    possible() ? authorizer.ask(call, { action, what }) : "na",
   );
 
 export const rebootMembers: Members<Login1> = {
@@ -33,13 +32,19 @@ export const rebootMembers: Members<Login1> = {
     SETUP,
     () => firmware.canBootToSetup,
   ),
-  SetRebootToFirmwareSetup: method("b", ["enable"], "", [], async (_login1, [enable], call) => {
-    if (!firmware.canBootToSetup) {
-      throw busErrors.notSupported("Firmware does not support boot into firmware.");
-    }
-    await authorize(call, { action: ACTIONS.setRebootToFirmwareSetup, what: SETUP });
-    firmware.bootsToSetup = enable;
-  }),
+  SetRebootToFirmwareSetup: method(
+    "b",
+    ["enable"],
+    "",
+    [],
+    async ({ authorizer }, [enable], call) => {
+      if (!firmware.canBootToSetup) {
+        throw busErrors.notSupported("Firmware does not support boot into firmware.");
+      }
+      await authorizer.authorize(call, { action: ACTIONS.setRebootToFirmwareSetup, what: SETUP });
+      firmware.bootsToSetup = enable;
+    },
+  ),
   RebootToFirmwareSetup: property("b", "false", (_login1) => firmware.bootsToSetup),
 
   CanRebootToBootLoaderMenu: can(
@@ -47,13 +52,19 @@ export const rebootMembers: Members<Login1> = {
     MENU,
     () => firmware.canShowMenu,
   ),
-  SetRebootToBootLoaderMenu: method("t", ["timeout"], "", [], async (_login1, [timeout], call) => {
-    if (!firmware.canShowMenu) {
-      throw busErrors.notSupported("Boot loader does not support boot into boot loader menu.");
-    }
-    await authorize(call, { action: ACTIONS.setRebootToBootLoaderMenu, what: MENU });
-    firmware.menuTimeout = timeout;
-  }),
+  SetRebootToBootLoaderMenu: method(
+    "t",
+    ["timeout"],
+    "",
+    [],
+    async ({ authorizer }, [timeout], call) => {
+      if (!firmware.canShowMenu) {
+        throw busErrors.notSupported("Boot loader does not support boot into boot loader menu.");
+      }
+      await authorizer.authorize(call, { action: ACTIONS.setRebootToBootLoaderMenu, what: MENU });
+      firmware.menuTimeout = timeout;
+    },
+  ),
   RebootToBootLoaderMenu: property("t", "false", (_login1) => firmware.menuTimeout),
 
   CanRebootToBootLoaderEntry: can(
@@ -66,7 +77,7 @@ export const rebootMembers: Members<Login1> = {
     ["boot_loader_entry"],
     "",
     [],
-    async (_login1, [entry], call) => {
+    async ({ authorizer }, [entry], call) => {
       if (entry !== "" && !ENTRY_NAME.test(entry)) {
         throw busErrors.invalidArgs(`Boot loader entry name '${entry}' is not valid, refusing.`);
       }
@@ -76,7 +87,7 @@ export const rebootMembers: Members<Login1> = {
       if (entry !== "" && !firmware.entries.includes(entry)) {
         throw busErrors.notSupported(`Boot loader entry '${entry}' is not known.`);
       }
-      await authorize(call, { action: ACTIONS.setRebootToBootLoaderEntry, what: ENTRY });
+      await authorizer.authorize(call, { action: ACTIONS.setRebootToBootLoaderEntry, what: ENTRY });
       firmware.entry = entry;
     },
   ),

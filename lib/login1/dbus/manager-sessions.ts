@@ -1,16 +1,14 @@
 /** org.freedesktop.login1.Manager: the methods about sessions, users and seats. */
 import {
-  busErrors,
   type CallContext,
   type Members,
   membersOf,
   privileged,
   whenKnown,
 } from "../../dbus/index.ts";
-import { type Fd, pidOfPidfd } from "../../linux/index.ts";
 import type { Login1 } from "../login1.ts";
-import type { Session } from "../model/session.ts";
-import { ACTIONS, type Action, authorize } from "../permission/authorize.ts";
+import type { Session } from "../model/objects.ts";
+import { ACTIONS, type Action } from "../permission/actions.ts";
 import {
   findSeat,
   findSession,
@@ -18,74 +16,22 @@ import {
   findUser,
   findUserByPid,
 } from "../sessions/lookup.ts";
-import type { Manager } from "../sessions/manager.ts";
-import type { CreateRequest } from "../sessions/session-request.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method } = membersOf<Login1>();
 
-/** What both CreateSession methods answer: `soshusub`. */
-type Created = [string, string, string, Fd, number, string, number, boolean];
-
-/** Before anything else of the call is looked at. */
-const mayCreate = (call: CallContext) =>
-  authorize(call, { action: undefined, what: "create sessions" });
-
-function create(
-  manager: Manager,
-  request: CreateRequest,
-  leader: number,
-  byDescriptor: boolean,
-): Created {
-  const { session, fd } = manager.createSession(request, leader, byDescriptor);
-  return [
-    session.id,
-    session.objectPath,
-    session.user.runtimePath,
-    fd,
-    session.user.uid,
-    session.seat?.id ?? "",
-    session.vtnr,
-    false,
-  ];
-}
-
 /** For a method that the owner of a session may call: finds it and checks that. */
 async function ownSession(
-  manager: Manager,
+  { manager, authorizer }: Login1,
   id: string,
   action: Action,
   what: string,
   call: CallContext,
 ): Promise<Session> {
   const session = await findSession(manager, id, call);
-  await authorize(call, { action, owner: session.user.uid, what });
+  await authorizer.authorize(call, { action, owner: session.user.uid, what });
   return session;
 }
-
-const CREATE_NAMES = [
-  "service",
-  "type",
-  "class",
-  "desktop",
-  "seat_id",
-  "vtnr",
-  "tty",
-  "display",
-  "remote",
-  "remote_user",
-  "remote_host",
-];
-const CREATED_NAMES = [
-  "session_id",
-  "object_path",
-  "runtime_path",
-  "fifo_fd",
-  "uid",
-  "seat_id",
-  "vtnr",
-  "existing",
-];
 
 /** The methods that are about sessions, users and seats. */
 export const sessionMethods: Members<Login1> = {
@@ -144,50 +90,18 @@ export const sessionMethods: Members<Login1> = {
   ListSeats: method("", [], "a(so)", ["seats"], ({ manager }) =>
     [...manager.seats.values()].map((seat): [string, string] => [seat.id, seat.objectPath]),
   ),
-  CreateSession: privileged(
-    method(
-      "uusssssussbssa(sv)",
-      ["uid", "pid", ...CREATE_NAMES, "properties"],
-      "soshusub",
-      CREATED_NAMES,
-      ({ manager }, body, call) =>
-        whenKnown(mayCreate(call), () => {
-          // The tuple is too long for the compiler to take apart by itself.
-          const [uid, pid, ...rest] = body as unknown as [number, number, ...Described, []];
-          const properties = rest[11];
-          refuseProperties(properties.length);
-          return whenKnown(pid === 0 ? call.caller() : { pid }, (leader) =>
-            create(manager, toRequest(uid, rest), leader.pid, true),
-          );
-        }),
-    ),
-  ),
-  CreateSessionWithPIDFD: privileged(
-    method(
-      "uhsssssussbssta(sv)",
-      ["uid", "pidfd", ...CREATE_NAMES, "flags", "properties"],
-      "soshusub",
-      CREATED_NAMES,
-      ({ manager }, body, call) =>
-        whenKnown(mayCreate(call), () => {
-          const [uid, pidfd, ...rest] = body as unknown as [number, Fd, ...Described, bigint, []];
-          const [flags, properties] = [rest[11], rest[12]];
-          if (flags !== 0n) throw busErrors.invalidArgs("Flags must be zero");
-          refuseProperties(properties.length);
-          return create(manager, toRequest(uid, rest), leaderOf(pidfd), false);
-        }),
-    ),
-  ),
   ReleaseSession: privileged(
-    method("s", ["session_id"], "", [], ({ manager }, [id], call) =>
-      whenKnown(authorize(call, { action: undefined, what: "release sessions" }), () =>
-        whenKnown(findSession(manager, id, call), (session) => manager.releaseSession(session)),
+    method("s", ["session_id"], "", [], ({ manager, authorizer, afterReply }, [id], call) =>
+      whenKnown(authorizer.authorize(call, { action: undefined, what: "release sessions" }), () =>
+        whenKnown(findSession(manager, id, call), (session) =>
+          manager.releaseSession(session, afterReply),
+        ),
       ),
     ),
   ),
-  ActivateSession: method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
-    manager.activateSession(
-      await ownSession(manager, id, ACTIONS.switchVt, "activate this session", call),
+  ActivateSession: method("s", ["session_id"], "", [], async (login1, [id], call) => {
+    login1.manager.activateSession(
+      await ownSession(login1, id, ACTIONS.switchVt, "activate this session", call),
     );
   }),
   ActivateSessionOnSeat: method(
@@ -195,48 +109,48 @@ export const sessionMethods: Members<Login1> = {
     ["session_id", "seat_id"],
     "",
     [],
-    async ({ manager }, [id, seatId], call) => {
+    async ({ manager, authorizer }, [id, seatId], call) => {
       const session = await findSession(manager, id, call);
       const seat = await findSeat(manager, seatId, call);
       if (session.seat !== seat) throw login1Errors.sessionNotOnSeat(session.id, seat.id);
-      await authorize(call, { action: ACTIONS.switchVt, what: "activate this session" });
+      await authorizer.authorize(call, { action: ACTIONS.switchVt, what: "activate this session" });
       manager.activateSession(session);
     },
   ),
-  LockSession: method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
-    manager.lockSession(
-      await ownSession(manager, id, ACTIONS.lock, "lock this session", call),
+  LockSession: method("s", ["session_id"], "", [], async (login1, [id], call) => {
+    login1.manager.hints.lock(
+      await ownSession(login1, id, ACTIONS.lock, "lock this session", call),
       true,
     );
   }),
-  UnlockSession: method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
-    manager.lockSession(
-      await ownSession(manager, id, ACTIONS.lock, "unlock this session", call),
+  UnlockSession: method("s", ["session_id"], "", [], async (login1, [id], call) => {
+    login1.manager.hints.lock(
+      await ownSession(login1, id, ACTIONS.lock, "unlock this session", call),
       false,
     );
   }),
-  LockSessions: method("", [], "", [], async ({ manager }, _none, call) => {
-    await authorize(call, {
+  LockSessions: method("", [], "", [], async ({ manager, authorizer }, _none, call) => {
+    await authorizer.authorize(call, {
       action: ACTIONS.lock,
       what: "lock all sessions",
     });
-    manager.lockAllSessions(true);
+    manager.hints.lockAll(true);
   }),
-  UnlockSessions: method("", [], "", [], async ({ manager }, _none, call) => {
-    await authorize(call, {
+  UnlockSessions: method("", [], "", [], async ({ manager, authorizer }, _none, call) => {
+    await authorizer.authorize(call, {
       action: ACTIONS.lock,
       what: "unlock all sessions",
     });
-    manager.lockAllSessions(false);
+    manager.hints.lockAll(false);
   }),
   KillSession: method(
     "ssi",
     ["session_id", "whom", "signal_number"],
     "",
     [],
-    async ({ manager }, [id, whom, number], call) => {
-      const session = await ownSession(manager, id, ACTIONS.manage, "signal this session", call);
-      manager.killSession(session, whom, number);
+    async (login1, [id, whom, number], call) => {
+      const session = await ownSession(login1, id, ACTIONS.manage, "signal this session", call);
+      login1.manager.killSession(session, whom, number);
     },
   ),
   KillUser: method(
@@ -244,9 +158,9 @@ export const sessionMethods: Members<Login1> = {
     ["uid", "signal_number"],
     "",
     [],
-    async ({ manager }, [uid, number], call) => {
+    async ({ manager, authorizer }, [uid, number], call) => {
       const user = await findUser(manager, uid, call);
-      await authorize(call, {
+      await authorizer.authorize(call, {
         action: ACTIONS.manage,
         owner: user.uid,
         what: "signal this user's processes",
@@ -254,77 +168,26 @@ export const sessionMethods: Members<Login1> = {
       manager.killUser(user, number);
     },
   ),
-  TerminateSession: method("s", ["session_id"], "", [], async ({ manager }, [id], call) => {
-    manager.terminateSession(
-      await ownSession(manager, id, ACTIONS.manage, "terminate this session", call),
+  TerminateSession: method("s", ["session_id"], "", [], async (login1, [id], call) => {
+    login1.manager.terminateSession(
+      await ownSession(login1, id, ACTIONS.manage, "terminate this session", call),
     );
   }),
-  TerminateUser: method("u", ["uid"], "", [], async ({ manager }, [uid], call) => {
+  TerminateUser: method("u", ["uid"], "", [], async ({ manager, authorizer }, [uid], call) => {
     const user = await findUser(manager, uid, call);
-    await authorize(call, {
+    await authorizer.authorize(call, {
       action: ACTIONS.manage,
       owner: user.uid,
       what: "terminate this user's sessions",
     });
     manager.terminateUser(user);
   }),
-  TerminateSeat: method("s", ["seat_id"], "", [], async ({ manager }, [id], call) => {
+  TerminateSeat: method("s", ["seat_id"], "", [], async ({ manager, authorizer }, [id], call) => {
     const seat = await findSeat(manager, id, call);
-    await authorize(call, {
+    await authorizer.authorize(call, {
       action: ACTIONS.manage,
       what: "terminate all sessions of a seat",
     });
     manager.terminateSeat(seat);
   }),
 };
-
-type Described = [
-  string,
-  string,
-  string,
-  string,
-  string,
-  number,
-  string,
-  string,
-  boolean,
-  string,
-  string,
-];
-
-function toRequest(uid: number, described: [...Described, ...unknown[]]): CreateRequest {
-  const [service, type, kind, desktop, seat, vtnr, tty, display, remote, remoteUser, remoteHost] =
-    described;
-  return {
-    uid,
-    service,
-    type,
-    class: kind,
-    desktop,
-    seat,
-    vtnr,
-    tty,
-    display,
-    remote,
-    remoteUser,
-    remoteHost,
-    // The bus has no argument for it.
-    extraDeviceAccess: [],
-  };
-}
-
-/** These are systemd's unit properties (MemoryMax and the like), which no cgroup controller here enforces. */
-function refuseProperties(count: number): void {
-  if (count > 0) throw busErrors.notSupported("Scope properties are not supported");
-}
-
-function leaderOf(pidfd: Fd): number {
-  let pid: number;
-  try {
-    pid = pidOfPidfd(pidfd);
-  } catch {
-    throw busErrors.invalidArgs("The leader's descriptor is not a pidfd");
-  }
-  if (pid <= 0) throw busErrors.invalidArgs("The leader is gone, or not to be seen from here");
-  return pid;
-}

@@ -1,8 +1,7 @@
 /** org.freedesktop.login1.Manager: putting the machine to sleep. */
 import { type CallContext, type Members, membersOf, privileged } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
-import { authorize } from "../permission/authorize.ts";
-import { canDo, checkFlags, verify } from "../permission/power-rights.ts";
+import { canDo, checkFlags, verifyPower } from "../permission/power-rights.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import type { Sleep } from "../vocabulary/power-verbs.ts";
 import { asInteractive } from "./manager-power.ts";
@@ -12,7 +11,7 @@ const { method, property } = membersOf<Login1>();
 async function sleep(login1: Login1, way: Sleep, flags: bigint, call: CallContext): Promise<void> {
   checkFlags(flags, way);
   login1.sleeper.check(way);
-  await verify(login1, way, flags, call);
+  await verifyPower(login1, way, flags, call);
   await login1.operations.begin(way);
 }
 
@@ -48,8 +47,8 @@ export const sleepMembers: Members<Login1> = {
   }),
   /** elogind's, for a program that puts the machine to sleep by itself: tells everybody. */
   SendPrepareForSleep: privileged(
-    method("b", ["state"], "", [], async ({ operations }, [active], call) => {
-      await authorize(call, { action: undefined, what: "announce a sleep" });
+    method("b", ["state"], "", [], async ({ operations, authorizer }, [active], call) => {
+      await authorizer.authorize(call, { action: undefined, what: "announce a sleep" });
       operations.announceSleep(active);
     }),
   ),

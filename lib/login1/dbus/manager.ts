@@ -2,6 +2,7 @@
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import { configMembers } from "./manager-config.ts";
+import { createMembers } from "./manager-create.ts";
 import { inhibitMembers } from "./manager-inhibit.ts";
 import { lingerMembers } from "./manager-linger.ts";
 import { powerMembers } from "./manager-power.ts";
@@ -16,6 +17,7 @@ const { signal } = membersOf<Login1>();
 export const managerInterface: Interface<Login1> = {
   name: "org.freedesktop.login1.Manager",
   members: {
+    ...createMembers,
     ...sessionMethods,
     ...seatMethods,
     ...inhibitMembers,

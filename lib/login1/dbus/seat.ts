@@ -1,21 +1,20 @@
 /** org.freedesktop.login1.Seat */
 import { hidden, type Interface, membersOf } from "../../dbus/index.ts";
-import type { Seat } from "../model/seat.ts";
-import { ACTIONS, authorize } from "../permission/authorize.ts";
-import { switchBy, switchTo } from "../seats/seats.ts";
+import type { Login1 } from "../login1.ts";
+import type { Seat } from "../model/objects.ts";
+import { ACTIONS } from "../permission/actions.ts";
 import { findSession } from "../sessions/lookup.ts";
-import type { Manager } from "../sessions/manager.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method, property } = membersOf<Seat>();
 
 /** The interface of the seats that `manager` has. */
-export function seatInterface(manager: Manager): Interface<Seat> {
+export function seatInterface({ manager, authorizer }: Login1): Interface<Seat> {
   return {
     name: "org.freedesktop.login1.Seat",
     members: {
       Terminate: method("", [], "", [], async (seat, _none, call) => {
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: ACTIONS.manage,
           what: "terminate all sessions of a seat",
         });
@@ -24,7 +23,7 @@ export function seatInterface(manager: Manager): Interface<Seat> {
       ActivateSession: method("s", ["session_id"], "", [], async (seat, [id], call) => {
         const session = await findSession(manager, id, call);
         if (session.seat !== seat) throw login1Errors.sessionNotOnSeat(session.id, seat.id);
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: ACTIONS.switchVt,
           owner: session.user.uid,
           what: "activate this session",
@@ -32,16 +31,25 @@ export function seatInterface(manager: Manager): Interface<Seat> {
         manager.activateSession(session);
       }),
       SwitchTo: method("u", ["vtnr"], "", [], async (seat, [vtnr], call) => {
-        await authorize(call, { action: ACTIONS.switchVt, what: "switch between sessions" });
-        switchTo(manager, seat, vtnr);
+        await authorizer.authorize(call, {
+          action: ACTIONS.switchVt,
+          what: "switch between sessions",
+        });
+        manager.switchTo(seat, vtnr);
       }),
       SwitchToNext: method("", [], "", [], async (seat, _none, call) => {
-        await authorize(call, { action: ACTIONS.switchVt, what: "switch between sessions" });
-        switchBy(manager, seat, 1);
+        await authorizer.authorize(call, {
+          action: ACTIONS.switchVt,
+          what: "switch between sessions",
+        });
+        manager.switchBy(seat, 1);
       }),
       SwitchToPrevious: method("", [], "", [], async (seat, _none, call) => {
-        await authorize(call, { action: ACTIONS.switchVt, what: "switch between sessions" });
-        switchBy(manager, seat, -1);
+        await authorizer.authorize(call, {
+          action: ACTIONS.switchVt,
+          what: "switch between sessions",
+        });
+        manager.switchBy(seat, -1);
       }),
 
       Id: property("s", "const", (seat) => seat.id),

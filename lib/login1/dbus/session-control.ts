@@ -4,8 +4,7 @@ import type { Fd } from "../../linux/index.ts";
 import { setBrightness } from "../devices/brightness.ts";
 import { checkDeviceNumber } from "../devices/session-devices.ts";
 import type { Login1 } from "../login1.ts";
-import type { Session } from "../model/session.ts";
-import { setIdleHint } from "../sessions/idle-hints.ts";
+import type { Session } from "../model/objects.ts";
 
 const { method, signal } = membersOf<Session>();
 
@@ -40,7 +39,7 @@ export function controlMembers(login1: Login1): Members<Session> {
     SetIdleHint: method("b", ["idle"], "", [], async (session, [idle], call) => {
       const { uid } = await call.caller();
       requireOwner(session, uid, "Only owner of session may set idle hint");
-      setIdleHint(login1.manager, session, idle);
+      login1.manager.hints.setIdle(session, idle);
     }),
     TakeDevice: method(
       "uu",

@@ -1,21 +1,21 @@
 /** org.freedesktop.login1.Session */
 import { type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
-import type { Session } from "../model/session.ts";
-import { ACTIONS, authorize } from "../permission/authorize.ts";
+import type { Session } from "../model/objects.ts";
+import { ACTIONS } from "../permission/actions.ts";
 import { controlMembers, deviceSignals } from "./session-control.ts";
 
 const { method, property, signal } = membersOf<Session>();
 
 /** The interface of the sessions that `login1` has. */
 export function sessionInterface(login1: Login1): Interface<Session> {
-  const { manager } = login1;
+  const { manager, authorizer } = login1;
   return {
     name: "org.freedesktop.login1.Session",
     members: {
       ...controlMembers(login1),
       Terminate: method("", [], "", [], async (session, _none, call) => {
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: ACTIONS.manage,
           owner: session.user.uid,
           what: "terminate this session",
@@ -23,7 +23,7 @@ export function sessionInterface(login1: Login1): Interface<Session> {
         manager.terminateSession(session);
       }),
       Activate: method("", [], "", [], async (session, _none, call) => {
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: ACTIONS.switchVt,
           owner: session.user.uid,
           what: "activate this session",
@@ -31,28 +31,28 @@ export function sessionInterface(login1: Login1): Interface<Session> {
         manager.activateSession(session);
       }),
       Lock: method("", [], "", [], async (session, _none, call) => {
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: ACTIONS.lock,
           owner: session.user.uid,
           what: "lock this session",
         });
-        manager.lockSession(session, true);
+        manager.hints.lock(session, true);
       }),
       Unlock: method("", [], "", [], async (session, _none, call) => {
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: ACTIONS.lock,
           owner: session.user.uid,
           what: "unlock this session",
         });
-        manager.lockSession(session, false);
+        manager.hints.lock(session, false);
       }),
       SetLockedHint: method("b", ["locked"], "", [], async (session, [locked], call) => {
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: undefined,
           owner: session.user.uid,
           what: "say that this session is locked",
         });
-        manager.setLockedHint(session, locked);
+        manager.hints.setLocked(session, locked);
       }),
       Kill: method(
         "si",
@@ -60,7 +60,7 @@ export function sessionInterface(login1: Login1): Interface<Session> {
         "",
         [],
         async (session, [whom, number], call) => {
-          await authorize(call, {
+          await authorizer.authorize(call, {
             action: ACTIONS.manage,
             owner: session.user.uid,
             what: "signal this session",

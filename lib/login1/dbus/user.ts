@@ -1,18 +1,18 @@
 /** org.freedesktop.login1.User */
 import { type Interface, membersOf } from "../../dbus/index.ts";
-import type { User } from "../model/user.ts";
-import { ACTIONS, authorize } from "../permission/authorize.ts";
-import type { Manager } from "../sessions/manager.ts";
+import type { Login1 } from "../login1.ts";
+import type { User } from "../model/objects.ts";
+import { ACTIONS } from "../permission/actions.ts";
 
 const { method, property } = membersOf<User>();
 
 /** The interface of the users that `manager` has. */
-export function userInterface(manager: Manager): Interface<User> {
+export function userInterface({ manager, authorizer }: Login1): Interface<User> {
   return {
     name: "org.freedesktop.login1.User",
     members: {
       Terminate: method("", [], "", [], async (user, _none, call) => {
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: ACTIONS.manage,
           owner: user.uid,
           what: "terminate this user's sessions",
@@ -20,7 +20,7 @@ export function userInterface(manager: Manager): Interface<User> {
         manager.terminateUser(user);
       }),
       Kill: method("i", ["signal_number"], "", [], async (user, [number], call) => {
-        await authorize(call, {
+        await authorizer.authorize(call, {
           action: ACTIONS.manage,
           owner: user.uid,
           what: "signal this user's processes",

@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { busErrors } from "../../dbus/index.ts";
 import { deviceAt, udevRecord } from "../hardware/udev.ts";
 import { setBrightnessOutside } from "../host/privileged.ts";
-import type { Session } from "../model/session.ts";
+import type { Session } from "../model/objects.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
 /**

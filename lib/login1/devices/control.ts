@@ -8,16 +8,17 @@ import { BusError, busErrors, type CallContext, type Caller } from "../../dbus/i
 import { type Fd, hasCode, messageOf } from "../../linux/index.ts";
 import { isReadWrite, terminalName } from "../hardware/terminal.ts";
 import { activeVt, ControlledVt, VT_RELEASE_SIGNAL } from "../hardware/vt.ts";
-import { SESSION_CLASSES, SESSION_TYPES, type Session } from "../model/session.ts";
+import type { Session } from "../model/objects.ts";
 import type { Manager } from "../sessions/manager.ts";
-import type { SessionFollower } from "../state/pending-changes.ts";
+import type { SessionObserver } from "../state/pending-changes.ts";
+import { SESSION_CLASSES, SESSION_TYPES } from "../vocabulary/classes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { checkText } from "../vocabulary/texts.ts";
 import type { Devices } from "./session-devices.ts";
 
 const NO_REPLY = "org.freedesktop.DBus.Error.NoReply";
 
-export class Control implements SessionFollower {
+export class Control implements SessionObserver {
   readonly #vts = new Map<Session, ControlledVt>();
   readonly #onRelease = () => this.#leaveVt();
   #listening = false;
@@ -278,7 +279,17 @@ export class Control implements SessionFollower {
       } catch (error) {
         // EINVAL: the signal came from elsewhere, and nobody waits for an answer.
         if (!hasCode(error, "EINVAL")) this.log.error(`leaving VT ${number}: ${messageOf(error)}`);
+        this.#stay(session);
       }
+    }
+  }
+
+  /** The VT is not left: what its session gave up for that it has again. */
+  #stay(session: Session): void {
+    try {
+      if (session.active && activeVt() === session.vtnr) this.devices.resumeAll(session);
+    } catch (error) {
+      this.log.error(`staying on VT ${session.vtnr}: ${messageOf(error)}`);
     }
   }
 

@@ -14,9 +14,8 @@ import {
   messageOf,
   SystemError,
 } from "../../linux/index.ts";
-import type { Seat } from "../model/seat.ts";
-import type { Session } from "../model/session.ts";
-import type { SessionFollower } from "../state/pending-changes.ts";
+import type { Seat, Session } from "../model/objects.ts";
+import type { SessionObserver } from "../state/pending-changes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import type { TakeableDevice } from "./device-kinds.ts";
 
@@ -69,7 +68,7 @@ interface TakenDevice extends TakeableDevice {
   active: boolean;
 }
 
-export class Devices implements SessionFollower {
+export class Devices implements SessionObserver {
   readonly #taken = new Map<Session, Map<string, TakenDevice>>();
   readonly #limits = new Map<Seat, ReturnType<typeof setTimeout>>();
   /** What the last run left and no session has claimed yet. */
@@ -119,11 +118,17 @@ export class Devices implements SessionFollower {
     const taken = { ...device, fd, active };
     this.#add(session, number, taken);
     session.devices.add(number);
-    this.host.sessionChanged(session);
-    await this.store.keep(storeName(session, number), fd);
-    // Meanwhile it may have been released, paused or opened anew.
-    if (this.#find(session, number) !== taken) throw notTaken();
-    return { fd: duplicate(taken.fd), inactive: !taken.active };
+    try {
+      this.host.sessionChanged(session);
+      await this.store.keep(storeName(session, number), fd);
+      // Meanwhile it may have been released, paused or opened anew.
+      if (this.#of(session).get(number) !== taken) throw notTaken();
+      return { fd: duplicate(taken.fd), inactive: !taken.active };
+    } catch (error) {
+      // Who gets no descriptor has not taken it, and may try again.
+      if (this.#of(session).get(number) === taken) this.#free(session, number);
+      throw error;
+    }
   }
 
   #verify(session: Session, number: string): TakeableDevice {
@@ -195,8 +200,8 @@ export class Devices implements SessionFollower {
     for (const number of [...session.devices]) {
       const device = this.lookup.find(number);
       const fd = this.#left.get(storeName(session, number));
-      if (!device) {
-        this.log.warning(`session ${session.id}: the device ${number} is gone`);
+      if (!device || this.lookup.seatOf(device) !== session.seat?.id) {
+        this.log.warning(`session ${session.id}: the device ${number} is gone, or on another seat`);
         this.#forget(session, number);
       } else if (fd !== undefined) {
         this.#left.delete(storeName(session, number));
@@ -209,7 +214,7 @@ export class Devices implements SessionFollower {
       }
     }
     // The foreground may have changed meanwhile.
-    if (session.active) this.#resumeAll(session);
+    if (session.active) this.resumeAll(session);
     else this.pauseAll(session);
   }
 
@@ -304,9 +309,12 @@ export class Devices implements SessionFollower {
     this.host.completeSwitch(seat);
   }
 
-  foreground(before: Session | undefined, after: Session | undefined): void {
-    if (before) this.pauseAll(before);
-    if (after?.active) this.#resumeAll(after);
+  left(session: Session): void {
+    this.pauseAll(session);
+  }
+
+  entered(session: Session): void {
+    this.resumeAll(session);
   }
 
   ended(session: Session): void {
@@ -322,7 +330,8 @@ export class Devices implements SessionFollower {
     }
   }
 
-  #resumeAll(session: Session): void {
+  /** Gives a session in the foreground all its devices again, and tells its controller. */
+  resumeAll(session: Session): void {
     for (const [number, device] of this.#of(session)) {
       if (device.active) continue;
       const before = device.fd;

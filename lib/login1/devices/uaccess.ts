@@ -8,25 +8,24 @@
 import type { Logger } from "../../cli/index.ts";
 import { hasCode, messageOf, setUserAccess } from "../../linux/index.ts";
 import { type SharedNode, sharedNodes } from "../hardware/udev.ts";
-import type { Seat } from "../model/seat.ts";
-import type { Session } from "../model/session.ts";
-import type { SessionFollower } from "../state/pending-changes.ts";
+import type { Seat, Session } from "../model/objects.ts";
+import type { SessionObserver } from "../state/pending-changes.ts";
 
 /** The seats and sessions that there are. */
-interface Books {
+interface RegistryView {
   readonly seats: ReadonlyMap<string, Seat>;
   readonly sessions: ReadonlyMap<string, Session>;
 }
 
 const ROOT = 0;
 
-export class DeviceAccess implements SessionFollower {
+export class Uaccess implements SessionObserver {
   /** What cannot be given, by node, so that each is said once. */
   readonly #failed = new Map<string, string>();
 
   constructor(
     private readonly log: Logger,
-    private readonly books: Books,
+    private readonly registry: RegistryView,
   ) {}
 
   /** Sees to all nodes, as they are now. */
@@ -34,9 +33,16 @@ export class DeviceAccess implements SessionFollower {
     for (const node of sharedNodes()) this.#settle(node);
   }
 
-  foreground(before: Session | undefined, after: Session | undefined): void {
-    if (before?.user.uid === after?.user.uid) return;
-    const seat = (after ?? before)?.seat;
+  left(session: Session, after: Session | undefined): void {
+    if (session.user.uid !== after?.user.uid) this.#settleSeat(session.seat);
+  }
+
+  entered(session: Session, before: Session | undefined): void {
+    // From another session it went at once, when that one left.
+    if (before === undefined) this.#settleSeat(session.seat);
+  }
+
+  #settleSeat(seat: Seat | undefined): void {
     for (const node of sharedNodes()) if (node.seat === seat?.id) this.#settle(node);
   }
 
@@ -65,9 +71,9 @@ export class DeviceAccess implements SessionFollower {
     const { seat } = node;
     const uids = new Set<number>();
     // A seat that udev names before it has a master has nobody.
-    const active = seat === undefined ? undefined : this.books.seats.get(seat)?.active;
+    const active = seat === undefined ? undefined : this.registry.seats.get(seat)?.active;
     if (active) uids.add(active.user.uid);
-    for (const session of this.books.sessions.values()) {
+    for (const session of this.registry.sessions.values()) {
       if (!session.stopping && asksFor(session, node)) uids.add(session.user.uid);
     }
     // As it may anyway.

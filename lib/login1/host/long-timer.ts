@@ -8,7 +8,7 @@ const LONGEST = 2 ** 31 - 1;
  *
  * @returns a function that ends the wait
  */
-export function after(microseconds: bigint, fire: () => void): () => void {
+export function setLongTimeout(microseconds: bigint, fire: () => void): () => void {
   let left = microseconds > 0n ? (microseconds + 999n) / 1000n : 0n;
   let timer: ReturnType<typeof setTimeout>;
   const wait = () => {

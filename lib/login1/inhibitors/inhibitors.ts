@@ -16,11 +16,11 @@ import {
   now,
   type Timestamp,
 } from "../../linux/index.ts";
-import { IDLE_PROPERTIES } from "../sessions/idle-hints.ts";
 import { SessionWatches } from "../sessions/session-watches.ts";
 import type { Settings } from "../settings/logind-conf.ts";
 import { loadState, removeState, saveState } from "../state/env-file.ts";
 import { escapeC, unescapeC } from "../vocabulary/c-escape.ts";
+import { IDLE_PROPERTIES } from "../vocabulary/idle.ts";
 import { INHIBITORS } from "../vocabulary/paths.ts";
 import { checkLength } from "../vocabulary/texts.ts";
 

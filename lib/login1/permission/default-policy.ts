@@ -4,7 +4,7 @@
  * be asked for a password then, so what would take one is not allowed.
  */
 
-import type { Action } from "./authorize.ts";
+import type { Action } from "./actions.ts";
 import type { Locality } from "./subject-state.ts";
 
 /** `auth`: an administrator's password (auth_admin_keep). */

@@ -1,11 +1,12 @@
 /** Who may shut down or put to sleep, by logind's rules: others' sessions and inhibitors count. */
 import { busErrors, type CallContext } from "../../dbus/index.ts";
-import type { Login1 } from "../login1.ts";
-import type { SessionClass } from "../model/session.ts";
+import type { Inhibitors } from "../inhibitors/inhibitors.ts";
+import type { Session } from "../model/objects.ts";
+import { isInteractive } from "../vocabulary/classes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { WAYS, type WayName } from "../vocabulary/power-verbs.ts";
-import { authorize } from "./authorize.ts";
-import { askFor } from "./can.ts";
+import type { Authorizer } from "./authorize.ts";
+import { VERB_RIGHTS } from "./verb-rights.ts";
 
 /** The flags of the *WithFlags methods; see sd-login.h and org.freedesktop.login1(5). */
 export const FLAGS = {
@@ -17,8 +18,12 @@ export const FLAGS = {
 } as const;
 const ALL_FLAGS = Object.values(FLAGS).reduce((all, flag) => all | flag, 0n);
 
-/** The classes whose sessions have somebody behind them that would be disturbed. */
-const PEOPLE: readonly SessionClass[] = ["user", "user-early", "user-light", "user-early-light"];
+/** The parts of login1 that decide. */
+export interface PowerRightsParts {
+  readonly authorizer: Authorizer;
+  readonly inhibitors: Inhibitors;
+  readonly manager: { readonly sessions: ReadonlyMap<string, Session> };
+}
 
 /**
  * Checks the flags of a *WithFlags method.
@@ -38,9 +43,9 @@ export function checkFlags(flags: bigint, way: string): void {
   }
 }
 
-function othersLoggedIn({ manager }: Login1, uid: number): boolean {
+function othersLoggedIn({ manager }: PowerRightsParts, uid: number): boolean {
   return [...manager.sessions.values()].some(
-    (session) => PEOPLE.includes(session.class) && session.user.uid !== uid,
+    (session) => isInteractive(session.class) && session.user.uid !== uid,
   );
 }
 
@@ -52,18 +57,23 @@ function othersLoggedIn({ manager }: Login1, uid: number): boolean {
  *
  * @throws {BusError} AccessDenied, BlockedByInhibitorLock
  */
-export async function verify(
-  login1: Login1,
+export async function verifyPower(
+  parts: PowerRightsParts,
   way: WayName,
   flags: bigint,
   call: CallContext,
 ): Promise<void> {
-  const { inhibitedBy, right, withOthers, againstInhibitors, phrase } = WAYS[way];
+  const { inhibitedBy, phrase } = WAYS[way];
+  const { right, withOthers, againstInhibitors } = VERB_RIGHTS[way];
+  const { authorizer, inhibitors } = parts;
   const { uid } = await call.caller();
-  const others = othersLoggedIn(login1, uid);
-  const blocking = login1.inhibitors.blocking(inhibitedBy, uid);
+  const others = othersLoggedIn(parts, uid);
+  const blocking = inhibitors.blocking(inhibitedBy, uid);
   if (others) {
-    await authorize(call, { action: withOthers, what: `${phrase} while others are logged in` });
+    await authorizer.authorize(call, {
+      action: withOthers,
+      what: `${phrase} while others are logged in`,
+    });
   }
   if (blocking) {
     const rootChecks = uid === 0 && (flags & FLAGS.rootChecksInhibitors) !== 0n;
@@ -71,26 +81,35 @@ export async function verify(
     if ((flags & FLAGS.skipInhibitors) === 0n && strict) {
       throw login1Errors.blockedByInhibitor("Operation denied due to active block inhibitor");
     }
-    await authorize(call, { action: againstInhibitors, what: `${phrase} against an inhibitor` });
+    await authorizer.authorize(call, {
+      action: againstInhibitors,
+      what: `${phrase} against an inhibitor`,
+    });
   }
-  if (!others && !blocking) await authorize(call, { action: right, what: phrase });
+  if (!others && !blocking) await authorizer.authorize(call, { action: right, what: phrase });
 }
 
 /**
  * What the Can* methods answer for something that the machine can do: `yes`,
  * `no`, `challenge` (after a password), or one of the three that name an inhibitor.
  */
-export async function canDo(login1: Login1, way: WayName, call: CallContext): Promise<string> {
-  const { inhibitedBy, right, withOthers, againstInhibitors, phrase: what } = WAYS[way];
+export async function canDo(
+  parts: PowerRightsParts,
+  way: WayName,
+  call: CallContext,
+): Promise<string> {
+  const { inhibitedBy, phrase: what } = WAYS[way];
+  const { right, withOthers, againstInhibitors } = VERB_RIGHTS[way];
+  const { authorizer, inhibitors } = parts;
   const { uid } = await call.caller();
-  let result: string = await askFor(call, { action: right, what });
-  if (othersLoggedIn(login1, uid)) {
-    const answer = await askFor(call, { action: withOthers, what });
+  let result: string = await authorizer.ask(call, { action: right, what });
+  if (othersLoggedIn(parts, uid)) {
+    const answer = await authorizer.ask(call, { action: withOthers, what });
     if (answer === "no") result = "no";
     else if (answer === "challenge" && result === "yes") result = "challenge";
   }
-  if (login1.inhibitors.blocking(inhibitedBy, uid)) {
-    const answer = await askFor(call, { action: againstInhibitors, what });
+  if (inhibitors.blocking(inhibitedBy, uid)) {
+    const answer = await authorizer.ask(call, { action: againstInhibitors, what });
     if (answer === "challenge" && result === "yes") result = "inhibited";
     else if (answer === "no" && result === "yes") result = "inhibitor-blocked";
     else if (answer === "no" && result === "challenge") result = "challenge-inhibitor-blocked";

@@ -1,8 +1,6 @@
 /** Finding what a caller means: by name, or by who calls ("self", "auto", pid 0). */
 import { type CallContext, whenKnown } from "../../dbus/index.ts";
-import type { Seat } from "../model/seat.ts";
-import type { Session } from "../model/session.ts";
-import type { User } from "../model/user.ts";
+import type { Seat, Session, User } from "../model/objects.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import type { Manager } from "./manager.ts";
 

@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
 import { type Cgroup, messageOf, uidsOf } from "../../linux/index.ts";
 import { mountedRuntimeDirs, removeRuntimeDir, runtimePath } from "../users/runtime-dir.ts";
-import type { SessionCgroups } from "./scopes.ts";
+import type { SessionScopes } from "./scopes.ts";
 
 /** What is known of sessions and users, at the moment of the call. */
 interface Known {
@@ -14,32 +14,32 @@ interface Known {
   isUser(uid: number): boolean;
 }
 
-export class Leftovers {
+export class Orphans {
   /** Scopes with processes in them: of each session's id what ends the watch. */
-  readonly #scopes = new Map<string, () => void>();
+  readonly #watched = new Map<string, () => void>();
 
   constructor(
     private readonly log: Logger,
-    private readonly cgroups: SessionCgroups,
+    private readonly scopes: SessionScopes,
     private readonly known: Known,
   ) {}
 
   /** Whether processes are still in the scope of a session of this id, though there is none. */
   has(id: string): boolean {
-    return this.#scopes.has(id);
+    return this.#watched.has(id);
   }
 
   /** Removes what is empty at once, and scopes with processes when these have ended. */
   sweep(): void {
-    for (const { uid, id, scope } of this.cgroups.scopes()) {
+    for (const { uid, id, scope } of this.scopes.scopes()) {
       if (this.known.isSession(id) || scope.remove()) continue;
       this.log.warning(`${scope.path} is of no session: it stays while processes are in it`);
-      this.#scopes.set(
+      this.#watched.set(
         id,
         scope.watch(() => this.#onChange(uid, id, scope)),
       );
     }
-    for (const { uid, slice } of this.cgroups.slices()) {
+    for (const { uid, slice } of this.scopes.slices()) {
       if (!this.known.isUser(uid)) slice.remove();
     }
     for (const uid of mountedRuntimeDirs()) {
@@ -54,17 +54,17 @@ export class Leftovers {
 
   /** Ends the watches. */
   stop(): void {
-    for (const end of this.#scopes.values()) end();
-    this.#scopes.clear();
+    for (const end of this.#watched.values()) end();
+    this.#watched.clear();
   }
 
   #onChange(uid: number, id: string, scope: Cgroup): void {
     if (scope.populated()) return;
-    this.#scopes.get(id)?.();
-    this.#scopes.delete(id);
+    this.#watched.get(id)?.();
+    this.#watched.delete(id);
     try {
       scope.remove();
-      const slice = this.cgroups.slices().find((each) => each.uid === uid)?.slice;
+      const slice = this.scopes.slices().find((each) => each.uid === uid)?.slice;
       if (!this.known.isUser(uid)) slice?.remove();
     } catch (error) {
       this.log.error(`${scope.path} stays: ${messageOf(error)}`);

@@ -3,8 +3,7 @@
  * of systemd, by which libsystemd tells whose a process is (sd_pid_get_session(3)).
  */
 import { Cgroup, cgroupOf, cgroupRoot, mostTasks, processStatus } from "../../linux/index.ts";
-import type { Session } from "../model/session.ts";
-import type { User } from "../model/user.ts";
+import type { Session, User } from "../model/objects.ts";
 
 const SESSION_SCOPE = /^\/user\.slice\/user-(\d+)\.slice\/session-([A-Za-z0-9]+)\.scope(?:\/|$)/;
 const USER_SLICE = /^\/user\.slice\/user-(\d+)\.slice(?:\/|$)/;
@@ -23,7 +22,7 @@ const SCOPE_DESCENDANTS = 1024;
 /** The controller of processes and threads. */
 const TASKS = "pids";
 
-export class SessionCgroups {
+export class SessionScopes {
   readonly #root = cgroupRoot();
   /** The controllers that a user's slice passes on, by uid, once this run has seen to it. */
   readonly #passed = new Map<number, string[]>();

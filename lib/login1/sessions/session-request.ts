@@ -2,15 +2,15 @@
 import { BusError, busErrors } from "../../dbus/index.ts";
 import { messageOf } from "../../linux/index.ts";
 import { MOST_VTS, vtNumber } from "../hardware/vt.ts";
-import type { Seat } from "../model/seat.ts";
+import type { Seat } from "../model/objects.ts";
 import {
   SESSION_CLASSES,
   SESSION_TYPES,
   type SessionClass,
   type SessionType,
-} from "../model/session.ts";
+} from "../vocabulary/classes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
-import { checkText } from "../vocabulary/texts.ts";
+import { checkText, isTtyName, isUdevTag } from "../vocabulary/texts.ts";
 
 /** Why no session is made, where the name of the D-Bus error says less than varlink's. */
 export type Refusal =
@@ -62,10 +62,6 @@ export interface SessionPlace {
 const TEXTS = ["service", "desktop", "display", "remoteUser", "remoteHost"] as const;
 /** A local X display: `:0`, `:0.0`, `unix:0`. */
 const LOCAL_DISPLAY = /^(?:unix)?:\d/;
-/** A tty's name below /dev, with no way out of it. */
-const TTY_NAME = /^[A-Za-z0-9]+(?:\/[A-Za-z0-9]+)*$/;
-/** What a tag of udev is made of. */
-const TAG_NAME = /^[A-Za-z0-9_-]{1,200}$/;
 const MOST_EXTRA_DEVICES = 64;
 
 /**
@@ -83,7 +79,7 @@ export function placeSession(
   const kind = choose(SESSION_CLASSES, request.class, "class");
   const tty = request.tty.replace(/^\/dev\//, "");
   checkArgument("tty", tty);
-  if (tty !== "" && !TTY_NAME.test(tty)) {
+  if (tty !== "" && !isTtyName(tty)) {
     throw invalidArgument("tty", `Invalid TTY name '${request.tty}'`);
   }
   for (const name of TEXTS) checkArgument(name, request[name]);
@@ -127,7 +123,7 @@ export function placeSession(
 function checkExtraDevices(names: string[]): void {
   const refuse = (text: string) => invalidArgument("extraDeviceAccess", text);
   if (names.length > MOST_EXTRA_DEVICES) throw refuse("Too many kinds of devices are asked for");
-  const wrong = names.find((name) => !TAG_NAME.test(name));
+  const wrong = names.find((name) => !isUdevTag(name));
   if (wrong !== undefined) throw refuse(`There are no devices '${wrong}'`);
 }
 

@@ -18,6 +18,9 @@ import {
 /** The fifos, none of which anybody writes to. */
 const fifos = new DescriptorWatch("hang-ups");
 
+/** What may be still to come towards a session's end. */
+export type SessionStep = "terminate" | "kill" | "finish" | "watch";
+
 /** The watches of one session. None of the callbacks may throw. */
 export class SessionWatches {
   #leader: Fd | undefined;
@@ -102,8 +105,13 @@ export class SessionWatches {
   }
 
   /** Takes a step towards the session's end after so many milliseconds, unless that is to come already. */
-  after(delay: number, step: "terminate" | "kill", act: () => void): void {
-    if (!this.#timers.has(step)) this.#timers.set(step, setTimeout(act, delay));
+  after(delay: number, step: SessionStep, act: () => void): void {
+    if (this.#timers.has(step)) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(step);
+      act();
+    }, delay);
+    this.#timers.set(step, timer);
   }
 
   /** Ends all of them. */

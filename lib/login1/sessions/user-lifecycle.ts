@@ -1,18 +1,15 @@
 /** How users come and go: with their sessions, a while after them, or by lingering. */
 import type { Logger } from "../../cli/index.ts";
 import { now, userByName } from "../../linux/index.ts";
-import { User } from "../model/user.ts";
+import { setLongTimeout } from "../host/long-timer.ts";
+import { User } from "../model/objects.ts";
+import type { Registry } from "../model/registry.ts";
 import type { Settings } from "../settings/logind-conf.ts";
-import type { ManagerEvents } from "../state/pending-changes.ts";
-import type { News } from "../state/publisher.ts";
-import { removeUser } from "../state/records.ts";
+import type { Publisher } from "../state/publisher.ts";
 import { removeIpc } from "../users/ipc.ts";
 import { lingeringNames, lingers, setLingers } from "../users/linger.ts";
 import { createRuntimeDir, removeRuntimeDir } from "../users/runtime-dir.ts";
-import type { SessionCgroups } from "./scopes.ts";
-
-/** setTimeout takes no more. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+import type { SessionScopes } from "./scopes.ts";
 
 /** What the user database says of somebody. */
 export interface Account {
@@ -21,26 +18,28 @@ export interface Account {
   name: string;
 }
 
-export class UserLives {
-  readonly #timers = new Map<User, ReturnType<typeof setTimeout>>();
+export class UserLifecycle {
+  /** What ends the wait for each user who is kept for a while. */
+  readonly #waits = new Map<User, () => void>();
 
   constructor(
     private readonly log: Logger,
     private readonly settings: Settings,
-    private readonly events: ManagerEvents,
-    private readonly news: News,
-    private readonly cgroups: SessionCgroups,
-    private readonly users: Map<number, User>,
+    private readonly registry: Registry,
+    private readonly publisher: Publisher,
+    private readonly scopes: SessionScopes,
   ) {}
 
   /** Ends what is waited for; the next run goes on with it. */
   stop(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    for (const end of this.#waits.values()) end();
+    this.#waits.clear();
   }
 
   /** A user has a session again. */
   keep(user: User): void {
-    clearTimeout(this.#timers.get(user));
+    this.#waits.get(user)?.();
+    this.#waits.delete(user);
   }
 
   /**
@@ -48,37 +47,35 @@ export class UserLives {
    * UserStopDelaySec keeps them a while.
    */
   removeIfUnused(user: User): void {
-    if (user.sessions.size > 0 || user.lingers || this.users.get(user.uid) !== user) return;
+    if (user.sessions.size > 0 || user.lingers || !this.registry.hasUser(user)) return;
     const { UserStopDelaySec, RemoveIPC } = this.settings.config;
     const since = now().monotonic - (user.lastSessionEnd ?? 0n);
     if (user.lastSessionEnd !== undefined && since < UserStopDelaySec) {
       this.#keepFor(user, UserStopDelaySec - since);
       return;
     }
-    this.users.delete(user.uid);
-    this.news.changes.users.delete(user);
-    removeUser(user);
-    this.cgroups.removeSlice(user);
+    this.registry.users.delete(user.uid);
+    this.publisher.forgetUser(user);
+    this.publisher.after(`${user.slice}, which stays`, () => this.scopes.removeSlice(user));
     const report = (what: string) => (error: Error) => this.log.error(`${what}: ${error.message}`);
     // What takes time goes on by itself. The news does not wait for it: it must
     // not come after that of the same user's next login.
     void removeRuntimeDir(user.uid).catch(report(`${user.runtimePath} stays`));
     if (RemoveIPC) void removeIpc(user.uid).catch(report(`IPC objects of ${user.name} stay`));
-    this.events.userRemoved(user);
+    this.publisher.after(`the end of ${user.name}`, () =>
+      this.publisher.notifier.userRemoved(user),
+    );
   }
 
   #keepFor(user: User, microseconds: bigint): void {
-    clearTimeout(this.#timers.get(user));
-    const forever = microseconds > BigInt(Number.MAX_SAFE_INTEGER);
-    const delay = Math.min(Math.ceil(Number(microseconds) / 1000), LONGEST_TIMER);
-    if (forever) return;
-    const timer = setTimeout(() => {
-      this.#timers.delete(user);
-      this.news.after(`the delay after ${user.name}'s last session`, () =>
+    this.keep(user);
+    const end = setLongTimeout(microseconds, () => {
+      this.#waits.delete(user);
+      this.publisher.after(`the delay after ${user.name}'s last session`, () =>
         this.removeIfUnused(user),
       );
-    }, delay);
-    this.#timers.set(user, timer);
+    });
+    this.#waits.set(user, end);
   }
 
   // Lingering
@@ -91,7 +88,7 @@ export class UserLives {
   setLinger(account: Account, enable: boolean): void {
     const before = lingers(account.name);
     setLingers(account.name, enable);
-    const known = this.users.get(account.uid);
+    const known = this.registry.users.get(account.uid);
     if (enable && !known) {
       try {
         this.#addLingering(account);
@@ -100,28 +97,28 @@ export class UserLives {
         throw error;
       }
     }
-    const user = this.users.get(account.uid);
+    const user = this.registry.users.get(account.uid);
     if (!user || before === enable) return;
-    if (known) this.news.changes.user(user, "Linger", "State");
-    this.news.flush();
+    if (known) this.publisher.changes.user(user, "Linger", "State");
+    this.publisher.flush();
     this.removeIfUnused(user);
   }
 
   #addLingering({ uid, gid, name }: Account): void {
     const user = new User(uid, gid, name, createRuntimeDir(uid, gid, this.settings.config), now());
-    this.users.set(uid, user);
-    this.news.changes.user(user);
-    this.news.save();
-    this.events.userNew(user);
+    this.registry.users.set(uid, user);
+    this.publisher.changes.user(user);
+    this.publisher.persist();
+    this.publisher.notifier.userNew(user);
   }
 
   /** Keeps everybody whom a file says to, which is all that a boot leaves of lingering. */
   startLingering(): void {
     for (const name of lingeringNames()) {
-      this.news.after(`finding that ${name} lingers`, () => {
+      this.publisher.after(`finding that ${name} lingers`, () => {
         const account = userByName(name);
         if (!account) this.log.warning(`${name} is to linger, but there is no such user`);
-        else if (!this.users.has(account.uid)) this.#addLingering(account);
+        else if (!this.registry.users.has(account.uid)) this.#addLingering(account);
       });
     }
   }

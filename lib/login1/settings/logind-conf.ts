@@ -200,3 +200,9 @@ export class Settings {
     for (const follower of this.followers) follower();
   }
 }
+
+/** How long a terminal is untouched before its session counts as idle, in microseconds; logind's rule. */
+export function ttyIdleAfter({ IdleActionSec, StopIdleSessionSec }: Config): bigint {
+  if (IdleActionSec === 0n) return StopIdleSessionSec;
+  return IdleActionSec < StopIdleSessionSec ? IdleActionSec : StopIdleSessionSec;
+}

@@ -1,13 +1,14 @@
 /**
- * The files under /run/systemd that libsystemd's sd-login reads: KEY=VALUE
+ * The form of the files under /run/systemd that libsystemd's sd-login reads: KEY=VALUE
  * lines as in environment files, which is what its parser takes.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { hasCode, removeFile, writeFileAtomically } from "../../linux/index.ts";
 
 const HEADER = "# This is private data. Do not parse.\n";
 
-type Value = string | number | bigint | boolean | undefined;
+/** What a file says, by its keys. Those whose value is undefined or "" are left out; true is 1, false 0. */
+export type Values = Record<string, string | number | bigint | boolean | undefined>;
 
 /** Something that a shell would not take as one plain word. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -19,8 +20,8 @@ function quote(value: string): string {
   return `"${value.replace(/["\\`$]/g, "\\$&")}"`;
 }
 
-/** The text of a state file. Keys whose value is undefined or "" are left out; true is 1, false 0. */
-export function formatState(values: Record<string, Value>): string {
+/** The text of a state file. */
+export function formatState(values: Values): string {
   let text = HEADER;
   // Not by Object.entries, which makes an array for each, at every login.
   for (const key in values) {
@@ -44,35 +45,28 @@ export function parseState(text: string): Map<string, string> {
   return values;
 }
 
-/** The text that each file got from us last, or had when we read it, by its path. */
-const written = new Map<string, string>();
-
-/**
- * Writes a state file whole, world-readable, by rename. One that says the same
- * already is left alone: of twenty sessions of a user a new one changes few, and
- * who watches the folder is not woken for the rest.
- */
-export function saveState(path: string, values: Record<string, Value>): void {
-  const text = formatState(values);
-  if (written.get(path) === text && existsSync(path)) return;
-  writeFileAtomically(path, text, 0o644);
-  written.set(path, text);
+/** Writes a state file whole, world-readable, by rename. */
+export function saveState(path: string, values: Values): void {
+  writeFileAtomically(path, formatState(values), 0o644);
 }
 
 /** Removes a state file, if it is there. */
 export function removeState(path: string): void {
-  written.delete(path);
   removeFile(path);
 }
 
-/** Reads a state file; undefined if there is none. */
-export function loadState(path: string): Map<string, string> | undefined {
+/** The text of a state file; undefined if there is none. */
+export function readState(path: string): string | undefined {
   try {
-    const text = readFileSync(path, "utf8");
-    written.set(path, text);
-    return parseState(text);
+    return readFileSync(path, "utf8");
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
+}
+
+/** Reads a state file; undefined if there is none. */
+export function loadState(path: string): Map<string, string> | undefined {
+  const text = readState(path);
+  return text === undefined ? undefined : parseState(text);
 }

@@ -1,10 +1,8 @@
 /** What has changed since the last flush: files are written for it first, then the bus is told. */
-import type { Seat } from "../model/seat.ts";
-import type { Session } from "../model/session.ts";
-import type { User } from "../model/user.ts";
+import type { Seat, Session, User } from "../model/objects.ts";
 
-/** Who is told what happened. The state files are up to date when it is called. */
-export interface ManagerEvents {
+/** Tells the bus what happened. The state files are up to date when it is called, unless /run is full. */
+export interface BusNotifier {
   sessionNew(session: Session): void;
   sessionRemoved(session: Session): void;
   sessionChanged(session: Session, properties: Set<string>): void;
@@ -19,23 +17,34 @@ export interface ManagerEvents {
   managerChanged(properties: Iterable<string>): void;
 }
 
-/** A part of login1 that follows the sessions, as far as it needs to. None may throw: see News.after. */
-export interface SessionFollower {
-  /** A seat's foreground went from one session to another; the files say so already. */
-  foreground?(before: Session | undefined, after: Session | undefined): void;
+/**
+ * A part of login1 that follows the sessions, as far as it needs to. What it throws is logged, and
+ * stops neither the others nor what happens to the session.
+ */
+export interface SessionObserver {
+  /**
+   * A session has left the foreground of its seat, for another one or for none: what it has of the
+   * seat is taken away now, before anything is written down.
+   */
+  left?(session: Session, after: Session | undefined): void;
+  /** A session has come to the foreground, from another one or from none; the files say so already. */
+  entered?(session: Session, before: Session | undefined): void;
   /**
    * A seat without VTs is to switch away from its foreground session.
    *
-   * @returns whether that may be now; if not, `Manager.completeSwitch` is called later
+   * @returns whether that may be now; if not, `Foreground.completeSwitch` is called later
    */
   leaving?(session: Session): boolean;
   /** The session has begun, or is `stopping`: what one has that is open it has from now on, or no more. */
   openChanged?(session: Session): void;
-  /** The session is about to be taken out of the books. */
+  /** The session is about to be taken out of the registry. */
   ended?(session: Session): void;
+  /** Something of sessions, users or seats has changed, and the bus knows. */
+  changed?(): void;
 }
 
-export class Changes {
+/** What has changed and is neither written nor told yet. */
+export class PendingChanges {
   readonly manager = new Set<string>();
   readonly sessions = new Map<Session, Set<string>>();
   readonly users = new Map<User, Set<string>>();
@@ -58,8 +67,8 @@ export class Changes {
   }
 
   /** Hands over what has gathered, and starts anew. */
-  take(): Changes {
-    const taken = new Changes();
+  take(): PendingChanges {
+    const taken = new PendingChanges();
     for (const name of this.manager) taken.manager.add(name);
     this.manager.clear();
     for (const [from, to] of [

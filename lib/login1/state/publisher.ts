@@ -1,115 +1,168 @@
-/** What happens to sessions, users and seats, on its way to the state files, the followers and the bus. */
-
+/**
+ * What happens to sessions, users and seats, on its way to devices, state files and the bus. The order
+ * is always the same: what is so in memory, and who leaves the foreground loses its devices, at once;
+ * then the files; then who comes up gets its devices; then the signals. None of the steps can fail
+ * what comes after it.
+ */
 import type { Logger } from "../../cli/index.ts";
 import { messageOf } from "../../linux/index.ts";
-import type { Seat } from "../model/seat.ts";
-import type { Session } from "../model/session.ts";
-import type { User } from "../model/user.ts";
-import { Changes, type ManagerEvents, type SessionFollower } from "./pending-changes.ts";
-import { saveSeat, saveSession, saveUser } from "./records.ts";
+import type { Seat, Session, User } from "../model/objects.ts";
+import type { Registry } from "../model/registry.ts";
+import { type BusNotifier, PendingChanges, type SessionObserver } from "./pending-changes.ts";
+import { seatValues, sessionValues, userValues } from "./records.ts";
+import type { StateFiles } from "./state-files.ts";
 
-/** What there is: nothing is written or told of what is gone. */
-export interface Books {
-  readonly sessions: ReadonlyMap<string, Session>;
-  readonly users: ReadonlyMap<number, User>;
-  readonly seats: ReadonlyMap<string, Seat>;
-}
-
-export class News {
-  readonly changes = new Changes();
-  readonly followers: SessionFollower[] = [];
-  readonly #moves: [Session | undefined, Session | undefined][] = [];
+export class Publisher {
+  readonly changes = new PendingChanges();
+  readonly observers: SessionObserver[] = [];
+  /** Who has come to the foreground, and whom it came after, until the files say so. */
+  readonly #entered = new Map<Session, Session | undefined>();
   /** Which session each user's files call the display, or will, as what is to be written stays in `changes` till then. */
   readonly #displays = new WeakMap<User, Session | undefined>();
-  readonly #log: Logger;
-  readonly #events: ManagerEvents;
-  readonly #books: Books;
 
-  constructor(log: Logger, events: ManagerEvents, books: Books) {
-    this.#log = log;
-    this.#events = events;
-    this.#books = books;
-  }
+  constructor(
+    private readonly log: Logger,
+    readonly notifier: BusNotifier,
+    private readonly registry: Registry,
+    readonly files: StateFiles,
+  ) {}
 
-  /** A seat's foreground went from one session to another. */
+  /** A seat's foreground has gone from one session to another. */
   moved(before: Session | undefined, after: Session | undefined): void {
-    this.#moves.push([before, after]);
+    if (before) {
+      this.#entered.delete(before);
+      this.#observe("leaving the foreground", (observer) => observer.left?.(before, after));
+    }
+    if (after) this.#entered.set(after, before);
   }
 
-  /** Writes the files of all that changed. Signals go out after it, never before. */
-  save(): void {
+  /** A session is in the foreground as before, but may have lost its devices on the way. */
+  stayed(session: Session): void {
+    this.#entered.set(session, session);
+  }
+
+  /** The session has begun, or ends. */
+  openChanged(session: Session): void {
+    this.#observe("the start or end of a session", (observer) => observer.openChanged?.(session));
+  }
+
+  /** The session is about to be taken out of the registry. */
+  ended(session: Session): void {
+    this.#entered.delete(session);
+    this.#observe("the end of a session", (observer) => observer.ended?.(session));
+  }
+
+  /**
+   * Asks each observer whether the foreground session may be switched away from; those that have
+   * devices to pause are waited for.
+   */
+  mayLeave(session: Session): boolean {
+    let may = true;
+    this.#observe("a switch", (observer) => {
+      if (observer.leaving?.(session) === false) may = false;
+    });
+    return may;
+  }
+
+  /** Writes the files of all that changed, as far as that can be done now. */
+  persist(): void {
     if (!this.changes.unsaved) return;
-    const { sessions, users } = this.changes;
-    for (const user of users.keys()) {
-      if (!this.#isKnownUser(user)) continue;
-      const before = this.#displays.get(user);
-      const { display } = user;
-      if (display === before) continue;
-      this.#displays.set(user, display);
-      // Which session is the display is in its own file, and in that of the one before.
-      for (const session of [before, display]) {
-        if (session && this.#isKnownSession(session)) this.changes.session(session);
-      }
-    }
+    const { sessions, users, seats } = this.changes;
+    for (const user of users.keys()) if (this.registry.hasUser(user)) this.#settleDisplay(user);
     for (const session of sessions.keys()) {
-      if (!this.#isKnownSession(session)) continue;
-      saveSession(session, this.#displays.get(session.user) === session);
+      if (!this.registry.hasSession(session)) continue;
+      this.files.save(session.stateFile, () =>
+        sessionValues(session, this.#displays.get(session.user) === session),
+      );
     }
     for (const user of users.keys()) {
-      if (this.#isKnownUser(user)) saveUser(user, this.#displays.get(user));
+      if (!this.registry.hasUser(user)) continue;
+      this.files.save(user.stateFile, () => userValues(user, this.#displays.get(user)));
     }
-    for (const seat of this.changes.seats.keys()) {
-      if (this.#books.seats.get(seat.id) === seat) saveSeat(seat);
+    for (const seat of seats.keys()) {
+      if (this.registry.hasSeat(seat)) this.files.save(seat.stateFile, () => seatValues(seat));
     }
     this.changes.unsaved = false;
   }
 
-  #isKnownSession(session: Session): boolean {
-    return this.#books.sessions.get(session.id) === session;
+  /** Which session is the display is in its own file, and in that of the one before. */
+  #settleDisplay(user: User): void {
+    const before = this.#displays.get(user);
+    const { display } = user;
+    if (display === before) return;
+    this.#displays.set(user, display);
+    for (const session of [before, display]) {
+      if (session && this.registry.hasSession(session)) this.changes.session(session);
+    }
   }
 
-  #isKnownUser(user: User): boolean {
-    return this.#books.users.get(user.uid) === user;
+  /** Lets who has come to the foreground have its devices. */
+  enter(): void {
+    const entered = [...this.#entered];
+    this.#entered.clear();
+    for (const [session, before] of entered) {
+      if (!session.active) continue;
+      this.#observe("coming to the foreground", (observer) => observer.entered?.(session, before));
+    }
   }
 
-  /** Writes, and then tells. */
+  /** Tells what has changed. */
+  tell(): void {
+    const { sessions, users, seats, manager } = this.changes.take();
+    const { notifier } = this;
+    this.after("a change, of which the bus is told", () => {
+      for (const [session, names] of sessions) notifier.sessionChanged(session, names);
+      for (const [user, names] of users) {
+        if (this.registry.hasUser(user)) notifier.userChanged(user, names);
+      }
+      for (const [seat, names] of seats) {
+        if (this.registry.hasSeat(seat)) notifier.seatChanged(seat, names);
+      }
+      if (manager.size > 0) notifier.managerChanged(manager);
+    });
+    if (sessions.size + users.size + seats.size === 0) return;
+    this.#observe("a change", (observer) => observer.changed?.());
+  }
+
+  /** Writes, lets come up, and tells. */
   flush(): void {
-    this.save();
+    this.persist();
+    this.enter();
     this.tell();
   }
 
-  /** Has the followers do what goes with a change of foreground: who comes up has the seat's devices then. */
-  follow(): void {
-    for (const [before, after] of this.#moves.splice(0)) {
-      for (const follower of this.followers) follower.foreground?.(before, after);
-    }
+  /** The files of a session that is no more. */
+  forgetSession(session: Session): void {
+    this.changes.sessions.delete(session);
+    this.files.remove(session.stateFile);
+    this.files.remove(session.fifo);
   }
 
-  /** Tells what has changed and is written down. */
-  tell(): void {
-    this.follow();
-    const { sessions, users, seats, manager } = this.changes.take();
-    for (const [session, names] of sessions) this.#events.sessionChanged(session, names);
-    for (const [user, names] of users) {
-      if (this.#isKnownUser(user)) this.#events.userChanged(user, names);
-    }
-    for (const [seat, names] of seats) {
-      if (this.#books.seats.get(seat.id) === seat) this.#events.seatChanged(seat, names);
-    }
-    if (manager.size > 0) this.#events.managerChanged(manager);
+  /** The file of a user who is no more. */
+  forgetUser(user: User): void {
+    this.changes.users.delete(user);
+    this.files.remove(user.stateFile);
+  }
+
+  /** The file of a seat that is no more. */
+  forgetSeat(seat: Seat): void {
+    this.changes.seats.delete(seat);
+    this.files.remove(seat.stateFile);
   }
 
   /**
-   * Runs what an event has set off. There is nobody to answer, and one failure
-   * (a full /run) must not end the daemon: it is logged, and what changed is
-   * written with the next change.
+   * Runs what an event has set off, or a step that must not stop those after it: there is nobody to
+   * answer, and a failure is logged.
    */
   after(what: string, react: () => void): void {
     try {
       react();
     } catch (error) {
-      const reason = messageOf(error);
-      this.#log.error(`after ${what}: ${reason}`);
+      this.log.error(`after ${what}: ${messageOf(error)}`);
     }
+  }
+
+  #observe(what: string, notify: (observer: SessionObserver) => void): void {
+    for (const observer of this.observers) this.after(what, () => notify(observer));
   }
 }

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { BusError } from "../../dbus/index.ts";
-import { close, pidfdInodeOf } from "../../linux/index.ts";
+import { close, pidfdInode } from "../../linux/index.ts";
 import {
   type Interface,
   Parameters,
@@ -13,6 +13,8 @@ import {
   VarlinkError,
   varlinkErrors,
 } from "../../varlink/index.ts";
+import type { AfterReply } from "../sessions/create-session.ts";
+import { type Leader, leaderOfPid } from "../sessions/leader.ts";
 import { findSession } from "../sessions/lookup.ts";
 import type { Manager } from "../sessions/manager.ts";
 import { CreateError, type CreateRequest } from "../sessions/session-request.ts";
@@ -52,25 +54,30 @@ const PARAMETERS = {
 
 const login = (name: string) => new VarlinkError(`${LOGIN_INTERFACE}.${name}`);
 
-/** io.systemd.Login of these sessions. */
-export function loginInterface(manager: Manager): Interface {
+/**
+ * io.systemd.Login of these sessions.
+ *
+ * @param afterReply does something once the answer to the call that is being answered is on its way
+ */
+export function loginInterface(manager: Manager, afterReply: AfterReply): Interface {
   return {
     name: LOGIN_INTERFACE,
     description: LOGIN_DESCRIPTION,
     methods: {
-      CreateSession: (given, peer) => translated(() => createSession(manager, given, peer)),
-      ReleaseSession: (given, peer) => translated(() => releaseSession(manager, given, peer)),
+      CreateSession: (given, peer) =>
+        translated(() => createSession(manager, given, peer, afterReply)),
+      ReleaseSession: (given, peer) =>
+        translated(() => releaseSession(manager, given, peer, afterReply)),
     },
   };
 }
 
-function createSession(manager: Manager, given: Reply, peer: Peer): Reply {
+function createSession(manager: Manager, given: Reply, peer: Peer, afterReply: AfterReply): Reply {
   if (peer.uid !== ROOT) throw varlinkErrors.permissionDenied();
   const parameters = new Parameters(given, Object.values(PARAMETERS));
   const request = readRequest(parameters);
-  const leader = readLeader(parameters) ?? peer.pid;
-  if (leader === undefined) throw login("NoSessionPIDFD");
-  const { session, fd } = manager.createSession(request, leader, false);
+  const leader = readLeader(parameters, peer);
+  const { session, fd } = manager.createSession(request, leader, false, afterReply);
   // It stands for nothing: the leader alone decides how long the session is.
   close(fd);
   return {
@@ -112,34 +119,40 @@ function readRequest(parameters: Parameters): CreateRequest {
   };
 }
 
-/** The pid of the process that PID names, as a number or as a ProcessId; undefined if it is left out. */
-function readLeader(parameters: Parameters): number | undefined {
+/** The process that PID names, as a number or as a ProcessId; if it is left out, the caller. */
+function readLeader(parameters: Parameters, peer: Peer): Leader {
   const given = parameters.any("PID");
-  if (given === undefined) return undefined;
   if (typeof given !== "object" || given === null) {
-    return parameters.integer("PID", 1, LAST_PID);
+    const pid = parameters.integer("PID", 1, LAST_PID) ?? peer.pid;
+    if (pid === undefined) throw login("NoSessionPIDFD");
+    return leaderOfPid(pid);
   }
   const fields = new Parameters(given as Reply, ["pid", "pidfdId", "bootId"], "PID");
   const pid = fields.required("pid", fields.integer("pid", 1, LAST_PID));
   const boot = fields.string("bootId");
   if (boot !== undefined && boot.replaceAll("-", "") !== bootId()) throw parameters.invalid("PID");
-  const inode = fields.integer("pidfdId", 0, LAST_INTEGER);
-  if (inode !== undefined && inode !== 0 && BigInt(inode) !== pidfdInodeOf(pid)) {
-    throw parameters.invalid("PID");
-  }
-  return pid;
+  const inode = fields.integer("pidfdId", 0, LAST_INTEGER) ?? 0;
+  const leader = leaderOfPid(pid);
+  if (inode === 0 || BigInt(inode) === pidfdInode(leader.pidfd)) return leader;
+  close(leader.pidfd);
+  throw parameters.invalid("PID");
 }
 
 const bootId = () =>
   readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().replaceAll("-", "");
 
-async function releaseSession(manager: Manager, given: Reply, peer: Peer): Promise<Reply> {
+async function releaseSession(
+  manager: Manager,
+  given: Reply,
+  peer: Peer,
+  afterReply: AfterReply,
+): Promise<Reply> {
   const parameters = new Parameters(given, ["Id"]);
   const caller = async () => ({ uid: peer.uid, pid: peer.pid ?? 0 });
   const session = await findSession(manager, parameters.string("Id") ?? "self", { caller });
   const own = await findSession(manager, "self", { caller });
   if (session !== own) throw varlinkErrors.permissionDenied();
-  manager.releaseSession(session);
+  manager.releaseSession(session, afterReply);
   return {};
 }
 

@@ -35,3 +35,19 @@ export function checkLength(what: string, text: string, kind: keyof typeof LONGE
   if (Buffer.byteLength(text) <= most) return;
   throw busErrors.invalidArgs(`The ${what} is longer than ${most} bytes: shorten it`);
 }
+
+/** Whether a text is one that `checkText` lets pass. */
+export function isText(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return Buffer.byteLength(text) <= LONGEST_TEXT.name && !/[\x00-\x1f\x7f]/.test(text);
+}
+
+/** Whether a text is a tty's name below /dev, with no way out of it. */
+export function isTtyName(text: string): boolean {
+  return isText(text) && /^[A-Za-z0-9]+(?:\/[A-Za-z0-9]+)*$/.test(text);
+}
+
+/** Whether a text can be a tag of udev's. */
+export function isUdevTag(text: string): boolean {
+  return /^[A-Za-z0-9_-]{1,200}$/.test(text);
+}

@@ -1,0 +1,259 @@
+/** How sessions begin: from the request of a login program to the news of it. */
+import { rmSync } from "node:fs";
+import type { Logger } from "../../cli/index.ts";
+import { busErrors } from "../../dbus/index.ts";
+import {
+  auditSession,
+  close,
+  createPlaceholder,
+  type Fd,
+  hasCode,
+  identityOf,
+  makeFifo,
+  messageOf,
+  now,
+  userById,
+} from "../../linux/index.ts";
+import { Session, User } from "../model/objects.ts";
+import type { Registry } from "../model/registry.ts";
+import type { Foreground } from "../seats/foreground.ts";
+import { type Settings, ttyIdleAfter } from "../settings/logind-conf.ts";
+import type { Publisher } from "../state/publisher.ts";
+import { createRuntimeDir } from "../users/runtime-dir.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
+import type { SessionEnd } from "./end-session.ts";
+import { type Leader, noLeader } from "./leader.ts";
+import type { Membership } from "./membership.ts";
+import type { Orphans } from "./orphans.ts";
+import type { SessionScopes } from "./scopes.ts";
+import {
+  CreateError,
+  type CreateRequest,
+  invalidArgument,
+  placeSession,
+} from "./session-request.ts";
+import type { Supervision } from "./supervision.ts";
+import type { Account, UserLifecycle } from "./user-lifecycle.ts";
+
+const ROOT = 0;
+/** Of SessionsMax: what users may have who have sessions already. */
+const SHARED = 3 / 4;
+
+/** Does something once the answer to who asked is on its way. */
+export type AfterReply = (task: () => void) => void;
+
+/** The parts of login1 that the beginning of a session needs. */
+export interface SessionCreationParts {
+  readonly log: Logger;
+  readonly settings: Settings;
+  readonly registry: Registry;
+  readonly publisher: Publisher;
+  readonly foreground: Foreground;
+  readonly scopes: SessionScopes;
+  readonly supervision: Supervision;
+  readonly membership: Membership;
+  readonly orphans: Orphans;
+  readonly users: UserLifecycle;
+  readonly end: SessionEnd;
+}
+
+export class SessionCreation {
+  readonly #parts: SessionCreationParts;
+
+  constructor(parts: SessionCreationParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Makes a session around its leader: its scope, the user's runtime directory,
+   * the state files, and then the news of it.
+   *
+   * @param leader its descriptor is the session's from here on, also where there is none
+   * @param byDescriptor whether the session ends when the returned descriptor
+   *   (a fifo's write end) is closed everywhere. If not, it is a placeholder and
+   *   the leader alone decides, as from systemd 258 on.
+   * @returns the session and that descriptor, which is the caller's to close
+   * @throws {CreateError} InvalidArgs, SessionBusy, LimitsExceeded, and Failed if there is no scope to be had
+   * @throws {BusError} NoSuchSeat
+   */
+  create(
+    request: CreateRequest,
+    leader: Leader,
+    byDescriptor: boolean,
+    afterReply: AfterReply,
+  ): { session: Session; fd: Fd } {
+    let session: Session;
+    try {
+      session = this.#describe(request, leader, byDescriptor);
+    } catch (error) {
+      close(leader.pidfd);
+      throw error;
+    }
+    const isNewUser = !this.#parts.registry.hasUser(session.user);
+    const fd = this.#prepare(session, leader.pidfd);
+    this.#begin(session);
+    afterReply(() => this.#announce(session, isNewUser));
+    return { session, fd };
+  }
+
+  /** The session that is asked for, of which nobody knows yet, if there may be one. */
+  #describe(request: CreateRequest, { pid, pidfd }: Leader, byDescriptor: boolean): Session {
+    const { registry, membership, settings } = this.#parts;
+    const leader = identityOf(pid, pidfd);
+    if (!leader) throw noLeader(pid);
+    const known = registry.users.get(request.uid);
+    // A user database may be on the network: who is logged in already is not asked for again, as with logind.
+    const account = known ?? userById(request.uid);
+    if (!account) throw invalidArgument("uid", `There is no user with the UID ${request.uid}`);
+    const place = placeSession(request, (id) => registry.seats.get(id));
+    if (membership.sessionOfPid(pid)) {
+      const busy = login1Errors.sessionBusy("Already running in a session or user slice");
+      throw new CreateError(busy, { why: "member" });
+    }
+    const there = place.vtnr > 0 ? place.seat?.sessionAt(place.vtnr) : undefined;
+    if (there && there.class !== "greeter") {
+      const text = `VT ${place.vtnr} is occupied by session ${there.id} already`;
+      throw new CreateError(login1Errors.sessionBusy(text), { why: "vtTaken" });
+    }
+    this.#checkRoom(account, known?.sessions.size ?? 0);
+    const runtimePath = createRuntimeDir(account.uid, account.gid, settings.config);
+    const user = known ?? new User(account.uid, account.gid, account.name, runtimePath, now());
+    const audit = auditSession(pid);
+    return new Session({
+      id: this.#newId(audit),
+      user,
+      leader,
+      service: request.service,
+      ...place,
+      desktop: request.desktop,
+      display: request.display,
+      remote: request.remote,
+      remoteHost: request.remoteHost,
+      remoteUser: request.remoteUser,
+      extraDeviceAccess: request.extraDeviceAccess,
+      audit: audit ?? 0,
+      since: now(),
+      hasFifo: byDescriptor,
+      idleRule: idleRuleOf(settings),
+    });
+  }
+
+  /**
+   * By SessionsMax. Its last quarter is for users who have no session yet, so that no single one keeps
+   * the others out, and root has room of its own, so that they do not keep out root.
+   *
+   * @param own how many sessions that user has
+   * @throws {CreateError} LimitsExceeded
+   */
+  #checkRoom({ uid, name }: Account, own: number): void {
+    const { registry, settings } = this.#parts;
+    const most = Number(settings.config.SessionsMax);
+    const ofRoot = registry.users.get(ROOT)?.sessions.size ?? 0;
+    const count = uid === ROOT ? ofRoot : registry.sessions.size - ofRoot;
+    const text =
+      count >= most
+        ? `There are ${count} sessions, which is the most allowed (SessionsMax)`
+        : uid !== ROOT && own > 0 && count >= most * SHARED
+          ? `${name} has ${own} sessions, and what is left of SessionsMax is for users who have none`
+          : undefined;
+    if (text === undefined) return;
+    throw new CreateError(busErrors.limitsExceeded(text), { why: "tooMany" });
+  }
+
+  /** The audit session's number, which no two logins share; else c1, c2, ... */
+  #newId(audit: number | undefined): string {
+    const { registry, orphans } = this.#parts;
+    const isTaken = (id: string) => registry.sessions.has(id) || orphans.has(id);
+    if (audit !== undefined && !isTaken(String(audit))) return String(audit);
+    return registry.nextName(isTaken);
+  }
+
+  /**
+   * Makes what a session cannot do without, and nothing that others see: if any of it fails there is no
+   * session, and nobody has lost anything. The leader's move into the scope is therefore the last.
+   *
+   * @returns what `create` does
+   */
+  #prepare(session: Session, pidfd: Fd): Fd {
+    const { registry, supervision, scopes, users, end, publisher } = this.#parts;
+    const { user } = session;
+    const isNewUser = !registry.hasUser(user);
+    let fd: Fd | undefined;
+    registry.users.set(user.uid, user);
+    registry.addSession(session);
+    users.keep(user);
+    try {
+      supervision.watchLeader(session, pidfd);
+      if (session.hasFifo) {
+        makeNewFifo(session.fifo);
+        fd = supervision.watchFifo(session);
+      } else {
+        fd = createPlaceholder();
+      }
+      this.#moveIntoScope(session);
+      return fd;
+    } catch (error) {
+      if (fd !== undefined) close(fd);
+      end.forget(session);
+      publisher.after(`${session.scope}, which stays`, () => scopes.leave(session));
+      if (isNewUser) users.removeIfUnused(user);
+      throw error;
+    }
+  }
+
+  #moveIntoScope(session: Session): void {
+    const { log, scopes } = this.#parts;
+    try {
+      for (const problem of scopes.enter(session, session.leader.pid)) log.warning(problem);
+    } catch (error) {
+      const reason = messageOf(error);
+      log.error(`the scope of session ${session.id} could not be made: ${reason}`);
+      const failed = busErrors.failed(`${session.scope} could not be made: ${reason}`);
+      throw new CreateError(failed, { why: "noScope" });
+    }
+  }
+
+  /** From here on there is the session, whatever the files and the bus do. */
+  #begin(session: Session): void {
+    const { publisher, foreground } = this.#parts;
+    const { user, seat } = session;
+    publisher.changes.session(session);
+    if (seat) publisher.after("a session on a seat", () => foreground.settle(seat, session));
+    publisher.changes.user(user, "Sessions", "State", "Display");
+    publisher.persist();
+    publisher.enter();
+    publisher.openChanged(session);
+  }
+
+  #announce(session: Session, isNewUser: boolean): void {
+    const { log, publisher, scopes } = this.#parts;
+    const { user } = session;
+    publisher.after(`the start of session ${session.id}`, () => {
+      if (isNewUser) publisher.notifier.userNew(user);
+      publisher.notifier.sessionNew(session);
+    });
+    publisher.tell();
+    publisher.after(`the start of ${session.scope}`, () => scopes.limit(session));
+    log.info(
+      `new session ${session.id} of ${user.name}: ${session.type}, ${session.class}, leader ${session.leader.pid} (${session.service || "no service"})`,
+    );
+  }
+}
+
+/** By what sessions that say nothing of themselves count as idle, as logind.conf has it at the time. */
+export const idleRuleOf = (settings: Settings) => ({
+  get ttyAfter() {
+    return ttyIdleAfter(settings.config);
+  },
+});
+
+function makeNewFifo(path: string): void {
+  try {
+    makeFifo(path, 0o600);
+  } catch (error) {
+    if (!hasCode(error, "EEXIST")) throw error;
+    // A rejected state file left it behind.
+    rmSync(path);
+    makeFifo(path, 0o600);
+  }
+}

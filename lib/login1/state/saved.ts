@@ -1,0 +1,203 @@
+/**
+ * The sessions, users and seats of the last run, from their state files. A file may be damaged, and
+ * whoever had a session is to keep it: what can be known otherwise is, what cannot is as in a new
+ * session, and only a session whose user or leader nobody knows is passed over.
+ */
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf, now, type Timestamp, userById } from "../../linux/index.ts";
+import { isSeatName } from "../hardware/udev.ts";
+import { hasVts, MOST_VTS, vtNumber } from "../hardware/vt.ts";
+import { type IdleRule, type Seat, Session, User } from "../model/objects.ts";
+import { runtimePath } from "../users/runtime-dir.ts";
+import {
+  SESSION_CLASSES,
+  SESSION_TYPES,
+  type SessionClass,
+  type SessionType,
+} from "../vocabulary/classes.ts";
+import type { Idle } from "../vocabulary/idle.ts";
+import { SEATS, SESSIONS, USERS } from "../vocabulary/paths.ts";
+import { isText, isTtyName, isUdevTag } from "../vocabulary/texts.ts";
+import { SavedValues } from "./saved-values.ts";
+import type { StateFiles } from "./state-files.ts";
+
+/** The kernel's PID_MAX_LIMIT. */
+const LAST_PID = 2 ** 22;
+/** The last uid that is somebody's; the one after it stands for nobody. */
+const LAST_UID = 0xffff_fffe;
+const UNIQUE_NAME = /^:\d+\.\d+$/;
+const DEVICE = /^\d{1,4}:\d{1,7}$/;
+
+/** Told of each file, or what in it, that is not used. */
+export type OnBad = (path: string, reason: string) => void;
+
+/** The ids of the seats that a file is there for. */
+export function savedSeats(): string[] {
+  return listFiles(SEATS).map(({ name }) => name);
+}
+
+/** The id of the session that was in a seat's foreground when its file was written. */
+export function loadActiveSession(files: StateFiles, seat: Seat, onBad: OnBad): string | undefined {
+  return load(files, seat.stateFile, onBad)?.values.get("ACTIVE");
+}
+
+/** Every user that a file is there for; who has left nothing else but the number is looked up. */
+export function loadUsers(files: StateFiles, onBad: OnBad): User[] {
+  return listFiles(USERS).flatMap(({ path, name }) => {
+    const uid = /^\d{1,10}$/.test(name) ? Number(name) : undefined;
+    if (uid === undefined || uid > LAST_UID) {
+      onBad(path, "its name is no UID");
+      return [];
+    }
+    const saved = load(files, path, onBad);
+    if (!saved) return [];
+    const gid = saved.integer("GID", 0, LAST_UID);
+    const known = saved.text("NAME", (text) => text !== "" && isText(text));
+    const account =
+      gid === undefined || known === "" || saved.values.get("RUNTIME") !== runtimePath(uid)
+        ? userById(uid)
+        : { uid, gid, name: known };
+    if (!account) {
+      onBad(path, `its NAME, GID or RUNTIME is missing or wrong, and there is no user ${uid}`);
+      return [];
+    }
+    const user = new User(uid, account.gid, account.name, runtimePath(uid), saved.since());
+    user.lastSessionEnd = saved.monotonic("LAST_SESSION_TIMESTAMP");
+    return [user];
+  });
+}
+
+/** What `loadSessions` needs to know of the rest. */
+export interface SessionWorld {
+  /** The user of this uid, whom the session may be the only one to tell of; undefined if nobody has it. */
+  userOf(uid: number): User | undefined;
+  seatOf(id: string): Seat | undefined;
+  idleRule: IdleRule;
+}
+
+/** Every session that a file is there for, in the order in which they began. */
+export function loadSessions(files: StateFiles, world: SessionWorld, onBad: OnBad): Session[] {
+  const sessions = listFiles(SESSIONS).flatMap(({ path, name }) => {
+    if (!/^[A-Za-z0-9]+$/.test(name)) {
+      onBad(path, "its name is no session's");
+      return [];
+    }
+    const saved = load(files, path, onBad);
+    const session = saved && readSession(name, saved, world);
+    if (saved && !session) {
+      onBad(path, "its UID, USER, TYPE, CLASS or LEADER is missing or wrong");
+    }
+    return session ? [session] : [];
+  });
+  return sessions.sort((a, b) => Number(a.since.monotonic - b.since.monotonic));
+}
+
+function readSession(
+  id: string,
+  saved: SavedValues,
+  { userOf, seatOf, idleRule }: SessionWorld,
+): Session | undefined {
+  const uid = saved.integer("UID", 0, LAST_UID);
+  const type = saved.values.get("TYPE") as SessionType;
+  const kind = saved.values.get("CLASS") as SessionClass;
+  const pid = saved.integer("LEADER", 2, LAST_PID);
+  const leader = pid === undefined ? undefined : readLeader(pid, saved);
+  if (uid === undefined || !leader) return undefined;
+  if (!SESSION_TYPES.includes(type) || !SESSION_CLASSES.includes(kind)) return undefined;
+  const user = userOf(uid);
+  // Each says who it is: of two that do not agree none is to be believed.
+  if (!user || saved.values.get("USER") !== user.name) return undefined;
+  const session = new Session({
+    id,
+    user,
+    leader,
+    service: saved.text("SERVICE", isText),
+    type,
+    class: kind,
+    desktop: saved.text("DESKTOP", isText),
+    ...readPlace(saved, seatOf),
+    display: saved.text("DISPLAY", isText),
+    remote: saved.flag("REMOTE"),
+    remoteHost: saved.text("REMOTE_HOST", isText),
+    remoteUser: saved.text("REMOTE_USER", isText),
+    extraDeviceAccess: saved.words("EXTRA_DEVICE_ACCESS", isUdevTag),
+    audit: saved.integer("AUDIT", 0, LAST_UID) ?? 0,
+    since: saved.since(),
+    // The file of the fifo itself tells best.
+    hasFifo: existsSync(`${SESSIONS}/${id}.ref`),
+    idleRule,
+  });
+  restoreState(session, saved);
+  return session;
+}
+
+/** Who leads it; undefined if what tells it from a later process of its number is damaged. */
+function readLeader(pid: number, saved: SavedValues) {
+  const pidfdId = saved.unsigned("LEADER_PIDFDID");
+  const startTime = saved.unsigned("LEADER_START");
+  if (saved.isWrong("LEADER_PIDFDID") || saved.isWrong("LEADER_START")) return undefined;
+  return { pid, pidfdId: pidfdId ?? 0n, startTime: pidfdId ? 0n : (startTime ?? 0n) };
+}
+
+/** Where somebody sits, as `placeSession` would have it: far away on no seat, on a VT on seat0. */
+function readPlace(saved: SavedValues, seatOf: (id: string) => Seat | undefined) {
+  const tty = saved.text("TTY", isTtyName);
+  if (saved.flag("REMOTE")) return { seat: undefined, vtnr: 0, tty };
+  const vtnr = vtNumber(tty) ?? saved.integer("VTNR", 1, MOST_VTS) ?? 0;
+  const named = saved.text("SEAT", isSeatName);
+  if (vtnr > 0 && hasVts()) return { seat: seatOf("seat0"), vtnr, tty };
+  // With VTs there is no place on seat0 without one.
+  const seat = named === "seat0" && hasVts() ? undefined : seatOf(named);
+  return { seat, vtnr: 0, tty };
+}
+
+/** What has become of it since it began. */
+function restoreState(session: Session, saved: SavedValues): void {
+  session.stopping = saved.flag("STOPPING");
+  session.terminatedAt = saved.monotonic("TERMINATED");
+  session.lockedHint = saved.flag("LOCKED_HINT");
+  session.originalType =
+    SESSION_TYPES.find((known) => known === saved.values.get("ORIGINAL_TYPE")) ?? session.type;
+  session.wasActive = saved.flag("ACTIVE");
+  session.controller = saved.text("CONTROLLER", (text) => UNIQUE_NAME.test(text)) || undefined;
+  // They are the controller's: without one nobody has them.
+  const devices = session.controller === undefined ? [] : saved.words("DEVICES", isDevice);
+  for (const device of devices) session.devices.add(device);
+  session.position = saved.integer("POSITION", 1, 0xffff) ?? 0;
+  session.idleHint = readIdle(saved);
+}
+
+const isDevice = (word: string) => DEVICE.test(word);
+
+function readIdle(saved: SavedValues): Idle {
+  const since: Timestamp = {
+    realtime: saved.unsigned("IDLE_SINCE_REALTIME") ?? 0n,
+    monotonic: saved.monotonic("IDLE_SINCE_MONOTONIC") ?? 0n,
+  };
+  return { hint: saved.flag("IDLE_HINT"), since };
+}
+
+/** A user of whom only a session's file is left, if there is still such an account. */
+export function userOfSession(uid: number): User | undefined {
+  const account = userById(uid);
+  return account && new User(uid, account.gid, account.name, runtimePath(uid), now());
+}
+
+function load(files: StateFiles, path: string, onBad: OnBad): SavedValues | undefined {
+  try {
+    const values = files.load(path);
+    return values && new SavedValues(values, (reason) => onBad(path, reason));
+  } catch (error) {
+    onBad(path, messageOf(error));
+    return undefined;
+  }
+}
+
+/** The state files in a folder: temporary dotfiles and fifos left out. */
+function listFiles(folder: string): { path: string; name: string }[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.startsWith("."))
+    .map(({ name }) => ({ path: join(folder, name), name }));
+}
