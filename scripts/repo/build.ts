@@ -166,7 +166,7 @@ async function buildOne(recipe: Recipe, options: BuildOptions, table: Table): Pr
 
   table.set(name, "starts");
   await mkdir(packages, { recursive: true });
-  const release = await lock(join(packages, ".lock"));
+  const release = await lock(join(work, "locks", name));
   try {
     const downloads = join(work, "sources", name);
     const onStep = (step: string) => table.set(name, step);

@@ -64,6 +64,20 @@ echo ready
 exec sleep infinity
 `;
 
+/**
+ * Waits for the end of the test's process, however it ends, and takes away what is left of its world
+ * then: what is in the cgroup, the cgroup, and the folder. After `World.end` there is nothing left.
+ */
+const REAPER = `read -r line
+[ -d "$1" ] || exit 0
+until rmdir "$1" 2>/dev/null; do
+  echo 1 > "$1/cgroup.kill"
+  find "$1" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null
+  sleep 0.1
+done
+rm -rf "$2"
+`;
+
 /** Where the bridge is when lainos-notifyd is to know it as a service. */
 const BRIDGE_SERVICE = "lainos-dbus-bridge";
 const BRIDGE_CGROUP = `/openrc.${BRIDGE_SERVICE}`;
@@ -120,6 +134,11 @@ export class World {
     const cgroup = new Cgroup(root, `/${name}`);
     cgroup.create();
     const cgroupFolder = join(root, name);
+    // In a session of its own: Ctrl-C is for the test, whose end it waits for.
+    const reaper = Bun.spawn(["setsid", "sh", "-c", REAPER, "sh", cgroupFolder, folder], {
+      stdio: ["pipe", "ignore", "inherit"],
+    });
+    reaper.unref();
     const holder = Bun.spawn(
       [
         ...["sh", "-c", `echo $$ > ${cgroupFolder}/cgroup.procs && exec "$@"`, "sh"],

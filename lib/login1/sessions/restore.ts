@@ -13,6 +13,7 @@ import {
   loadSessions,
   loadUsers,
   type OnBad,
+  removeUnfinished,
   savedSeats,
   userOfSession,
 } from "../state/saved.ts";
@@ -54,6 +55,7 @@ export function restore(parts: RestoreParts): void {
     );
   }
   const onBad: OnBad = (path, reason) => log.warning(`${path} is not used: ${reason}`);
+  removeUnfinished(parts.files);
   fill(parts, onBad);
   for (const seat of registry.seats.values()) {
     parts.foreground.start(seat, loadActiveSession(parts.files, seat, onBad));

@@ -1,6 +1,6 @@
 /** How users come and go: with their sessions, a while after them, or by lingering. */
 import type { Logger } from "../../cli/index.ts";
-import { now, userByName } from "../../linux/index.ts";
+import { messageOf, now, userByName } from "../../linux/index.ts";
 import { setLongTimeout } from "../host/long-timer.ts";
 import { User } from "../model/objects.ts";
 import type { Registry } from "../model/registry.ts";
@@ -18,7 +18,11 @@ export interface Account {
   name: string;
 }
 
+/** How soon a runtime directory is removed that could not be (a /run that is read-only), in milliseconds. */
+const REMOVAL_DELAY = 2000;
+
 export class UserLifecycle {
+  #stopped = false;
   /** What ends the wait for each user who is kept for a while. */
   readonly #waits = new Map<User, () => void>();
 
@@ -32,6 +36,7 @@ export class UserLifecycle {
 
   /** Ends what is waited for; the next run goes on with it. */
   stop(): void {
+    this.#stopped = true;
     for (const end of this.#waits.values()) end();
     this.#waits.clear();
   }
@@ -57,14 +62,31 @@ export class UserLifecycle {
     this.registry.users.delete(user.uid);
     this.publisher.forgetUser(user);
     this.publisher.after(`${user.slice}, which stays`, () => this.scopes.removeSlice(user));
-    const report = (what: string) => (error: Error) => this.log.error(`${what}: ${error.message}`);
     // What takes time goes on by itself. The news does not wait for it: it must
     // not come after that of the same user's next login.
-    void removeRuntimeDir(user.uid).catch(report(`${user.runtimePath} stays`));
-    if (RemoveIPC) void removeIpc(user.uid).catch(report(`IPC objects of ${user.name} stay`));
+    void this.#removeRuntimeDir(user);
+    if (RemoveIPC) {
+      void removeIpc(user.uid).catch((error: Error) =>
+        this.log.error(`IPC objects of ${user.name} stay: ${error.message}`),
+      );
+    }
     this.publisher.after(`the end of ${user.name}`, () =>
       this.publisher.notifier.userRemoved(user),
     );
+  }
+
+  /** Until it is gone, or the user is back, who then has it again. */
+  async #removeRuntimeDir(user: User): Promise<void> {
+    for (let isSaid = false; !this.#stopped && !this.registry.users.has(user.uid); isSaid = true) {
+      try {
+        await removeRuntimeDir(user.uid);
+        return;
+      } catch (error) {
+        const text = `${user.runtimePath} stays: ${messageOf(error)}: it is tried again`;
+        if (!isSaid) this.log.error(text);
+      }
+      await Bun.sleep(REMOVAL_DELAY);
+    }
   }
 
   #keepFor(user: User, microseconds: bigint): void {

@@ -194,6 +194,20 @@ function load(files: StateFiles, path: string, onBad: OnBad): SavedValues | unde
   }
 }
 
+/**
+ * Removes what a run that was killed left unfinished: files under their temporary names, and fifos of
+ * sessions that have no file.
+ */
+export function removeUnfinished(files: StateFiles): void {
+  for (const folder of [SESSIONS, USERS, SEATS]) {
+    const names = readdirSync(folder);
+    for (const name of names) {
+      const isFifo = name.endsWith(".ref") && !names.includes(name.slice(0, -".ref".length));
+      if (name.startsWith(".#") || isFifo) files.remove(join(folder, name));
+    }
+  }
+}
+
 /** The state files in a folder: temporary dotfiles and fifos left out. */
 function listFiles(folder: string): { path: string; name: string }[] {
   if (!existsSync(folder)) return [];
