@@ -64,7 +64,7 @@ export class Session {
   readonly id: string;
   readonly objectPath: string;
   readonly user: User;
-  readonly leader: ProcessIdentity;
+  leader: ProcessIdentity;
   readonly service: string;
   class: SessionClass;
   desktop: string;

@@ -71,9 +71,8 @@ export class Registry {
     this.#goneSeats.set(seat.id, seat);
   }
 
-  /** The seat of a session of the last run, which may be gone by now; undefined for the name "". */
-  seatOfBefore(id: string): Seat | undefined {
-    if (id === "") return undefined;
+  /** The seat of a session of the last run, which may be gone by now. */
+  seatOfBefore(id: string): Seat {
     const seat = this.seats.get(id) ?? this.#goneSeats.get(id) ?? new Seat(id);
     if (!this.seats.has(id)) this.#goneSeats.set(id, seat);
     return seat;

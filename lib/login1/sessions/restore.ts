@@ -1,7 +1,7 @@
 /** Taking up the sessions of the last run, of which some may have ended while nobody was looking. */
 import type { Logger } from "../../cli/index.ts";
 import { seatsOfDevices } from "../hardware/udev.ts";
-import { Seat, type User } from "../model/objects.ts";
+import { Seat } from "../model/objects.ts";
 import type { Registry } from "../model/registry.ts";
 import type { Foreground } from "../seats/foreground.ts";
 import type { SeatHotplug } from "../seats/hotplug.ts";
@@ -74,18 +74,20 @@ export function restore(parts: RestoreParts): void {
 
 function fill({ registry, files, publisher, settings, users }: RestoreParts, onBad: OnBad): void {
   for (const id of new Set(["seat0", ...seatsOfDevices()])) registry.addSeat(id);
-  for (const id of savedSeats()) {
-    if (!registry.seats.has(id)) publisher.forgetSeat(new Seat(id));
-  }
+  const seats = new Set(savedSeats());
+  for (const id of seats) if (!registry.seats.has(id)) publisher.forgetSeat(new Seat(id));
   for (const user of loadUsers(files, onBad)) registry.users.set(user.uid, user);
-  const found = new Map<number, User | undefined>();
+  const found = new Map(registry.users);
   const world = {
     // A kill between the two files of a login leaves the session's only.
-    userOf(uid: number) {
-      if (!found.has(uid)) found.set(uid, registry.users.get(uid) ?? userOfSession(uid));
-      return found.get(uid);
+    userOf(uid: number, name: string) {
+      const user = userOfSession(uid, name, found.get(uid));
+      if (user) found.set(uid, user);
+      return user;
     },
-    seatOf: (id: string) => registry.seatOfBefore(id),
+    // One that went meanwhile has its file still; of one that went before the sessions are ending.
+    seatOf: (id: string, isEnding: boolean) =>
+      isEnding || seats.has(id) || registry.seats.has(id) ? registry.seatOfBefore(id) : undefined,
     idleRule: idleRuleOf(settings),
   };
   for (const session of loadSessions(files, world, onBad)) {

@@ -1,7 +1,14 @@
 /** Seeing when a session's leader ends, its descriptor is closed, and the last process in it is gone. */
 import { existsSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
-import { close, type Fd, findPidfd, identityOf, messageOf } from "../../linux/index.ts";
+import {
+  close,
+  type Fd,
+  findPidfd,
+  identityOf,
+  messageOf,
+  type ProcessIdentity,
+} from "../../linux/index.ts";
 import type { Session } from "../model/objects.ts";
 import type { Publisher } from "../state/publisher.ts";
 import type { SessionScopes } from "./scopes.ts";
@@ -52,17 +59,26 @@ export class Supervision {
 
   /** After a restart, unless the leader's number is a later process's by now. */
   watchLeaderAgain(session: Session): void {
-    const { pid, pidfdId, startTime } = session.leader;
+    const { pid } = session.leader;
     const pidfd = findPidfd(pid);
     if (pidfd === undefined) return;
-    let isSame = false;
+    let found: ProcessIdentity | undefined;
     try {
-      const found = identityOf(pid, pidfd);
-      isSame = found?.pidfdId === pidfdId && found.startTime === startTime;
+      found = identityOf(pid, pidfd);
+      if (found && !this.#isLeader(found, session)) found = undefined;
     } finally {
-      if (!isSame) close(pidfd);
+      if (!found) close(pidfd);
     }
-    if (isSame) this.watchLeader(session, pidfd);
+    if (!found) return;
+    session.leader = found;
+    this.watchLeader(session, pidfd);
+  }
+
+  #isLeader(found: ProcessIdentity, { id, leader }: Session): boolean {
+    // What would tell was lost with a part of the state file; the scope is the kernel's word.
+    const isUnknown = leader.pidfdId === 0n && leader.startTime === 0n;
+    if (isUnknown) return this.scopes.sessionIdOf(found.pid) === id;
+    return found.pidfdId === leader.pidfdId && found.startTime === leader.startTime;
   }
 
   leaderRuns(session: Session): boolean {

@@ -33,13 +33,16 @@ export function formatState(values: Values): string {
   return text;
 }
 
-/** What `formatState` wrote, as strings. Lines that are no assignment are passed over. */
+/**
+ * What `formatState` wrote, as strings. Lines that are no assignment are passed over. Of a key that is
+ * there twice the first counts: we write each once, so the second is damage.
+ */
 export function parseState(text: string): Map<string, string> {
   const values = new Map<string, string>();
   // A quoted value may hold newlines, so the whole text is scanned, not line by line.
   const assignment = /^([A-Z0-9_]+)=(?:"((?:[^"\\]|\\[\s\S])*)"|(.*))$/gm;
   for (const [, key, quoted, plain] of text.matchAll(assignment)) {
-    if (key === undefined) continue;
+    if (key === undefined || values.has(key)) continue;
     values.set(key, quoted === undefined ? (plain ?? "") : quoted.replace(/\\([\s\S])/g, "$1"));
   }
   return values;

@@ -13,11 +13,6 @@ export class SavedValues {
     private readonly onWrong: (reason: string) => void,
   ) {}
 
-  /** Whether the value of a key was there and not as it has to be, when it was read. */
-  isWrong(key: string): boolean {
-    return this.#wrong.has(key);
-  }
-
   /** A text that is as it has to be; "" if it is not, or not there. */
   text(key: string, isRight: (text: string) => boolean): string {
     const text = this.values.get(key) ?? "";

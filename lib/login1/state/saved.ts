@@ -5,7 +5,13 @@
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, now, type Timestamp, userById } from "../../linux/index.ts";
+import {
+  messageOf,
+  now,
+  type ProcessIdentity,
+  type Timestamp,
+  userById,
+} from "../../linux/index.ts";
 import { isSeatName } from "../hardware/udev.ts";
 import { hasVts, MOST_VTS, vtNumber } from "../hardware/vt.ts";
 import { type IdleRule, type Seat, Session, User } from "../model/objects.ts";
@@ -70,9 +76,10 @@ export function loadUsers(files: StateFiles, onBad: OnBad): User[] {
 
 /** What `loadSessions` needs to know of the rest. */
 export interface SessionWorld {
-  /** The user of this uid, whom the session may be the only one to tell of; undefined if nobody has it. */
-  userOf(uid: number): User | undefined;
-  seatOf(id: string): Seat | undefined;
+  /** The user of this uid and name, whom the session may be the only one to tell of; undefined if there is none. */
+  userOf(uid: number, name: string): User | undefined;
+  /** The seat of this name; undefined if it never was. */
+  seatOf(id: string, isEnding: boolean): Seat | undefined;
   idleRule: IdleRule;
 }
 
@@ -102,16 +109,15 @@ function readSession(
   const type = saved.values.get("TYPE") as SessionType;
   const kind = saved.values.get("CLASS") as SessionClass;
   const pid = saved.integer("LEADER", 2, LAST_PID);
-  const leader = pid === undefined ? undefined : readLeader(pid, saved);
-  if (uid === undefined || !leader) return undefined;
+  if (uid === undefined || pid === undefined) return undefined;
   if (!SESSION_TYPES.includes(type) || !SESSION_CLASSES.includes(kind)) return undefined;
-  const user = userOf(uid);
-  // Each says who it is: of two that do not agree none is to be believed.
-  if (!user || saved.values.get("USER") !== user.name) return undefined;
+  // The two say who it is: where they do not agree neither is to be believed.
+  const user = userOf(uid, saved.values.get("USER") ?? "");
+  if (!user) return undefined;
   const session = new Session({
     id,
     user,
-    leader,
+    leader: readLeader(pid, saved),
     service: saved.text("SERVICE", isText),
     type,
     class: kind,
@@ -132,24 +138,23 @@ function readSession(
   return session;
 }
 
-/** Who leads it; undefined if what tells it from a later process of its number is damaged. */
-function readLeader(pid: number, saved: SavedValues) {
-  const pidfdId = saved.unsigned("LEADER_PIDFDID");
-  const startTime = saved.unsigned("LEADER_START");
-  if (saved.isWrong("LEADER_PIDFDID") || saved.isWrong("LEADER_START")) return undefined;
-  return { pid, pidfdId: pidfdId ?? 0n, startTime: pidfdId ? 0n : (startTime ?? 0n) };
+/** Who leads it; zeros where what tells it from a later process of its number is not known. */
+function readLeader(pid: number, saved: SavedValues): ProcessIdentity {
+  const pidfdId = saved.unsigned("LEADER_PIDFDID") ?? 0n;
+  const startTime = saved.unsigned("LEADER_START") ?? 0n;
+  return { pid, pidfdId, startTime: pidfdId > 0n ? 0n : startTime };
 }
 
 /** Where somebody sits, as `placeSession` would have it: far away on no seat, on a VT on seat0. */
-function readPlace(saved: SavedValues, seatOf: (id: string) => Seat | undefined) {
+function readPlace(saved: SavedValues, seatOf: SessionWorld["seatOf"]) {
   const tty = saved.text("TTY", isTtyName);
   if (saved.flag("REMOTE")) return { seat: undefined, vtnr: 0, tty };
   const vtnr = vtNumber(tty) ?? saved.integer("VTNR", 1, MOST_VTS) ?? 0;
   const named = saved.text("SEAT", isSeatName);
-  if (vtnr > 0 && hasVts()) return { seat: seatOf("seat0"), vtnr, tty };
+  if (vtnr > 0 && hasVts()) return { seat: seatOf("seat0", false), vtnr, tty };
   // With VTs there is no place on seat0 without one.
-  const seat = named === "seat0" && hasVts() ? undefined : seatOf(named);
-  return { seat, vtnr: 0, tty };
+  const isNone = named === "" || (named === "seat0" && hasVts());
+  return { seat: isNone ? undefined : seatOf(named, saved.flag("STOPPING")), vtnr: 0, tty };
 }
 
 /** What has become of it since it began. */
@@ -178,10 +183,16 @@ function readIdle(saved: SavedValues): Idle {
   return { hint: saved.flag("IDLE_HINT"), since };
 }
 
-/** A user of whom only a session's file is left, if there is still such an account. */
-export function userOfSession(uid: number): User | undefined {
+/**
+ * The user of a session, whose own file is missing or has another name in it, if there is such an account.
+ *
+ * @param known what that file says
+ */
+export function userOfSession(uid: number, name: string, known?: User): User | undefined {
+  if (known?.name === name) return known;
   const account = userById(uid);
-  return account && new User(uid, account.gid, account.name, runtimePath(uid), now());
+  if (account?.name !== name) return undefined;
+  return new User(uid, account.gid, name, runtimePath(uid), known?.since ?? now());
 }
 
 function load(files: StateFiles, path: string, onBad: OnBad): SavedValues | undefined {
