@@ -226,11 +226,18 @@ lainos_remove_sockets()
 	done
 }
 
-# A service that has more to remove defines its own, with these two.
+# Remove what the sandbox of a stopped service had for a moment, where it was killed in that moment.
+lainos_remove_pipes()
+{
+	rm -rf "/run/lainos-outside.${RC_SVCNAME#lainos-}."*
+}
+
+# A service that has more to remove defines its own, with these three.
 stop_post()
 {
 	lainos_end_rest
 	lainos_remove_sockets
+	lainos_remove_pipes
 }
 
 # What OpenRC knows of a service, and below it what the daemon says of itself.
