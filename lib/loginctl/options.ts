@@ -82,81 +82,99 @@ export function parseOptions(args: readonly string[]): Request {
       words.push(item.operand);
       continue;
     }
-    const value = item.value ?? "";
-    switch (item.key) {
-      case "help":
-      case "version":
-        return { kind: "print", what: item.key };
-      case "property":
-      case "value-of":
-        options.properties = [...(options.properties ?? []), value];
-        // Who asks for one by name sees it even if it is empty.
-        options.all = true;
-        if (item.key === "value-of") options.valueOnly = true;
-        break;
-      case "all":
-        options.all = true;
-        break;
-      case "value":
-        options.valueOnly = true;
-        break;
-      case "full":
-        options.full = true;
-        break;
-      case "no-pager":
-        options.pager = false;
-        break;
-      case "no-legend":
-        options.legend = false;
-        break;
-      case "no-ask-password":
-        options.askPassword = false;
-        break;
-      case "kill-whom":
-        options.whom = value;
-        break;
-      case "signal": {
-        if (value === "help") return { kind: "print", what: ["0", ...SIGNALS.values()] };
-        if (value === "list") return { kind: "print", what: signalTable() };
-        const signal = parseSignal(value);
-        if (signal === undefined) {
-          throw new CommandError(`Failed to parse signal string "${value}".`);
-        }
-        options.signal = signal;
-        break;
-      }
-      case "lines":
-        // There is no journal, so the number has no effect, but a wrong one is still an error.
-        if (!isUnsigned(value)) throw new CommandError(`Failed to parse lines '${value}'`);
-        break;
-      case "output":
-        if (value === "help") return { kind: "print", what: OUTPUT_MODES };
-        if (!OUTPUT_MODES.includes(value)) throw new CommandError(`Unknown output '${value}'.`);
-        break;
-      case "json":
-        if (value === "help") return { kind: "print", what: JSON_MODES };
-        options.json = parseJsonMode(value);
-        if (options.json) options.legend = false;
-        break;
-      case "json-here":
-        options.json = process.stdout.isTTY ? "pretty" : "short";
-        options.legend = false;
-        break;
-      case "host":
-        throw new CommandError(
-          `--host=${value}: other hosts are not asked from here: run ssh ${value} loginctl`,
-        );
-      case "machine":
-        // The name that systemd has for the machine itself.
-        if (value === ".host") break;
-        throw new CommandError(
-          `--machine=${value}: there is no machine manager, so no container can be asked: run loginctl inside of it`,
-        );
-    }
+    const { key, value = "" } = item;
+    if (key === "help" || key === "version") return { kind: "print", what: key };
+    const list = value === "help" || value === "list" ? listOf(key, value) : undefined;
+    if (list) return { kind: "print", what: list };
+    if (!setSwitch(options, key)) setValue(options, key, value);
   }
   const [verb = "list-sessions", ...rest] = words;
   if (verb === "help") return { kind: "print", what: "help" };
   return { kind: "verb", verb, args: rest, options };
+}
+
+/** What an option lists instead of taking a value; undefined if it lists nothing. */
+function listOf(key: string, value: string): readonly string[] | undefined {
+  if (key === "signal") {
+    return value === "help" ? ["0", ...SIGNALS.values()] : signalTable();
+  }
+  if (value === "list") return undefined;
+  return key === "output" ? OUTPUT_MODES : key === "json" ? JSON_MODES : undefined;
+}
+
+/** Takes note of an option without a value. @returns false if it is none of them */
+function setSwitch(options: Options, key: string): boolean {
+  switch (key) {
+    case "all":
+      options.all = true;
+      return true;
+    case "value":
+      options.valueOnly = true;
+      return true;
+    case "full":
+      options.full = true;
+      return true;
+    case "no-pager":
+      options.pager = false;
+      return true;
+    case "no-legend":
+      options.legend = false;
+      return true;
+    case "no-ask-password":
+      options.askPassword = false;
+      return true;
+    case "json-here":
+      options.json = process.stdout.isTTY ? "pretty" : "short";
+      options.legend = false;
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Takes note of an option with a value. @throws {CommandError} if that is wrong */
+function setValue(options: Options, key: string, value: string): void {
+  switch (key) {
+    case "property":
+    case "value-of":
+      options.properties = [...(options.properties ?? []), value];
+      // Who asks for one by name sees it even if it is empty.
+      options.all = true;
+      if (key === "value-of") options.valueOnly = true;
+      break;
+    case "kill-whom":
+      options.whom = value;
+      break;
+    case "signal": {
+      const signal = parseSignal(value);
+      if (signal === undefined) {
+        throw new CommandError(`Failed to parse signal string "${value}".`);
+      }
+      options.signal = signal;
+      break;
+    }
+    case "lines":
+      // There is no journal, so the number has no effect, but a wrong one is still an error.
+      if (!isUnsigned(value)) throw new CommandError(`Failed to parse lines '${value}'`);
+      break;
+    case "output":
+      if (!OUTPUT_MODES.includes(value)) throw new CommandError(`Unknown output '${value}'.`);
+      break;
+    case "json":
+      options.json = parseJsonMode(value);
+      if (options.json) options.legend = false;
+      break;
+    case "host":
+      throw new CommandError(
+        `--host=${value}: other hosts are not asked from here: run ssh ${value} loginctl`,
+      );
+    case "machine":
+      // The name that systemd has for the machine itself.
+      if (value === ".host") break;
+      throw new CommandError(
+        `--machine=${value}: there is no machine manager, so no container can be asked: run loginctl inside of it`,
+      );
+  }
 }
 
 /**

@@ -12,7 +12,8 @@ import {
 } from "../../lib/linux/index.ts";
 import type { DeviceKind } from "../../lib/login1/devices/device-kinds.ts";
 import { DEVICE_KINDS, takeable } from "../../lib/login1/devices/device-kinds.ts";
-import { type DescriptorStore, Devices } from "../../lib/login1/devices/session-devices.ts";
+import type { DescriptorStore } from "../../lib/login1/devices/parts.ts";
+import { Devices } from "../../lib/login1/devices/session-devices.ts";
 import type { SystemDevice } from "../../lib/login1/hardware/udev.ts";
 import { Seat, Session, User } from "../../lib/login1/model/objects.ts";
 

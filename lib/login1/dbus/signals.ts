@@ -1,7 +1,7 @@
 /** What happens, as signals on the bus; see org.freedesktop.login1(5). */
 import { type Interface, type ObjectTree, Variant } from "../../dbus/index.ts";
 import { close, type Fd } from "../../linux/index.ts";
-import type { DeviceEvents, Pause } from "../devices/session-devices.ts";
+import type { DeviceEvents, Pause } from "../devices/parts.ts";
 import type { Login1 } from "../login1.ts";
 import type { Seat, Session, User } from "../model/objects.ts";
 import type { BusNotifier } from "../state/pending-changes.ts";

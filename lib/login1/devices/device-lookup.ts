@@ -2,7 +2,7 @@
 import { characterDeviceOf } from "../../linux/index.ts";
 import { characterDevice, udevRecord } from "../hardware/udev.ts";
 import { takeable } from "./device-kinds.ts";
-import type { DeviceLookup } from "./session-devices.ts";
+import type { DeviceLookup } from "./parts.ts";
 
 export const deviceLookup: DeviceLookup = {
   find(number) {

@@ -18,50 +18,13 @@ import type { Seat, Session } from "../model/objects.ts";
 import type { SessionObserver } from "../state/pending-changes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import type { TakeableDevice } from "./device-kinds.ts";
+import type { DescriptorStore, DeviceEvents, DeviceHost, DeviceLookup } from "./parts.ts";
 
 /** How long a controller has to pause its devices before the seat is switched all the same, in milliseconds. */
 const PAUSE_LIMIT = 5000;
 /** The kernel's own: 12 bits of major and 20 of minor. */
 const MOST_MAJOR = 0xfff;
 const MOST_MINOR = 0xfffff;
-
-/** What `PauseDevice` says: asked for, done already, or the device is no more. */
-export type Pause = "pause" | "force" | "gone";
-
-/** Tells a session's controller, and nobody else. */
-export interface DeviceEvents {
-  paused(session: Session, major: number, minor: number, how: Pause): void;
-  /** The descriptor belongs to the receiver. */
-  resumed(session: Session, major: number, minor: number, fd: Fd): void;
-}
-
-/** What the devices need of the rest of login1. */
-export interface DeviceHost {
-  completeSwitch(seat: Seat): void;
-  sessionChanged(session: Session): void;
-}
-
-/** Looks a device up by its number. */
-export interface DeviceLookup {
-  /** @returns undefined if there is none, or none that can be taken */
-  find(number: string): TakeableDevice | undefined;
-  /** Whether an open file is one of the device, of which nothing else is known. */
-  isOpenOn(fd: Fd, number: string): boolean;
-  /** The seat that a device is on; undefined if udev has given it to none. */
-  seatOf(device: TakeableDevice): string | undefined;
-}
-
-/** Keeps open files for the next run; see DescriptorKeeper in lib/notify. */
-export interface DescriptorStore {
-  /** What the last run left, by name; the descriptors are the caller's, and stay kept. */
-  fetch(): Promise<Map<string, Fd>>;
-  /** Resolves when it is kept, or when waiting is of no use. Must not reject. */
-  keep(name: string, fd: Fd): Promise<void>;
-  /** To be called before what has the name is closed. */
-  drop(name: string): void;
-  /** Ends what waits. */
-  stop(): void;
-}
 
 interface TakenDevice extends TakeableDevice {
   fd: Fd;
