@@ -78,6 +78,13 @@ export function createPlaceholder(): Fd {
   return check(libc.eventfd(0, O_CLOEXEC), "eventfd", "placeholder");
 }
 
+/** A pipe of pipe2(2), neither end of which waits. */
+export function createPipe(): { reader: Fd; writer: Fd } {
+  const ends = new Memory(8);
+  check(libc.pipe2(ends.bytes, O_CLOEXEC | O_NONBLOCK), "pipe2", "pipe");
+  return { reader: ends.view.getInt32(0, true), writer: ends.view.getInt32(4, true) };
+}
+
 /** mkfifo(3). */
 export function makeFifo(path: string, mode: number): void {
   check(libc.mkfifo(cString(path), mode), "mkfifo", path);

@@ -52,6 +52,7 @@ const library = dlopen("libc.so.6", {
   mount: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
   msgctl: { args: [T.i32, T.i32, T.ptr], returns: T.i32 },
   open: { args: [T.ptr, T.i32, T.u32], returns: T.i32 },
+  pipe2: { args: [T.ptr, T.i32], returns: T.i32 },
   poll: { args: [T.ptr, T.u64, T.i32], returns: T.i32 },
   prctl: { args: [T.i32, T.u64, T.u64, T.u64, T.u64], returns: T.i32 },
   prlimit: { args: [T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
