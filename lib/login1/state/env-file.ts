@@ -2,8 +2,8 @@
  * The form of the files under /run/systemd that libsystemd's sd-login reads: KEY=VALUE
  * lines as in environment files, which is what its parser takes.
  */
-import { readFileSync } from "node:fs";
 import { hasCode, removeFile, writeFileAtomically } from "../../linux/index.ts";
+import { readPlainFile } from "../host/plain-file.ts";
 
 const HEADER = "# This is private data. Do not parse.\n";
 
@@ -61,7 +61,7 @@ export function removeState(path: string): void {
 /** The text of a state file; undefined if there is none. */
 export function readState(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    return readPlainFile(path, "state");
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;

@@ -4,7 +4,8 @@
  */
 import { existsSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
-import { messageOf, removeFile, writeFileAtomically } from "../../linux/index.ts";
+import { messageOf, writeFileAtomically } from "../../linux/index.ts";
+import { removeAny } from "../host/plain-file.ts";
 import { formatState, parseState, readState, type Values } from "./env-file.ts";
 
 /** How long until what failed is tried again, in milliseconds: at first, and at most. */
@@ -39,7 +40,16 @@ export class StateFiles {
   /** Removes a file, if it is there. */
   remove(path: string): void {
     this.#written.delete(path);
-    this.#do(path, () => removeFile(path));
+    this.#do(path, () => removeAny(path));
+  }
+
+  /**
+   * Does something else to a file, at once or, where that fails, later.
+   *
+   * @param act may be called again until it does not throw
+   */
+  change(path: string, act: () => void): void {
+    this.#do(path, act);
   }
 
   /**
