@@ -130,15 +130,16 @@ function makeLogin1(
   const devices = new Devices(log, manager, deviceLookup, signals, store);
   const control = new Control(log, manager, devices);
   const uaccess = new Uaccess(log, manager);
-  const inhibitors = new Inhibitors(log, settings, (names) => {
+  const { files } = manager;
+  const inhibitors = new Inhibitors(log, settings, files, (names) => {
     signals.managerChanged(names);
     sources.changed();
   });
-  const operations = new Operations(log, inhibitors, (way, active) => {
+  const operations = new Operations(log, inhibitors, files, (way, active) => {
     if (!active) sources.awoke();
     signals.prepareFor(way, active);
   });
-  const power = new Power(log, operations, settings, () =>
+  const power = new Power(log, operations, settings, files, () =>
     signals.managerChanged(["ScheduledShutdown"]),
   );
   const sleeper = new Sleeper(log, operations, settings);

@@ -2,7 +2,8 @@
 
 import type { Logger } from "../../cli/index.ts";
 import { messageOf } from "../../linux/index.ts";
-import type { Inhibitor, Inhibitors } from "../inhibitors/inhibitors.ts";
+import type { Inhibitor } from "../inhibitors/inhibitor.ts";
+import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { Operations } from "../power/operations.ts";
 import type { Power } from "../power/shutdown.ts";
 import type { Sleeper } from "../power/sleep.ts";

@@ -1,5 +1,5 @@
 /** What sets an action of logind.conf off. */
-import type { InhibitWhat } from "../inhibitors/inhibitors.ts";
+import type { InhibitWhat } from "../inhibitors/inhibitor.ts";
 import type { HandleAction } from "../settings/logind-conf.ts";
 
 /** A key, the lid, idleness. */

@@ -1,6 +1,6 @@
 /** What the keys for power do when pressed, for long, or together; see logind.conf(5). */
 
-import type { InhibitWhat } from "../inhibitors/inhibitors.ts";
+import type { InhibitWhat } from "../inhibitors/inhibitor.ts";
 import type { Config, ConfigKey, Settings } from "../settings/logind-conf.ts";
 import type { Act } from "./event.ts";
 import type { PowerSwitch } from "./power-switches.ts";

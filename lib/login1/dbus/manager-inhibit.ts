@@ -1,11 +1,12 @@
 /** org.freedesktop.login1.Manager: inhibitors. */
-import { busErrors, type Members, membersOf } from "../../dbus/index.ts";
+import { type Members, membersOf } from "../../dbus/index.ts";
 import {
+  checkInhibitMode,
   type InhibitMode,
   type InhibitWhat,
   parseInhibitMode,
   parseInhibitWhat,
-} from "../inhibitors/inhibitors.ts";
+} from "../inhibitors/inhibitor.ts";
 import type { Login1 } from "../login1.ts";
 import { ACTIONS, type Action } from "../permission/actions.ts";
 
@@ -43,9 +44,7 @@ export const inhibitMembers: Members<Login1> = {
     async ({ inhibitors, operations, authorizer }, [whatText, who, why, modeText], call) => {
       const what = parseInhibitWhat(whatText);
       const mode = parseInhibitMode(modeText);
-      if (mode === "delay" && what.some((one) => one !== "shutdown" && one !== "sleep")) {
-        throw busErrors.invalidArgs("Delay inhibitors only supported for shutdown and sleep");
-      }
+      checkInhibitMode(what, mode);
       operations.checkInhibitable(what);
       for (const one of what) {
         const action = actionFor(one, mode);

@@ -3,57 +3,27 @@
  * down or to sleep. Each lasts until nobody holds its descriptor any more; see
  * systemd's "Inhibitor Locks" and org.freedesktop.login1(5).
  */
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
 import { busErrors, type Caller } from "../../dbus/index.ts";
 import {
   accountOf,
   close,
   type Fd,
+  hasCode,
   makeFifo,
   messageOf,
   now,
   type Timestamp,
 } from "../../linux/index.ts";
-import { SessionWatches } from "../sessions/session-watches.ts";
+import { FifoWatch } from "../host/fifo-watch.ts";
 import type { Settings } from "../settings/logind-conf.ts";
-import { loadState, removeState, saveState } from "../state/env-file.ts";
-import { escapeC, unescapeC } from "../vocabulary/c-escape.ts";
+import type { StateFiles } from "../state/state-files.ts";
 import { IDLE_PROPERTIES } from "../vocabulary/idle.ts";
 import { INHIBITORS } from "../vocabulary/paths.ts";
 import { checkLength } from "../vocabulary/texts.ts";
-
-/** What can be inhibited, in the order in which logind lists them. */
-export const INHIBIT_WHATS = [
-  "shutdown",
-  "sleep",
-  "idle",
-  "handle-power-key",
-  "handle-suspend-key",
-  "handle-hibernate-key",
-  "handle-lid-switch",
-  "handle-reboot-key",
-] as const;
-/** The strongest first. */
-export const INHIBIT_MODES = ["block", "block-weak", "delay"] as const;
-
-export type InhibitWhat = (typeof INHIBIT_WHATS)[number];
-export type InhibitMode = (typeof INHIBIT_MODES)[number];
-
-export interface Inhibitor {
-  readonly id: string;
-  readonly what: readonly InhibitWhat[];
-  readonly mode: InhibitMode;
-  readonly who: string;
-  readonly why: string;
-  readonly uid: number;
-  /** Whose it counts as: see accountOf. */
-  readonly account: number;
-  readonly pid: number;
-  /** When it was made, or taken up again by a new bridge. */
-  readonly since: Timestamp;
-}
+import { INHIBIT_WHATS, type InhibitMode, type Inhibitor, type InhibitWhat } from "./inhibitor.ts";
+import { fifoOf, fileOf, idsOf, inhibitorValues, readInhibitor } from "./inhibitor-file.ts";
 
 /** The Manager's property that tells of the inhibitors of a mode. */
 const PROPERTIES: Readonly<Record<InhibitMode, string>> = {
@@ -62,45 +32,36 @@ const PROPERTIES: Readonly<Record<InhibitMode, string>> = {
   delay: "DelayInhibited",
 };
 
-/**
- * What is to be inhibited, from its colon-separated form, each once and in logind's order.
- *
- * @throws {BusError} InvalidArgs
- */
-export function parseInhibitWhat(text: string): InhibitWhat[] {
-  const words = text.split(":");
-  if (!words.every((word) => (INHIBIT_WHATS as readonly string[]).includes(word))) {
-    throw busErrors.invalidArgs(`Invalid what specification ${text.slice(0, 200)}`);
-  }
-  return INHIBIT_WHATS.filter((what) => words.includes(what));
-}
-
-/** @throws {BusError} InvalidArgs */
-export function parseInhibitMode(text: string): InhibitMode {
-  const mode = INHIBIT_MODES.find((known) => known === text);
-  if (!mode) throw busErrors.invalidArgs(`Invalid mode specification ${text}`);
-  return mode;
-}
-
 export class Inhibitors {
-  /** Called when an inhibitor has ended, after the files and properties say so. Must not throw. */
-  onEnded: () => void = () => {};
   readonly #all = new Map<string, Inhibitor>();
   /** How many there are of each mode and thing, so that a thousand of them cost no more than one. */
   readonly #held = new Map<string, number>();
   /** How many each account has, and how many bytes of text. */
   readonly #perUser = new Map<number, { count: number; bytes: number }>();
-  readonly #watches = new Map<string, SessionWatches>();
+  readonly #watches = new Map<string, FifoWatch>();
+  readonly #onEnded: (() => void)[] = [];
   readonly #log: Logger;
   readonly #settings: Settings;
+  readonly #files: StateFiles;
   readonly #changed: (properties: string[]) => void;
   #counter = 0;
 
   /** @param changed told which of the Manager's properties have changed */
-  constructor(log: Logger, settings: Settings, changed: (properties: string[]) => void) {
+  constructor(
+    log: Logger,
+    settings: Settings,
+    files: StateFiles,
+    changed: (properties: string[]) => void,
+  ) {
     this.#settings = settings;
     this.#log = log;
+    this.#files = files;
     this.#changed = changed;
+  }
+
+  /** Has `ended` called when an inhibitor has ended, after the properties say so. It must not throw. */
+  onEnded(ended: () => void): void {
+    this.#onEnded.push(ended);
   }
 
   /** logind.conf's InhibitorsMax. */
@@ -121,28 +82,43 @@ export class Inhibitors {
     return Number(this.#settings.config.InhibitDelayMaxSec / 1000n);
   }
 
-  /** Takes up those of the last run. Those whose holders have gone meanwhile end at once. */
+  /**
+   * Takes up those of the last run. Those whose holders have gone meanwhile end at once, and what makes
+   * no sense is named in the log and removed.
+   */
   start(): void {
-    mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
-    const names = readdirSync(INHIBITORS);
-    const ids = names.filter((name) => /^\d+$/.test(name));
-    // A fifo whose file was never written: its descriptor never got to anybody.
-    const left = names.filter((name) => /^\d+\.ref$/.test(name)).map((name) => name.slice(0, -4));
-    for (const id of new Set(left).difference(new Set(ids))) this.#removeFiles(id);
-    for (const id of ids.sort((a, b) => Number(a) - Number(b))) {
+    for (const id of idsOf(this.#names())) {
       this.#counter = Math.max(this.#counter, Number(id));
       try {
-        const inhibitor = load(id);
-        close(this.#watch(inhibitor));
-        this.#enter(inhibitor);
-        if (this.#watches.get(id)?.fifoClosed) this.#end(inhibitor);
+        this.#restore(id);
       } catch (error) {
-        const reason = messageOf(error);
-        this.#log.warning(`the inhibitor in ${join(INHIBITORS, id)} is not used: ${reason}`);
-        this.#endWatch(id);
+        this.#log.warning(`the inhibitor in ${fileOf(id)} is not used: ${messageOf(error)}`);
         this.#removeFiles(id);
       }
     }
+  }
+
+  #names(): string[] {
+    try {
+      mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
+      return readdirSync(INHIBITORS);
+    } catch (error) {
+      this.#log.error(`no inhibitor of the last run is found again: ${messageOf(error)}`);
+      return [];
+    }
+  }
+
+  #restore(id: string): void {
+    const values = this.#files.load(fileOf(id));
+    if (!values) {
+      // A fifo whose file was never written, or is removed already.
+      this.#removeFiles(id);
+      return;
+    }
+    const inhibitor = readInhibitor(id, values);
+    close(this.#watch(inhibitor));
+    this.#enter(inhibitor);
+    if (this.#watches.get(id)?.closed) this.#end(inhibitor);
   }
 
   /** Ends the watches. The inhibitors stay, for the next run. */
@@ -230,18 +206,7 @@ export class Inhibitors {
     };
     this.#checkShare(inhibitor);
     this.#counter++;
-    let fd: Fd | undefined;
-    try {
-      mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
-      makeFifo(fifoOf(id), 0o600);
-      fd = this.#watch(inhibitor);
-      save(inhibitor);
-    } catch (error) {
-      if (fd !== undefined) close(fd);
-      this.#endWatch(id);
-      this.#removeFiles(id);
-      throw error;
-    }
+    const fd = this.#begin(inhibitor);
     this.#enter(inhibitor);
     this.#changed(this.#propertiesOf(inhibitor, 1));
     this.#log.debug(`inhibitor ${id} of ${who} (pid ${pid}): ${mode} ${what.join(":")}`);
@@ -296,37 +261,56 @@ export class Inhibitors {
     }
   }
 
-  /** The fifo's write end, which is the caller's to close. */
+  /** Watches the fifo of one; returns its write end, which is the caller's to close. */
   #watch(inhibitor: Inhibitor): Fd {
-    const watches = new SessionWatches();
-    this.#watches.set(inhibitor.id, watches);
-    return watches.watchFifo(fifoOf(inhibitor.id), () => this.#end(inhibitor));
+    const { id } = inhibitor;
+    const { watch, writer } = FifoWatch.open(fifoOf(id), () => this.#end(inhibitor));
+    this.#watches.set(id, watch);
+    return writer;
+  }
+
+  /**
+   * Makes the fifo of a new one and watches it. Where none can be made (a full /run) a pipe does the
+   * same, but no new bridge finds it again.
+   *
+   * @returns the write end, the caller's to close
+   */
+  #begin(inhibitor: Inhibitor): Fd {
+    const { id, who, pid } = inhibitor;
+    try {
+      mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
+      makeFifo(fifoOf(id), 0o600);
+      const fd = this.#watch(inhibitor);
+      this.#files.save(fileOf(id), () => inhibitorValues(inhibitor));
+      return fd;
+    } catch (error) {
+      this.#removeFiles(id);
+      if (!hasCode(error, "ENOSPC", "EROFS", "EDQUOT", "EEXIST", "ENOTDIR")) throw error;
+      const reason = messageOf(error);
+      this.#log.warning(
+        `inhibitor ${id} of ${who} (pid ${pid}) is lost when the bridge restarts: ${reason}`,
+      );
+      const { watch, writer } = FifoWatch.pipe(() => this.#end(inhibitor));
+      this.#watches.set(id, watch);
+      return writer;
+    }
   }
 
   #end(inhibitor: Inhibitor): void {
     const { id } = inhibitor;
-    this.#endWatch(id);
+    this.#watches.get(id)?.end();
+    this.#watches.delete(id);
     this.#removeFiles(id);
     if (!this.#all.delete(id)) return;
     this.#count(inhibitor, -1);
     this.#changed(this.#propertiesOf(inhibitor, 0));
     this.#log.debug(`inhibitor ${id} of ${inhibitor.who} ended`);
-    this.onEnded();
-  }
-
-  #endWatch(id: string): void {
-    this.#watches.get(id)?.end();
-    this.#watches.delete(id);
+    for (const ended of this.#onEnded) ended();
   }
 
   #removeFiles(id: string): void {
-    try {
-      removeState(fileOf(id));
-      rmSync(fifoOf(id), { force: true });
-    } catch (error) {
-      const reason = messageOf(error);
-      this.#log.error(`the files of inhibitor ${id} stay: ${reason}`);
-    }
+    this.#files.remove(fileOf(id));
+    this.#files.remove(fifoOf(id));
   }
 }
 
@@ -334,44 +318,3 @@ export class Inhibitors {
 const MOST_TEXT = 2 ** 18;
 
 const textOf = (who: string, why: string) => Buffer.byteLength(who) + Buffer.byteLength(why);
-
-const fileOf = (id: string) => join(INHIBITORS, id);
-const fifoOf = (id: string) => join(INHIBITORS, `${id}.ref`);
-
-function save(inhibitor: Inhibitor): void {
-  saveState(fileOf(inhibitor.id), {
-    WHAT: inhibitor.what.join(":"),
-    MODE: inhibitor.mode,
-    UID: inhibitor.uid,
-    PID: inhibitor.pid,
-    // Escaped twice, here and as a value of such a file, which is how logind has it.
-    WHO: escapeC(inhibitor.who),
-    WHY: escapeC(inhibitor.why),
-    FIFO: fifoOf(inhibitor.id),
-  });
-}
-
-function load(id: string): Inhibitor {
-  const values = loadState(fileOf(id));
-  const text = (key: string) => values?.get(key) ?? "";
-  const uid = Number(text("UID"));
-  const pid = Number(text("PID"));
-  if (text("UID") === "" || !Number.isInteger(uid) || !(pid > 0)) {
-    throw new Error("its UID or PID is missing or wrong");
-  }
-  if (text("FIFO") !== fifoOf(id) || !existsSync(fifoOf(id))) {
-    throw new Error("its fifo is not there");
-  }
-  return {
-    id,
-    what: parseInhibitWhat(text("WHAT")),
-    mode: parseInhibitMode(text("MODE")),
-    who: unescapeC(text("WHO")),
-    why: unescapeC(text("WHY")),
-    uid,
-    account: accountOf(uid),
-    pid,
-    // logind's form has no place for it, so that an inhibitor begins anew with the bridge.
-    since: now(),
-  };
-}

@@ -1,14 +1,14 @@
 /**
  * One shutdown or sleep at a time, from its announcement over the wait for delay
  * inhibitors to its end. What is under way is in a file, so that a bridge that is
- * killed takes it up again.
+ * killed takes it up again; nothing waits for that file, or fails with it.
  */
 
-import { rmSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
 import { messageOf } from "../../linux/index.ts";
-import type { Inhibitors, InhibitWhat } from "../inhibitors/inhibitors.ts";
-import { loadState, saveState } from "../state/env-file.ts";
+import type { InhibitWhat } from "../inhibitors/inhibitor.ts";
+import type { Inhibitors } from "../inhibitors/inhibitors.ts";
+import type { StateFiles } from "../state/state-files.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { OPERATION } from "../vocabulary/paths.ts";
 import { isShutdown, isWay, WAYS, type WayName } from "../vocabulary/power-verbs.ts";
@@ -23,6 +23,8 @@ type Stage = (typeof STAGES)[number];
 interface Operation {
   readonly way: WayName;
   stage: Stage;
+  /** Called when it is over, after the announcement of that. */
+  readonly onEnded: (() => void)[];
 }
 
 /** What carries out shutdowns or sleeps. */
@@ -31,7 +33,7 @@ export interface Performer {
   before(way: WayName): Promise<void>;
   /** Does it, and resolves when it is over; true if the machine goes down for good. */
   perform(way: WayName): Promise<boolean>;
-  /** Undoes `before`, whether it was done or not. Must not reject. */
+  /** Undoes `before`, whether it was done or not. Called once, unless the machine goes down for good. */
   after(way: WayName): Promise<void>;
 }
 
@@ -39,6 +41,7 @@ export class Operations {
   /** Tells the bus. */
   readonly #announce: (way: WayName, active: boolean) => void;
   readonly #inhibitors: Inhibitors;
+  readonly #files: StateFiles;
   readonly #log: Logger;
   readonly #performers: { shutdown?: Performer; sleep?: Performer } = {};
   #current: Operation | undefined;
@@ -47,12 +50,14 @@ export class Operations {
   constructor(
     log: Logger,
     inhibitors: Inhibitors,
+    files: StateFiles,
     announce: (way: WayName, active: boolean) => void,
   ) {
     this.#log = log;
     this.#inhibitors = inhibitors;
+    this.#files = files;
     this.#announce = announce;
-    inhibitors.onEnded = () => this.#onInhibitorEnded();
+    inhibitors.onEnded(() => this.#onInhibitorEnded());
   }
 
   /** Says who carries out what is inhibited by `what`. */
@@ -62,23 +67,32 @@ export class Operations {
 
   /** Takes up what a bridge that was killed had begun. The bus name must be ours already. */
   start(): void {
-    const values = loadState(OPERATION);
-    if (!values) return;
-    const way = values.get("WAY") ?? "";
-    const stage = STAGES.find((known) => known === values.get("STAGE"));
-    if (!isWay(way) || !stage) {
-      this.#log.warning(`${OPERATION} is not used: its WAY or STAGE is missing or wrong`);
-      rmSync(OPERATION, { force: true });
-      return;
-    }
+    const saved = this.#load();
+    if (!saved) return;
+    const { way, stage } = saved;
     this.#log.warning(`${way} was under way (${stage}) when the bridge ended`);
-    const operation = { way, stage };
+    const operation: Operation = { way, stage, onEnded: [] };
     this.#current = operation;
     if (stage === "waiting") this.#wait(operation);
     // To tell init once more that the machine is to go down does no harm; to
     // sleep once more after the machine has woken up would.
-    else if (stage === "doing" && isShutdown(way)) void this.#performAlone(operation);
+    else if (stage === "doing" && isShutdown(way)) void this.#perform(operation);
     else void this.#finish(operation);
+  }
+
+  #load(): { way: WayName; stage: Stage } | undefined {
+    try {
+      const values = this.#files.load(OPERATION);
+      if (!values) return undefined;
+      const way = values.get("WAY") ?? "";
+      const stage = STAGES.find((known) => known === values.get("STAGE"));
+      if (isWay(way) && stage) return { way, stage };
+      throw new Error("its WAY or STAGE is missing or wrong");
+    } catch (error) {
+      this.#log.warning(`${OPERATION} is not used: ${messageOf(error)}`);
+      this.#files.remove(OPERATION);
+      return undefined;
+    }
   }
 
   /** Ends the wait. What is under way goes on in the next run. */
@@ -89,6 +103,12 @@ export class Operations {
   /** What is under way, announced or not; undefined for nothing. */
   get underWay(): WayName | undefined {
     return this.#current?.way;
+  }
+
+  /** Calls `act` when nothing is under way any more, at once if nothing is. It must not throw. */
+  whenFree(act: () => void): void {
+    if (this.#current) this.#current.onEnded.push(act);
+    else act();
   }
 
   /** The way that the machine is about to go, announced on the bus; undefined for none. */
@@ -132,28 +152,24 @@ export class Operations {
    */
   async begin(way: WayName): Promise<void> {
     this.checkFree(way);
-    const operation: Operation = { way, stage: "before" };
+    const operation: Operation = { way, stage: "before", onEnded: [] };
     this.#current = operation;
     try {
       this.#save(operation);
       await this.#performer(way).before(way);
     } catch (error) {
-      this.#clear(operation);
+      this.#end(operation);
       throw error;
     }
-    try {
-      operation.stage = "waiting";
-      this.#save(operation);
-    } catch (error) {
-      await this.#performer(way).after(way);
-      this.#clear(operation);
-      throw error;
-    }
-    this.#announce(way, true);
+    operation.stage = "waiting";
+    this.#save(operation);
+    this.#tell(way, true);
     const { delayMax } = this.#inhibitors;
     if (delayMax > 0 && this.#inhibitors.delaying(WAYS[way].inhibitedBy)) this.#wait(operation);
-    else if (isShutdown(way)) await this.#perform(operation);
-    else void this.#performAlone(operation);
+    else if (isShutdown(way)) {
+      const failure = await this.#perform(operation);
+      if (failure) throw failure;
+    } else void this.#perform(operation);
   }
 
   /**
@@ -188,7 +204,7 @@ export class Operations {
     const { inhibitedBy } = WAYS[operation.way];
     clearTimeout(this.#timer);
     if (!this.#inhibitors.delaying(inhibitedBy)) {
-      void this.#performAlone(operation);
+      void this.#perform(operation);
       return;
     }
     this.#timer = setTimeout(() => {
@@ -198,7 +214,7 @@ export class Operations {
           `${operation.way} does not wait any longer for ${held.who} (uid ${held.uid}, pid ${held.pid})`,
         );
       }
-      void this.#performAlone(operation);
+      void this.#perform(operation);
     }, this.#inhibitors.delayMax);
   }
 
@@ -207,55 +223,58 @@ export class Operations {
     if (current?.stage !== "waiting") return;
     if (this.#inhibitors.delaying(WAYS[current.way].inhibitedBy)) return;
     clearTimeout(this.#timer);
-    void this.#performAlone(current);
+    void this.#perform(current);
   }
 
-  /** `#perform` where nobody waits for the outcome. */
-  async #performAlone(operation: Operation): Promise<void> {
-    try {
-      await this.#perform(operation);
-    } catch (error) {
-      // Logged by #perform; who asked for it had an answer long ago.
-      if (!(error instanceof Error)) throw error;
-    }
-  }
-
-  async #perform(operation: Operation): Promise<void> {
+  /**
+   * Does it, and ends the operation unless the machine goes down.
+   *
+   * @returns what failed, which is in the log by then
+   */
+  async #perform(operation: Operation): Promise<Error | undefined> {
     const { way } = operation;
+    operation.stage = "doing";
+    this.#save(operation);
+    this.#log.info(`${way} begins`);
+    let failure: Error | undefined;
     try {
-      operation.stage = "doing";
-      this.#save(operation);
-      this.#log.info(`${way} begins`);
-      if (await this.#performer(way).perform(way)) return;
+      if (await this.#performer(way).perform(way)) return undefined;
       this.#log.info(`${way} is over`);
     } catch (error) {
-      const reason = messageOf(error);
-      this.#log.error(`${way} failed: ${reason}`);
-      await this.#finish(operation);
-      throw error;
+      this.#log.error(`${way} failed: ${messageOf(error)}`);
+      failure = error instanceof Error ? error : new Error(messageOf(error));
     }
     await this.#finish(operation);
+    return failure;
   }
 
+  /** Ends an operation, whatever fails on the way: one that stays refuses every later one. */
   async #finish(operation: Operation): Promise<void> {
     const { way, stage } = operation;
-    await this.#performer(way).after(way);
-    this.#clear(operation);
-    if (stage !== "before") this.#announce(way, false);
+    try {
+      await this.#performer(way).after(way);
+    } catch (error) {
+      this.#log.error(`after ${way}: ${messageOf(error)}`);
+    }
+    this.#end(operation, stage !== "before");
+  }
+
+  #end(operation: Operation, wasAnnounced = false): void {
+    if (this.#current === operation) this.#current = undefined;
+    this.#files.remove(OPERATION);
+    if (wasAnnounced) this.#tell(operation.way, false);
+    for (const ended of operation.onEnded) ended();
+  }
+
+  #tell(way: WayName, active: boolean): void {
+    try {
+      this.#announce(way, active);
+    } catch (error) {
+      this.#log.error(`${way}: nobody could be told: ${messageOf(error)}`);
+    }
   }
 
   #save({ way, stage }: Operation): void {
-    saveState(OPERATION, { WAY: way, STAGE: stage });
-  }
-
-  #clear(operation: Operation): void {
-    if (this.#current !== operation) return;
-    this.#current = undefined;
-    try {
-      rmSync(OPERATION, { force: true });
-    } catch (error) {
-      const reason = messageOf(error);
-      this.#log.error(`${OPERATION} stays: ${reason}`);
-    }
+    this.#files.save(OPERATION, () => ({ WAY: way, STAGE: stage }));
   }
 }

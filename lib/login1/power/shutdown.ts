@@ -1,5 +1,5 @@
 /** Shutdowns: at once, scheduled, and what people are told of them. */
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "../../cli/index.ts";
 import { busErrors } from "../../dbus/index.ts";
@@ -7,9 +7,9 @@ import { atRealtime, hasCode, messageOf, now } from "../../linux/index.ts";
 import { NOLOGIN, runShutdown, setNoLogin } from "../host/privileged.ts";
 import { findCommand } from "../host/run-program.ts";
 import type { Settings } from "../settings/logind-conf.ts";
-import { loadState, saveState } from "../state/env-file.ts";
+import type { StateFiles } from "../state/state-files.ts";
 import { escapeC, unescapeC } from "../vocabulary/c-escape.ts";
-import { SCHEDULED_SHUTDOWN } from "../vocabulary/paths.ts";
+import { LOGINS_FORBIDDEN, SCHEDULED_SHUTDOWN } from "../vocabulary/paths.ts";
 import { isShutdown, type Shutdown, WAYS } from "../vocabulary/power-verbs.ts";
 import type { Operations } from "./operations.ts";
 import { isNear, nextWarning, wall } from "./wall.ts";
@@ -24,6 +24,10 @@ const OPTIONS: Readonly<Record<Shutdown, string>> = {
 };
 /** The longest wall message, in bytes, as in logind. */
 const MOST_WALL_MESSAGE = 4096;
+/** The last uid: the one after it stands for none. */
+const LAST_UID = 0xfffffffe;
+/** UINT64_MAX, which no moment is: it stands for none. */
+const NO_MOMENT = 2n ** 64n - 1n;
 
 /** A shutdown that is to come. */
 export interface Scheduled {
@@ -42,20 +46,30 @@ export class Power {
   wallEnabled: boolean;
   readonly #log: Logger;
   readonly #operations: Operations;
+  readonly #files: StateFiles;
   readonly #changed: () => void;
   #scheduled: Scheduled | undefined;
+  /** The one of the scheduled that is being carried out. */
+  #begun: Scheduled | undefined;
   #timers = new Map<"due" | "nologin" | "wall", () => void>();
-  /** Whether /run/nologin is ours to remove. */
+  /** Whether /run/nologin is ours to remove; a file says so to the next bridge. */
   #nologin = false;
 
   /** @param changed called when ScheduledShutdown has */
-  constructor(log: Logger, operations: Operations, settings: Settings, changed: () => void) {
+  constructor(
+    log: Logger,
+    operations: Operations,
+    settings: Settings,
+    files: StateFiles,
+    changed: () => void,
+  ) {
     this.#log = log;
     this.wallEnabled = settings.config.WallMessages;
     settings.followers.push(() => {
       this.wallEnabled = settings.config.WallMessages;
     });
     this.#operations = operations;
+    this.#files = files;
     this.#changed = changed;
     operations.performBy("shutdown", {
       before: async () => {},
@@ -64,25 +78,37 @@ export class Power {
         await runShutdown(this.#command(), OPTIONS[way]);
         return true;
       },
-      after: async () => {},
+      after: async () => this.#onStayedUp(),
     });
   }
 
   /** Takes up a shutdown that was scheduled before. */
   start(): void {
-    const values = loadState(SCHEDULED_SHUTDOWN);
-    if (!values) return;
-    const way = values.get("MODE") ?? "";
-    const usec = values.get("USEC") ?? "";
-    if (!isShutdown(way) || !/^\d{1,19}$/.test(usec)) {
-      this.#log.warning(`${SCHEDULED_SHUTDOWN} is not used: its MODE or USEC is missing or wrong`);
-      rmSync(SCHEDULED_SHUTDOWN, { force: true });
-      return;
+    this.#nologin = existsSync(LOGINS_FORBIDDEN);
+    const scheduled = this.#load();
+    try {
+      if (scheduled) this.#setUp(scheduled);
+    } catch (error) {
+      this.#log.error(`the scheduled ${scheduled?.way} does not come: ${messageOf(error)}`);
     }
-    this.wallEnabled = values.get("WARN_WALL") === "1";
-    this.wallMessage = unescapeC(values.get("WALL_MESSAGE") ?? "");
-    const dry = values.get("DRY_RUN") === "1";
-    this.#setUp({ way, dry, due: BigInt(usec), uid: Number(values.get("UID") ?? 0) });
+    if (!this.#scheduled && this.#operations.announced("shutdown") === undefined) {
+      this.#allowLogins();
+    }
+  }
+
+  #load(): Scheduled | undefined {
+    try {
+      const values = this.#files.load(SCHEDULED_SHUTDOWN);
+      if (!values) return undefined;
+      const scheduled = readScheduled(values);
+      this.setWallMessage(unescapeC(values.get("WALL_MESSAGE") ?? ""));
+      this.wallEnabled = values.get("WARN_WALL") === "1";
+      return scheduled;
+    } catch (error) {
+      this.#log.warning(`${SCHEDULED_SHUTDOWN} is not used: ${messageOf(error)}`);
+      this.#files.remove(SCHEDULED_SHUTDOWN);
+      return undefined;
+    }
   }
 
   /** Ends the timers. What is scheduled stays, for the next run. */
@@ -110,7 +136,8 @@ export class Power {
   }
 
   /**
-   * Shuts down, at once or when delay inhibitors let it. A scheduled shutdown is none any more then.
+   * Shuts down, at once or when delay inhibitors let it. A scheduled shutdown is none any more then, but
+   * logins that it has closed stay closed until this one is over.
    *
    * @throws {BusError} OperationInProgress, AccessDenied without openrc-shutdown
    * @throws {Error} openrc-shutdown failed
@@ -118,8 +145,6 @@ export class Power {
   async shutDown(way: Shutdown): Promise<void> {
     this.#command();
     this.#operations.checkFree(way);
-    // Logins that a scheduled shutdown has closed stay closed.
-    this.#nologin = false;
     this.#unschedule();
     if (this.wallEnabled) void this.#tell(way, undefined);
     await this.#operations.begin(way);
@@ -133,8 +158,8 @@ export class Power {
   schedule(scheduled: Scheduled): void {
     this.#command();
     const { due } = scheduled;
-    this.#save(scheduled);
     this.#setUp(scheduled);
+    this.#save(scheduled);
     if (this.wallEnabled && isNear(due, now().realtime)) void this.#tell(scheduled.way, due);
     this.#log.info(`${scheduled.way} is scheduled for ${format(due)}`);
     this.#changed();
@@ -149,6 +174,7 @@ export class Power {
     const waited = this.#operations.cancel("shutdown");
     if (!this.#scheduled && !waited) return false;
     this.#unschedule();
+    this.#allowLogins();
     this.#log.info("the shutdown is cancelled");
     if (this.wallEnabled) void wall(this.#log, "The shutdown has been cancelled.");
     return true;
@@ -184,13 +210,23 @@ export class Power {
     return path;
   }
 
+  /** In the place of the one before, which stays if there can be no timers (no descriptors). */
   #setUp(scheduled: Scheduled): void {
-    this.#endTimers();
-    this.#scheduled = scheduled;
     const { due } = scheduled;
-    this.#at("due", due, () => this.#onDue(scheduled));
-    this.#at("nologin", due - NOLOGIN_BEFORE, () => this.#forbidLogins());
-    this.#warnLater(scheduled);
+    const before = this.#timers;
+    this.#timers = new Map();
+    try {
+      this.#at("due", due, () => this.#onDue(scheduled));
+      this.#at("nologin", due - NOLOGIN_BEFORE, () => this.#forbidLogins());
+      this.#warnLater(scheduled);
+    } catch (error) {
+      this.#endTimers();
+      this.#timers = before;
+      throw error;
+    }
+    for (const end of before.values()) end();
+    this.#scheduled = scheduled;
+    if (!forbidsLogins(scheduled)) this.#allowLogins();
   }
 
   #warnLater(scheduled: Scheduled): void {
@@ -216,31 +252,56 @@ export class Power {
   }
 
   #onDue(scheduled: Scheduled): void {
+    if (this.#scheduled !== scheduled) return;
     const { way, dry } = scheduled;
     if (dry) {
       this.#log.info(`${way} would be now, but it is a dry run`);
       this.#unschedule();
+      this.#allowLogins();
       return;
     }
+    const { underWay } = this.#operations;
+    if (underWay !== undefined) {
+      this.#log.info(`${way} is due, and comes after ${underWay}, which is under way`);
+      this.#operations.whenFree(() => this.#onDue(scheduled));
+      return;
+    }
+    this.#begun = scheduled;
     this.#operations.begin(way).catch((error: Error) => {
       this.#log.error(`the scheduled ${way} failed: ${error.message}`);
-      this.#unschedule();
     });
   }
 
+  /** A shutdown has failed or was called off. One that was scheduled meanwhile still comes. */
+  #onStayedUp(): void {
+    if (this.#begun !== undefined && this.#begun === this.#scheduled) this.#unschedule();
+    this.#begun = undefined;
+    if (!this.#scheduled || !forbidsLogins(this.#scheduled)) this.#allowLogins();
+  }
+
   #forbidLogins(): void {
-    setNoLogin(true);
     this.#nologin = true;
-    this.#log.info(`${NOLOGIN} is there now: nobody may log in any more`);
+    this.#files.change(LOGINS_FORBIDDEN, () => {
+      mkdirSync(dirname(LOGINS_FORBIDDEN), { recursive: true, mode: 0o755 });
+      writeFileSync(LOGINS_FORBIDDEN, "");
+    });
+    this.#files.change(NOLOGIN, () => setNoLogin(true));
+    this.#log.info("a shutdown is near: nobody but root may log in any more");
+  }
+
+  #allowLogins(): void {
+    if (!this.#nologin) return;
+    this.#nologin = false;
+    this.#files.change(NOLOGIN, () => setNoLogin(false));
+    this.#files.remove(LOGINS_FORBIDDEN);
+    this.#log.info("no shutdown is near any more: everybody may log in");
   }
 
   #unschedule(): void {
     this.#endTimers();
     const had = this.#scheduled !== undefined;
     this.#scheduled = undefined;
-    if (existsSync(SCHEDULED_SHUTDOWN)) rmSync(SCHEDULED_SHUTDOWN, { force: true });
-    if (this.#nologin) setNoLogin(false);
-    this.#nologin = false;
+    this.#files.remove(SCHEDULED_SHUTDOWN);
     if (had) this.#changed();
   }
 
@@ -250,14 +311,17 @@ export class Power {
   }
 
   #save({ way, dry, due, uid }: Scheduled): void {
-    mkdirSync(dirname(SCHEDULED_SHUTDOWN), { recursive: true, mode: 0o755 });
-    saveState(SCHEDULED_SHUTDOWN, {
+    const values = {
       USEC: due,
       WARN_WALL: this.wallEnabled,
       MODE: way,
       DRY_RUN: dry ? true : undefined,
       UID: uid,
       WALL_MESSAGE: escapeC(this.wallMessage),
+    };
+    this.#files.save(SCHEDULED_SHUTDOWN, () => {
+      mkdirSync(dirname(SCHEDULED_SHUTDOWN), { recursive: true, mode: 0o755 });
+      return values;
     });
   }
 
@@ -266,6 +330,26 @@ export class Power {
     const notice = `About to ${WAYS[way].phrase} ${when}.`;
     return wall(this.#log, this.wallMessage === "" ? notice : `${this.wallMessage}\n${notice}`);
   }
+}
+
+/** Whether it is so near that nobody but root may log in any more. */
+const forbidsLogins = ({ due }: Scheduled) => due - NOLOGIN_BEFORE <= now().realtime;
+
+/**
+ * What the file says of a shutdown that is to come.
+ *
+ * @throws {Error} that says which of it makes no sense: a machine is not switched off by half of it
+ */
+function readScheduled(values: ReadonlyMap<string, string>): Scheduled {
+  const text = (key: string) => values.get(key) ?? "";
+  const way = text("MODE");
+  const due = /^\d{1,20}$/.test(text("USEC")) ? BigInt(text("USEC")) : NO_MOMENT;
+  if (!isShutdown(way) || due >= NO_MOMENT) throw new Error("its MODE or USEC is missing or wrong");
+  const dry = values.get("DRY_RUN") ?? "0";
+  if (dry !== "0" && dry !== "1") throw new Error("its DRY_RUN is wrong");
+  const uid = /^\d{1,10}$/.test(text("UID")) ? Number(text("UID")) : LAST_UID + 1;
+  if (uid > LAST_UID) throw new Error("its UID is missing or wrong");
+  return { way, dry: dry === "1", due, uid };
 }
 
 /** A moment, in microseconds since the epoch, in local time. */

@@ -90,6 +90,11 @@ export class Manager {
     return this.#publisher.observers;
   }
 
+  /** By which the other parts write theirs too: what fails is logged once, for all of them. */
+  get files(): StateFiles {
+    return this.#files;
+  }
+
   /**
    * Takes up where the last run ended: reads the state files, and sees which
    * sessions have ended meanwhile. Nobody is told of what is merely still so.

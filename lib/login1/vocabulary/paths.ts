@@ -11,6 +11,8 @@ export const INHIBITORS = "/run/systemd/inhibit";
 export const OPERATION = "/run/systemd/operation";
 /** A shutdown that is to come; systemd's own clients read it. */
 export const SCHEDULED_SHUTDOWN = "/run/systemd/shutdown/scheduled";
+/** There while /run/nologin is the bridge's own, to be removed if the shutdown does not come. */
+export const LOGINS_FORBIDDEN = "/run/systemd/shutdown/logins-forbidden";
 /** Below it each logged-in user's XDG_RUNTIME_DIR, by uid. */
 export const RUNTIME_ROOT = "/run/user";
 
