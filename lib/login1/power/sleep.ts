@@ -142,22 +142,29 @@ export class Sleeper {
     }
   }
 
-  /** By name, as they are to run. A folder that cannot be read is named in the log. */
+  /** By name, as they are to run. What cannot be looked at is named in the log, and keeps none of the others from it. */
   #executables(folder: string): string[] {
     try {
       return readdirSync(folder)
         .filter((name) => !name.startsWith("."))
         .sort()
         .map((name) => join(folder, name))
-        .filter((path) => {
-          const status = statSync(path, { throwIfNoEntry: false });
-          return status?.isFile() === true && (status.mode & 0o111) !== 0;
-        });
+        .filter((path) => this.#isExecutable(path));
     } catch (error) {
       if (!hasCode(error, "ENOENT")) {
-        this.#log.warning(`no hook of ${folder} runs: ${(error as Error).message}`);
+        this.#log.warning(`no hook of ${folder} runs: ${messageOf(error)}`);
       }
       return [];
+    }
+  }
+
+  #isExecutable(path: string): boolean {
+    try {
+      const status = statSync(path, { throwIfNoEntry: false });
+      return status?.isFile() === true && (status.mode & 0o111) !== 0;
+    } catch (error) {
+      this.#log.warning(`the hook ${path} does not run: ${messageOf(error)}`);
+      return false;
     }
   }
 }
