@@ -30,12 +30,45 @@ const MOST_QUEUED = 128;
 /** The longest order in bytes, which is PIPE_BUF: a pipe takes it as a whole. */
 const LONGEST = 4096;
 
-const hasEnded = () => new Error("what works outside of the sandbox has ended");
+/** How long an answer is waited for that takes no time, in milliseconds: nothing else is done meanwhile. */
+const PATIENCE = 10_000;
+
+/** An order that was not done, or is not known to be. `code` is an errno's name where one says why. */
+export class OutsideError extends Error {
+  override name = "OutsideError";
+
+  constructor(
+    message: string,
+    readonly code: string | undefined,
+  ) {
+    super(message);
+  }
+}
+
+const hasEnded = () => new OutsideError("what works outside of the sandbox has ended", "EPIPE");
+const isLate = (word: string) =>
+  new OutsideError(`${word}: what works outside of the sandbox does not answer`, "ETIMEDOUT");
+
+/** How the programs that work outside say which error it was. */
+const CODES: readonly [RegExp, string][] = [
+  [/permission denied/i, "EACCES"],
+  [/operation not permitted/i, "EPERM"],
+  [/no space left on device/i, "ENOSPC"],
+  [/read-only file system/i, "EROFS"],
+];
+
+const refused = (word: string, { status, text }: Outcome) =>
+  new OutsideError(
+    text.trim() || `${word} ended with status ${status}`,
+    CODES.find(([pattern]) => pattern.test(text))?.[1],
+  );
 
 export class Outside {
   readonly #waiting = new Map<string, (outcome: Outcome | Error) => void>();
   /** Orders that wait for their turn, the oldest first. */
   readonly #queued: { send: () => void; fail: (error: Error) => void }[] = [];
+  /** Orders that `doNow` has given up waiting for, with their words: none is given after them until they are answered. */
+  readonly #late = new Map<string, string>();
   #lastId = 0;
   #rest = "";
   #endWatch: (() => void) | undefined;
@@ -43,29 +76,47 @@ export class Outside {
   constructor(
     private readonly asking: Fd,
     private readonly answers: Fd,
+    private readonly patience = PATIENCE,
   ) {}
 
   /**
    * Has something done, and waits for it without doing anything else: for what takes no time.
    *
+   * @param words the first says what; the last may have spaces in it
    * @returns what the order was answered with, if it asks for something
-   * @throws {Error} it was refused or failed, with what was said
+   * @throws {OutsideError} it was refused or failed, with what was said; or ETIMEDOUT, when it may still
+   *   be done later. Then others fail at once, until the late one is answered
    */
-  doNow(...words: readonly (string | number | bigint)[]): string {
+  doNow(...words: readonly [string, ...(string | number | bigint)[]]): string {
+    this.#take();
+    const [late] = this.#late.values();
+    if (late !== undefined) throw isLate(late);
     const id = this.#send(words);
+    const deadline = performance.now() + this.patience;
     for (;;) {
       // Where `ask` is used as well, reading does not wait.
-      waitUntilReadable(this.answers);
-      let mine: Outcome | undefined;
+      if (!waitUntilReadable(this.answers, deadline - performance.now())) {
+        this.#late.set(id, words[0]);
+        throw isLate(words[0]);
+      }
+      const mine = this.#take(id);
+      if (!mine) continue;
+      if (mine.status !== 0) throw refused(words[0], mine);
+      return mine.text.trim();
+    }
+  }
+
+  /** Takes the answers that have come, without waiting; returns that to one order. */
+  #take(id?: string): Outcome | undefined {
+    let mine: Outcome | undefined;
+    while (waitUntilReadable(this.answers, 0)) {
       for (const [answered, outcome] of this.#read()) {
         if (answered === id) mine = outcome;
         else this.#settle(answered, outcome);
       }
-      if (!mine) continue;
-      const { status, text } = mine;
-      if (status !== 0) throw new Error(text.trim() || `${words[0]} ended with status ${status}`);
-      return text.trim();
+      if (mine) break;
     }
+    return mine;
   }
 
   /**
@@ -74,7 +125,17 @@ export class Outside {
    * @param words the last may have spaces in it
    * @throws {Error} too many wait already, or nobody is there to do it
    */
-  async ask(...words: readonly string[]): Promise<Outcome> {
+  async ask(...words: readonly [string, ...string[]]): Promise<Outcome> {
+    return this.askWithin(Number.POSITIVE_INFINITY, ...words);
+  }
+
+  /**
+   * The same with a limit: an order that waits for its turn by then is not given any more.
+   *
+   * @param limit in milliseconds
+   * @throws {OutsideError} ETIMEDOUT; an order that was given may still be done
+   */
+  async askWithin(limit: number, ...words: readonly [string, ...string[]]): Promise<Outcome> {
     if (this.#queued.length >= MOST_QUEUED) {
       throw new Error(`${words[0]}: ${MOST_QUEUED} orders wait to be done outside of the sandbox`);
     }
@@ -88,11 +149,18 @@ export class Outside {
         reject(error);
       }
     };
-    if (this.#waiting.size >= MOST_UNDER_WAY) this.#queued.push({ send, fail: reject });
+    const queued = { send, fail: reject };
+    if (this.#waiting.size >= MOST_UNDER_WAY) this.#queued.push(queued);
     else send();
     // Only while somebody waits: a watch holds the process.
     if (this.#waiting.size > 0) this.#endWatch ??= onReadiness(this.answers, () => this.#drain());
-    return promise;
+    if (limit === Number.POSITIVE_INFINITY) return promise;
+    const timer = setTimeout(() => {
+      const at = this.#queued.indexOf(queued);
+      if (at >= 0) this.#queued.splice(at, 1);
+      reject(isLate(words[0]));
+    }, limit);
+    return promise.finally(() => clearTimeout(timer));
   }
 
   #send(words: readonly (string | number | bigint)[]): string {
@@ -139,6 +207,7 @@ export class Outside {
   }
 
   #settle(id: string, outcome: Outcome | Error): void {
+    this.#late.delete(id);
     this.#waiting.get(id)?.(outcome);
     if (this.#waiting.delete(id)) this.#queued.shift()?.send();
   }

@@ -51,11 +51,19 @@ export function isReadable(fd: Fd): boolean {
 /**
  * Waits until there is something to read, or the end of it, and does nothing else.
  *
+ * @param timeout in milliseconds, signals or not; for ever without one
+ * @returns false if the time is up
  * @throws {SystemError}
  */
-export function waitUntilReadable(fd: Fd): void {
+export function waitUntilReadable(fd: Fd, timeout = Number.POSITIVE_INFINITY): boolean {
   const set = new PollSet({ fd, events: POLLIN });
-  while (set.wait(-1) === undefined);
+  const deadline = performance.now() + timeout;
+  for (;;) {
+    const left = Math.max(0, deadline - performance.now());
+    const ready = set.wait(left === Number.POSITIVE_INFINITY ? -1 : Math.ceil(left));
+    if (ready) return true;
+    if (left === 0) return false;
+  }
 }
 
 /**

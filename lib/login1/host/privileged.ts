@@ -12,6 +12,8 @@ import { findCommand, runCommand, runCommandNow } from "./run-program.ts";
 const HOOK_TIMEOUT = 90_000;
 /** openrc-shutdown only has to tell init. */
 const SHUTDOWN_TIMEOUT = 60_000;
+/** How much longer an answer from outside is waited for: there the same limits are kept. */
+const ANSWER_TIMEOUT = 10_000;
 
 /** Where logind, too, writes which device is whose. */
 const RULES = "/etc/udev/rules.d";
@@ -36,7 +38,7 @@ async function runProgram(
 ): Promise<void> {
   const outside = outsideFor("programs");
   if (!outside) return runCommand(command, timeout, environment);
-  const { status, text } = await outside.ask(...order);
+  const { status, text } = await outside.askWithin(timeout + ANSWER_TIMEOUT, ...order);
   if (status === 0) return;
   const said = text.trim() && `: ${text.trim()}`;
   if (status === 137) throw new Error(`${command[0]} was ended by SIGKILL${said}`);
@@ -124,7 +126,8 @@ export async function setBrightnessOutside(
 ): Promise<true | undefined> {
   const outside = outsideFor("programs");
   if (!outside) return undefined;
-  const { status, text } = await outside.ask("brightness", subsystem, String(value), name);
+  const words = ["brightness", subsystem, String(value), name] as const;
+  const { status, text } = await outside.askWithin(ANSWER_TIMEOUT, ...words);
   if (status !== 0) throw new Error(text.trim() || `brightness ended with status ${status}`);
   return true;
 }
