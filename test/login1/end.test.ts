@@ -13,7 +13,7 @@ import { dirname, join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state/env-file.ts";
-import { escapeName, unescapeName } from "../../lib/login1/users/linger.ts";
+import { escapeC, unescapeC } from "../../lib/login1/vocabulary/c-escape.ts";
 import { callManager, createSession, World } from "./world.ts";
 
 // An ordinary user as logind counts (above 999) and a system user.
@@ -67,7 +67,7 @@ const configure = async (...lines: string[]) => {
 const linger = (uid: number, enable: boolean) =>
   callManager(bus, "SetUserLinger", "ubb", [uid, enable, false]);
 const lingerFile = (uid: number) =>
-  join(world.root, "var/lib/systemd/linger", escapeName(nameOf(uid)));
+  join(world.root, "var/lib/systemd/linger", escapeC(nameOf(uid)));
 const runtimeDir = (uid: number) => join(world.root, "run/user", String(uid));
 const scopeOf = (uid: number, id: string) => `/user.slice/user-${uid}.slice/session-${id}.scope`;
 const stateOf = (uid: number) =>
@@ -347,8 +347,8 @@ describe("lingering", () => {
       ["zoë", "zo\\303\\253"],
       ["a'b", "a\\'b"],
     ] as const) {
-      expect(escapeName(name)).toBe(file);
-      expect(unescapeName(file)).toBe(name);
+      expect(escapeC(name)).toBe(file);
+      expect(unescapeC(file)).toBe(name);
     }
   });
 });

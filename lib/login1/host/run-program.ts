@@ -28,7 +28,22 @@ export async function runCommand(
   checkEnd(command, child);
 }
 
-/** The same without doing anything else meanwhile: for what takes no time. */
+/**
+ * Runs a tool of the system's by its name, as `runCommand` does.
+ *
+ * @throws {Error} as that does; or it is not installed
+ */
+export async function runTool(
+  name: string,
+  words: readonly string[],
+  timeout: number,
+): Promise<void> {
+  const path = findCommand(name);
+  if (path === undefined) throw new Error(`${name} is not installed`);
+  await runCommand([path, ...words], timeout);
+}
+
+/** `runCommand` without doing anything else meanwhile: for what takes no time. */
 export function runCommandNow(command: [string, ...string[]], timeout: number): void {
   const ended = Bun.spawnSync(command, {
     ...settings({}),

@@ -1,6 +1,5 @@
 /** RemoveIPC: what a user leaves behind in System V and POSIX IPC goes when they have logged out fully. */
 import { existsSync } from "node:fs";
-import { $ } from "bun";
 import {
   hasCode,
   IPC_KINDS,
@@ -9,11 +8,14 @@ import {
   now,
   removeIpcObject,
 } from "../../linux/index.ts";
+import { runTool } from "../host/run-program.ts";
 
 /** The last uid of a system user, as systemd and Arch's login.defs (SYS_UID_MAX) have it. */
 const SYSTEM_UID_MAX = 999;
 /** Where POSIX shared memory and message queues are files. */
 const POSIX_FOLDERS = ["/dev/shm", "/dev/mqueue"];
+/** How long the search through one of them may take, in milliseconds. */
+const SEARCH_TIMEOUT = 60_000;
 
 /**
  * Removes a user's IPC objects. A system user keeps theirs, as with logind: a cron
@@ -30,11 +32,13 @@ export async function removeIpc(uid: number): Promise<void> {
   for (const folder of POSIX_FOLDERS.filter(existsSync)) {
     // find(1) goes from descriptor to descriptor, so no link that is put in its
     // way leads it outside.
-    const result =
-      await $`find ${folder} -ignore_readdir_race -xdev -mindepth 1 -uid ${uid} ${"("} -type d -o ! -newerct ${before} ${")"} -delete`
-        .quiet()
-        .nothrow();
-    if (result.exitCode !== 0) left.push(result.stderr.toString().trim());
+    const own = ["-ignore_readdir_race", "-xdev", "-mindepth", "1", "-uid", String(uid)];
+    const old = ["(", "-type", "d", "-o", "!", "-newerct", before, ")"];
+    try {
+      await runTool("find", [folder, ...own, ...old, "-delete"], SEARCH_TIMEOUT);
+    } catch (error) {
+      left.push(messageOf(error));
+    }
   }
   if (left.length > 0) throw new Error(left.join("; "));
 }

@@ -1,6 +1,5 @@
 /** XDG_RUNTIME_DIR: a tmpfs of the user's own, as user-runtime-dir@.service of systemd mounts it. */
 import { chmodSync, chownSync, mkdirSync, rmdirSync } from "node:fs";
-import { $ } from "bun";
 import {
   folderStatus,
   hasCode,
@@ -13,11 +12,15 @@ import {
   unmount,
 } from "../../linux/index.ts";
 import { isInSandbox, makeRuntimeDirOutside, removeRuntimeDirOutside } from "../host/privileged.ts";
+import { runTool } from "../host/run-program.ts";
 import { type Config, runtimeDirectoryInodes } from "../settings/logind-conf.ts";
 import { RUNTIME_ROOT } from "../vocabulary/paths.ts";
 
 /** How many mounts over one runtime directory are undone; setuid fusermount stops at a thousand. */
 const MOST_COVERS = 1024;
+
+/** How long the removal of a plain directory may take, in milliseconds: there can be a million files in it. */
+const REMOVAL_TIMEOUT = 60_000;
 
 /** How often the directory is made, where its user covers it again at just that moment. */
 const MOST_ATTEMPTS = 8;
@@ -155,7 +158,6 @@ export async function removeRuntimeDir(uid: number): Promise<void> {
     if (!hasCode(error, "ENOTEMPTY")) throw error;
     // A plain directory, which its owner may be changing meanwhile: rm(1)
     // walks by descriptor and follows no link that is put in its way.
-    const result = await $`rm -rf --one-file-system -- ${path}`.quiet().nothrow();
-    if (result.exitCode !== 0) throw new Error(`cannot remove ${path}: ${result.stderr}`);
+    await runTool("rm", ["-rf", "--one-file-system", "--", path], REMOVAL_TIMEOUT);
   }
 }
