@@ -96,7 +96,12 @@ async function start(
   connection.onNameLost((name) => control.nameLost(name));
   await connection.keepConnected(watchBus(log, limited, connection, control, close));
   await control.restore((name) => connection.caller(name));
-  ends.push(watchUdev(() => devicesChanged(log, login1)));
+  ends.push(
+    watchUdev(
+      () => devicesChanged(log, login1),
+      (reason) => log.error(`changes in udev are not seen: ${reason}: it is tried again`),
+    ),
+  );
   await connection.requestName(BUS_NAME);
   signals.named();
   ends.push(

@@ -3,7 +3,7 @@
  * variables: see the UEFI specification's OsIndications and systemd's "Boot Loader
  * Interface". Loaders that do not take part (GRUB, Syslinux) set none of these.
  */
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { hasCode, setImmutable } from "../../linux/index.ts";
 import { setFirmwareOutside } from "../host/privileged.ts";
 
@@ -52,23 +52,33 @@ function unlock(path: string): boolean {
   }
 }
 
-/** Sets a variable, in one write as the kernel wants it, or removes it. */
+/**
+ * Sets a variable, in one write as the kernel wants it, or removes it. One that was immutable is so
+ * again afterwards, however this ends.
+ *
+ * @throws {Error} the firmware does not take it
+ */
 function write(name: string, vendor: string, value: Uint8Array | undefined): void {
   const path = pathOf(name, vendor);
   const locked = unlock(path);
-  if (!value) {
-    rmSync(path, { force: true });
-    return;
+  try {
+    if (value) writeWhole(path, value);
+    else rmSync(path, { force: true });
+  } finally {
+    if (locked && existsSync(path)) setImmutable(path, true);
   }
+}
+
+function writeWhole(path: string, value: Uint8Array): void {
   const bytes = Buffer.alloc(ATTRIBUTES_SIZE + value.length);
   bytes.writeUInt32LE(ATTRIBUTES);
   bytes.set(value, ATTRIBUTES_SIZE);
   const fd = openSync(path, "w", 0o644);
   try {
-    writeSync(fd, bytes);
+    const taken = writeSync(fd, bytes);
+    if (taken < bytes.length) throw new Error(`${path} took ${taken} of ${bytes.length} bytes`);
   } finally {
     closeSync(fd);
-    if (locked) setImmutable(path, true);
   }
 }
 

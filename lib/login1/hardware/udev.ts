@@ -15,6 +15,7 @@ import {
   IN_IGNORED,
   IN_MOVED_TO,
   majorMinor,
+  messageOf,
   watchPath,
 } from "../../linux/index.ts";
 
@@ -234,50 +235,86 @@ export function udevRecord({ key }: SystemDevice): UdevRecord | undefined {
   };
 }
 
+/** How soon what could not be watched is tried again, in milliseconds. */
+const TRY_AGAIN = 5000;
+
 /**
  * Calls `changed` when udev has written, tagged or removed a device, also when
  * udev itself is started later than we are. `changed` must not throw.
  *
+ * @param failed told why something cannot be watched (the user's inotify watches are used up, say);
+ *   it is tried again, and `changed` called then, as nobody knows what has changed meanwhile
  * @returns a function that ends the watch
  */
-export function watchUdev(changed: () => void): () => void {
-  const watches = new Map<string, () => void>();
-  let ended = false;
-  const arm = () => {
-    if (ended) return;
+export function watchUdev(changed: () => void, failed: (reason: string) => void): () => void {
+  const watch = new UdevWatch(changed, failed);
+  return () => watch.end();
+}
+
+class UdevWatch {
+  readonly #watches = new Map<string, () => void>();
+  #queued = false;
+  #ended = false;
+  #again: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly changed: () => void,
+    private readonly failed: (reason: string) => void,
+  ) {
+    this.#arm();
+  }
+
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#again);
+    for (const path of [...this.#watches.keys()]) this.#forget(path);
+  }
+
+  #arm(): void {
+    let failure: unknown;
     for (const path of WATCHED) {
       // Everybody writes in /run: it is watched only until udev's folder is there.
       const wanted = existsSync(path) && !(path === "/run" && existsSync("/run/udev"));
-      if (!wanted) {
-        watches.get(path)?.();
-        watches.delete(path);
-      } else if (!watches.has(path)) {
-        const end = watchPath(path, IN_CREATE | IN_MOVED_TO | IN_DELETE, ({ mask }) => {
-          if ((mask & IN_IGNORED) !== 0) {
-            watches.get(path)?.();
-            watches.delete(path);
-          }
-          queueMicrotask(settle);
-        });
-        watches.set(path, end);
+      if (!wanted) this.#forget(path);
+      else if (!this.#watches.has(path)) {
+        try {
+          this.#watch(path);
+        } catch (error) {
+          // It has gone in this moment, of which the folder it was in tells.
+          if (!hasCode(error, "ENOENT", "ENOTDIR")) failure ??= error;
+        }
       }
     }
-  };
-  let queued = false;
-  // One look for all that one read brought, since each event is of the same kind.
-  const settle = () => {
-    if (queued || ended) return;
-    queued = true;
-    queueMicrotask(() => {
-      queued = false;
-      if (ended) return;
-      arm();
-      changed();
+    if (failure === undefined || this.#again !== undefined) return;
+    this.failed(messageOf(failure));
+    this.#again = setTimeout(() => {
+      this.#again = undefined;
+      this.#settle();
+    }, TRY_AGAIN);
+  }
+
+  #watch(path: string): void {
+    const end = watchPath(path, IN_CREATE | IN_MOVED_TO | IN_DELETE, ({ mask }) => {
+      if ((mask & IN_IGNORED) !== 0) this.#forget(path);
+      queueMicrotask(() => this.#settle());
     });
-  };
-  arm();
-  return () => {
-    ended = true;
-    for (const end of watches.values()) end();
-  };
+    this.#watches.set(path, end);
+  }
+
+  #forget(path: string): void {
+    this.#watches.get(path)?.();
+    this.#watches.delete(path);
+  }
+
+  /** One look for all that one read brought, since each event is of the same kind. */
+  #settle(): void {
+    if (this.#queued || this.#ended) return;
+    this.#queued = true;
+    queueMicrotask(() => {
+      this.#queued = false;
+      if (this.#ended) return;
+      this.#arm();
+      this.changed();
+    });
+  }
 }

@@ -8,6 +8,7 @@ import {
   IN_MODIFY,
   ioctl,
   ioctlBytes,
+  messageOf,
   O_NOCTTY,
   O_NONBLOCK,
   O_RDWR,
@@ -85,16 +86,16 @@ const ACQUIRE_NUMBER = 23;
  * session's devices first. See console_ioctl(2).
  */
 export class ControlledVt {
-  readonly #fd: Fd;
+  #fd: Fd;
 
   private constructor(readonly number: number) {
-    this.#fd = open(`/dev/tty${number}`, O_RDWR | O_NOCTTY | O_NONBLOCK);
+    this.#fd = openVt(number);
   }
 
   /**
    * Takes a VT for a controller of this uid, whose terminal it becomes.
    *
-   * @throws {SystemError} with the VT as it was
+   * @throws {SystemError} with the VT as it was, as far as that can be
    */
   static prepare(number: number, uid: number): ControlledVt {
     const vt = new ControlledVt(number);
@@ -104,7 +105,11 @@ export class ControlledVt {
       ioctl(vt.#fd, KDSETMODE, KD_GRAPHICS, "KDSETMODE");
       vt.#setMode(VT_PROCESS);
     } catch (error) {
-      vt.restore();
+      try {
+        vt.restore();
+      } catch (second) {
+        if (error instanceof Error) error.message += `; giving it back: ${messageOf(second)}`;
+      }
       throw error;
     }
     return vt;
@@ -138,30 +143,41 @@ export class ControlledVt {
     ioctlBytes(this.#fd, VT_SETMODE, new Uint8Array(argument.buffer), "VT_SETMODE");
   }
 
-  /** Lets the kernel leave the VT, as it has asked by `VT_RELEASE_SIGNAL`. */
+  /**
+   * Lets the kernel leave the VT, as it has asked by `VT_RELEASE_SIGNAL`.
+   *
+   * @throws {SystemError} EINVAL if it has not asked
+   */
   release(): void {
-    ioctl(this.#fd, VT_RELDISP, 1, "VT_RELDISP");
+    this.#onTerminal((fd) => ioctl(fd, VT_RELDISP, 1, "VT_RELDISP"));
   }
 
-  /** Gives the VT back to text, keyboard and root, and lets go of it. */
+  /**
+   * Gives the VT back to text, keyboard and root, and lets go of it.
+   *
+   * @throws {SystemError} the first that failed, when all else is done and the terminal is closed
+   */
   restore(): void {
-    // A controller that was its terminal's session leader has hung it up by its
-    // end: then only a new opening of it works.
-    let fd = this.#fd;
     try {
-      ioctl(fd, KDSKBMODE, K_UNICODE, "KDSKBMODE");
+      this.#onTerminal(giveBack);
+    } finally {
+      close(this.#fd);
+    }
+  }
+
+  /**
+   * Does something to the terminal. A controller that was its session leader has hung it up by its end,
+   * and then only a new opening of it works.
+   */
+  #onTerminal(act: (fd: Fd) => void): void {
+    try {
+      act(this.#fd);
     } catch (error) {
       if (!hasCode(error, "EIO")) throw error;
-      close(fd);
-      fd = open(`/dev/tty${this.number}`, O_RDWR | O_NOCTTY | O_NONBLOCK);
-      ioctl(fd, KDSKBMODE, K_UNICODE, "KDSKBMODE");
-    }
-    try {
-      ioctl(fd, KDSETMODE, KD_TEXT, "KDSETMODE");
-      ioctlBytes(fd, VT_SETMODE, Uint8Array.of(VT_AUTO, 0, 0, 0, 0, 0, 0, 0), "VT_SETMODE");
-      changeOwnerOf(fd, 0, -1);
-    } finally {
-      close(fd);
+      const opened = openVt(this.number);
+      close(this.#fd);
+      this.#fd = opened;
+      act(this.#fd);
     }
   }
 
@@ -169,4 +185,24 @@ export class ControlledVt {
   keep(): void {
     close(this.#fd);
   }
+}
+
+const openVt = (number: number): Fd => open(`/dev/tty${number}`, O_RDWR | O_NOCTTY | O_NONBLOCK);
+
+/** Each step whether or not the one before it worked: a keyboard that is off is a dead console. */
+function giveBack(fd: Fd): void {
+  const failures: unknown[] = [];
+  for (const step of [
+    () => ioctl(fd, KDSKBMODE, K_UNICODE, "KDSKBMODE"),
+    () => ioctl(fd, KDSETMODE, KD_TEXT, "KDSETMODE"),
+    () => ioctlBytes(fd, VT_SETMODE, Uint8Array.of(VT_AUTO, 0, 0, 0, 0, 0, 0, 0), "VT_SETMODE"),
+    () => changeOwnerOf(fd, 0, -1),
+  ]) {
+    try {
+      step();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
