@@ -1,6 +1,5 @@
 /** A world whose /run can be broken: what its openrc-shutdown notes is elsewhere. */
 import { PowerWorld } from "../login1/power-world.ts";
-import { limitRun } from "./run-folder.ts";
 
 const NOTES = "usr/local/sbin/notes";
 const FAILS = "usr/local/sbin/fails";
@@ -21,7 +20,6 @@ export class FaultyPower {
 
   static async create(): Promise<FaultyPower> {
     const power = await PowerWorld.create(SET_UP);
-    await limitRun(power.world);
     power.write("usr/local/sbin/openrc-shutdown", SHUTDOWN, 0o755);
     return new FaultyPower(power);
   }
