@@ -1,7 +1,8 @@
 /** systemd's configuration files: where they are, and their lines; see systemd.syntax(7). */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode, messageOf } from "../../linux/index.ts";
+import { readPlainFile } from "../host/plain-file.ts";
 
 /** One `Key=value`, and where it stands. */
 export interface Assignment {
@@ -100,7 +101,7 @@ export function loadConfig(
   onBad: (where: string, what: string) => void,
 ): Assignment[] {
   try {
-    return parseConfig(readFileSync(path, "utf8"), path, onBad);
+    return parseConfig(readPlainFile(path, "configuration"), path, onBad);
   } catch (error) {
     onBad(path, messageOf(error));
     return [];

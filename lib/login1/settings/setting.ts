@@ -77,7 +77,8 @@ export function readSettings<Known extends object>(
   { name, section, settings }: ConfigKind<Known>,
   folders: string[],
 ): Values<Known> {
-  const onBad = (where: string, what: string) => log.warning(`${where}: ${what}; it is ignored`);
+  const onBad = (where: string, what: string) =>
+    log.warning(`${where}: ${brief(what)}; it is ignored`);
   const said = new Map<string, unknown>();
   for (const path of configFiles(folders, name)) {
     for (const { section: found, key, value, where } of loadConfig(path, onBad)) {
@@ -109,3 +110,6 @@ export function readSettings<Known extends object>(
   ]);
   return Object.fromEntries(entries) as Values<Known>;
 }
+
+/** A text as it is in the log: not all of a file that is damaged. */
+const brief = (text: string) => (text.length <= 300 ? text : `${text.slice(0, 300)}…`);
