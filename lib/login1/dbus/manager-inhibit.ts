@@ -73,11 +73,7 @@ export const inhibitMembers: Members<Login1> = {
   BlockInhibited: property("s", "true", ({ inhibitors }) => inhibitors.inhibited("block")),
   BlockWeakInhibited: property("s", "true", ({ inhibitors }) => inhibitors.inhibited("block-weak")),
   DelayInhibited: property("s", "true", ({ inhibitors }) => inhibitors.inhibited("delay")),
-  InhibitDelayMaxUSec: property(
-    "t",
-    "const",
-    ({ inhibitors }) => BigInt(inhibitors.delayMax) * 1000n,
-  ),
-  InhibitorsMax: property("t", "const", ({ inhibitors }) => BigInt(inhibitors.max)),
+  InhibitDelayMaxUSec: property("t", "const", ({ inhibitors }) => inhibitors.delayMax),
+  InhibitorsMax: property("t", "const", ({ settings }) => settings.config.InhibitorsMax),
   NCurrentInhibitors: property("t", "true", ({ inhibitors }) => BigInt(inhibitors.count)),
 };

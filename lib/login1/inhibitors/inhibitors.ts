@@ -77,9 +77,9 @@ export class Inhibitors {
     return Math.min(this.max, Math.max(64, Math.floor(this.max / 8)));
   }
 
-  /** logind.conf's InhibitDelayMaxSec, in milliseconds. */
-  get delayMax(): number {
-    return Number(this.#settings.config.InhibitDelayMaxSec / 1000n);
+  /** logind.conf's InhibitDelayMaxSec, in microseconds. */
+  get delayMax(): bigint {
+    return this.#settings.config.InhibitDelayMaxSec;
   }
 
   /**

@@ -6,6 +6,7 @@
 
 import type { Logger } from "../../cli/index.ts";
 import { messageOf } from "../../linux/index.ts";
+import { setLongTimeout } from "../host/long-timer.ts";
 import type { InhibitWhat } from "../inhibitors/inhibitor.ts";
 import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { StateFiles } from "../state/state-files.ts";
@@ -45,7 +46,8 @@ export class Operations {
   readonly #log: Logger;
   readonly #performers: { shutdown?: Performer; sleep?: Performer } = {};
   #current: Operation | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the wait for delay inhibitors. */
+  #endWait: (() => void) | undefined;
 
   constructor(
     log: Logger,
@@ -97,7 +99,7 @@ export class Operations {
 
   /** Ends the wait. What is under way goes on in the next run. */
   stop(): void {
-    clearTimeout(this.#timer);
+    this.#endWait?.();
   }
 
   /** What is under way, announced or not; undefined for nothing. */
@@ -165,7 +167,7 @@ export class Operations {
     this.#save(operation);
     this.#tell(way, true);
     const { delayMax } = this.#inhibitors;
-    if (delayMax > 0 && this.#inhibitors.delaying(WAYS[way].inhibitedBy)) this.#wait(operation);
+    if (delayMax > 0n && this.#inhibitors.delaying(WAYS[way].inhibitedBy)) this.#wait(operation);
     else if (isShutdown(way)) {
       const failure = await this.#perform(operation);
       if (failure) throw failure;
@@ -187,7 +189,7 @@ export class Operations {
   cancel(what: "shutdown" | "sleep"): boolean {
     const current = this.#current;
     if (current?.stage !== "waiting" || WAYS[current.way].inhibitedBy !== what) return false;
-    clearTimeout(this.#timer);
+    this.#endWait?.();
     // No inhibitor that ends now may set it off any more.
     current.stage = "doing";
     void this.#finish(current);
@@ -202,12 +204,12 @@ export class Operations {
 
   #wait(operation: Operation): void {
     const { inhibitedBy } = WAYS[operation.way];
-    clearTimeout(this.#timer);
+    this.#endWait?.();
     if (!this.#inhibitors.delaying(inhibitedBy)) {
       void this.#perform(operation);
       return;
     }
-    this.#timer = setTimeout(() => {
+    this.#endWait = setLongTimeout(this.#inhibitors.delayMax, () => {
       const held = this.#inhibitors.delaying(inhibitedBy);
       if (held) {
         this.#log.warning(
@@ -215,14 +217,14 @@ export class Operations {
         );
       }
       void this.#perform(operation);
-    }, this.#inhibitors.delayMax);
+    });
   }
 
   #onInhibitorEnded(): void {
     const current = this.#current;
     if (current?.stage !== "waiting") return;
     if (this.#inhibitors.delaying(WAYS[current.way].inhibitedBy)) return;
-    clearTimeout(this.#timer);
+    this.#endWait?.();
     void this.#perform(current);
   }
 
