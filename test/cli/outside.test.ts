@@ -83,6 +83,69 @@ console.log(JSON.stringify({ refusals, after }));`);
   expect(found).toEqual({ refusals: [refusal, refusal], after: "4711" });
 }, 30_000);
 
+/** The same with less patience than ten seconds. */
+const impatient = `import { Outside } from ${JSON.stringify(MODULE)};
+const asking = 6, answers = 7, helper = Number(process.env.SERVICES);
+const outside = new Outside(asking, answers, 300);
+const caught = (act) => { try { return act(); } catch (error) { return [error.code, error.message]; } };
+const until = async (act) => { for (let left = 500; left > 0 && !act(); left--) await Bun.sleep(10); };`;
+
+test("what does not answer is given up, at once from then on, until it answers again", async () => {
+  const found = await daemon(`${impatient}
+process.kill(helper, "SIGSTOP");
+const first = caught(() => outside.doNow("pids", "slow"));
+// They would take five minutes.
+const next = Array.from({ length: 1000 }, () => caught(() => outside.doNow("pids", "../x"))[0]);
+process.kill(helper, "SIGCONT");
+let again;
+await until(() => (again = caught(() => outside.doNow("pids", "slow"))) === "4711");
+console.log(JSON.stringify({ first, next: [...new Set(next)], again }));`);
+  expect(found).toEqual({
+    first: ["ETIMEDOUT", "pids: what works outside of the sandbox does not answer"],
+    next: ["ETIMEDOUT"],
+    again: "4711",
+  });
+}, 30_000);
+
+test("a flood of signals is no reason to wait longer", async () => {
+  const found = await daemon(`${impatient}
+process.kill(helper, "SIGSTOP");
+process.on("SIGUSR1", () => {});
+const flood = Bun.spawn(["sh", "-c", \`while kill -USR1 \${process.pid}; do sleep 0.05; done\`], { stderr: "ignore" });
+await Bun.sleep(200);
+const code = caught(() => outside.doNow("pids", "slow"))[0];
+flood.kill();
+process.kill(helper, "SIGCONT");
+console.log(JSON.stringify(code));`);
+  expect(found).toBe("ETIMEDOUT");
+}, 10_000);
+
+test("an order with a limit is given up, and one that waits for its turn is not given any more", async () => {
+  const found = await daemon(`
+const slow = Array.from({ length: 8 }, () => services.ask("restart", "slow"));
+const late = services.askWithin(200, "restart", "slow").catch((error) => error.code);
+const code = await late;
+await Promise.all(slow);
+const after = await services.ask("restart", "slow");
+const restarts = (await Bun.file("/run/restarts").text()).length / 2;
+console.log(JSON.stringify({ code, after: after.status, restarts }));`);
+  expect(found).toEqual({ code: "ETIMEDOUT", after: 0, restarts: 9 });
+}, 30_000);
+
+test("an error has the name of its errno, where what failed has said it", async () => {
+  const found = await daemon(`${impatient}
+const lights = new Outside(8, 9);
+const set = (value) => caught(() => lights.doNow("brightness", "leds", value, "light"));
+const codes = [set("7"), set("1001")[0]];
+Bun.spawnSync(["mount", "-o", "remount,ro", "/sys"]);
+codes.push(set("7")[0]);
+process.kill(helper, "SIGKILL");
+await until(() => caught(() => outside.doNow("pids", "slow"))[0] === "EPIPE");
+codes.push(caught(() => outside.doNow("pids", "slow"))[0]);
+console.log(JSON.stringify(codes));`);
+  expect(found).toEqual(["", null, "EROFS", "EPIPE"]);
+}, 30_000);
+
 test("all that wait for their turn are told when what works outside has ended", async () => {
   const found = await daemon(`
 const slow = Array.from({ length: 20 }, () => services.ask("restart", "slow"));

@@ -82,6 +82,22 @@ test("what is mounted over a runtime directory goes with it, and so does a plain
   ]);
 });
 
+test("where nobody may mount, a plain directory has to do, and nothing stays where that fails", async () => {
+  const make = "make-runtime-dir 4711 4712 1048576 100";
+  const look = "stat -c %u:%g:%a /run/user/4711; grep -c /run/user /proc/self/mountinfo || :";
+  // An outside of less capabilities takes the place of the real one.
+  const weak = `printf '#!/bin/sh\nexec setpriv --bounding-set=-sys_admin ${OUTSIDE} "$@"\n' >/run/weak
+    chmod 755 /run/weak; set -- /run/weak "$2" "$3"`;
+  expect(
+    await orders("system", [`1 ${make}`, "2 remove-runtime-dir 4711"], "ls /run/user", weak),
+  ).toEqual([...["1 0 ", "2 0"]]);
+  expect(await orders("system", [`1 ${make}`], look, weak)).toEqual(["1 0 ", "4711:4712:700", "0"]);
+  const bad = "make-runtime-dir 4711 4712 1048576 99999999999999999999999";
+  const refused = await orders("system", [`1 ${bad}`], "ls /run/user | wc -l");
+  expect(refused.pop()).toBe("0");
+  expect(statuses(refused)).toEqual(["126"]);
+});
+
 test("a seat's rule is written and removed, and others stay", async () => {
   const show = "touch /etc/udev/rules.d/72-seat.rules; cat /etc/udev/rules.d/72-seat-*.rules";
   expect((await orders("system", ["1 attach seat1 usb-pci_1"], show)).slice(1)).toEqual([
