@@ -1,22 +1,13 @@
 /** What the bridge watches for one session, and ends with it. */
 import {
   type Cgroup,
-  close,
-  DescriptorWatch,
   type Fd,
   hasCode,
   hasEnded,
-  hasHungUp,
   killPidfd,
-  O_NONBLOCK,
-  O_RDONLY,
-  O_WRONLY,
-  open,
   watchPidfd,
 } from "../../linux/index.ts";
-
-/** The fifos, none of which anybody writes to. */
-const fifos = new DescriptorWatch("hang-ups");
+import { FifoWatch } from "../host/fifo-watch.ts";
 
 /** What may be still to come towards a session's end. */
 export type SessionStep = "terminate" | "kill" | "finish" | "watch";
@@ -26,7 +17,7 @@ export class SessionWatches {
   #leader: Fd | undefined;
   #endLeader: (() => void) | undefined;
   #endScope: (() => void) | undefined;
-  #fifo: Fd | undefined;
+  #fifo: FifoWatch | undefined;
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
 
   /** Calls `gone` when the leader ends. @param pidfd the leader's, which is closed here */
@@ -66,41 +57,21 @@ export class SessionWatches {
     look();
   }
 
-  /**
-   * Calls `closed` when nobody holds the write end of the fifo at `path` any more.
-   *
-   * @returns a write end, the caller's to close: until then nobody is told
-   * @throws {SystemError} ENOENT if there is no such fifo
-   */
+  /** Watches the fifo at `path`, as `FifoWatch.open` does; returns its write end, the caller's to close. */
   watchFifo(path: string, closed: () => void): Fd {
-    // The reader first, or opening the writer would fail; and a reader that
-    // never had a writer is not told that it has none.
-    const reader = open(path, O_RDONLY | O_NONBLOCK);
-    let writer: Fd | undefined;
-    try {
-      writer = open(path, O_WRONLY | O_NONBLOCK);
-      // Nobody has anything to say there. What a stranger writes is not read, so
-      // that it fills the fifo and not our time.
-      fifos.add(reader, closed);
-    } catch (error) {
-      if (writer !== undefined) close(writer);
-      close(reader);
-      throw error;
-    }
-    this.#fifo = reader;
+    const { watch, writer } = FifoWatch.open(path, closed);
+    this.#fifo = watch;
     return writer;
   }
 
   /** Whether the fifo that is watched has no writer any more, though nobody was told yet: that takes a turn of the event loop. */
   get fifoClosed(): boolean {
-    return this.#fifo !== undefined && hasHungUp(this.#fifo);
+    return this.#fifo?.closed ?? false;
   }
 
   /** Ends the watch of the fifo, which says nothing once the session is ending. */
   endFifo(): void {
-    if (this.#fifo === undefined) return;
-    fifos.remove(this.#fifo);
-    close(this.#fifo);
+    this.#fifo?.end();
     this.#fifo = undefined;
   }
 
