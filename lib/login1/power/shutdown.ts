@@ -7,6 +7,7 @@ import { atRealtime, hasCode, messageOf, now } from "../../linux/index.ts";
 import { NOLOGIN, runShutdown, setNoLogin } from "../host/privileged.ts";
 import { findCommand } from "../host/run-program.ts";
 import type { Settings } from "../settings/logind-conf.ts";
+import { NEVER } from "../settings/values.ts";
 import type { StateFiles } from "../state/state-files.ts";
 import { escapeC, unescapeC } from "../vocabulary/c-escape.ts";
 import { LOGINS_FORBIDDEN, SCHEDULED_SHUTDOWN } from "../vocabulary/paths.ts";
@@ -26,8 +27,6 @@ const OPTIONS: Readonly<Record<Shutdown, string>> = {
 const MOST_WALL_MESSAGE = 4096;
 /** The last uid: the one after it stands for none. */
 const LAST_UID = 0xfffffffe;
-/** UINT64_MAX, which no moment is: it stands for none. */
-const NO_MOMENT = 2n ** 64n - 1n;
 
 /** A shutdown that is to come. */
 export interface Scheduled {
@@ -343,8 +342,8 @@ const forbidsLogins = ({ due }: Scheduled) => due - NOLOGIN_BEFORE <= now().real
 function readScheduled(values: ReadonlyMap<string, string>): Scheduled {
   const text = (key: string) => values.get(key) ?? "";
   const way = text("MODE");
-  const due = /^\d{1,20}$/.test(text("USEC")) ? BigInt(text("USEC")) : NO_MOMENT;
-  if (!isShutdown(way) || due >= NO_MOMENT) throw new Error("its MODE or USEC is missing or wrong");
+  const due = /^\d{1,20}$/.test(text("USEC")) ? BigInt(text("USEC")) : NEVER;
+  if (!isShutdown(way) || due >= NEVER) throw new Error("its MODE or USEC is missing or wrong");
   const dry = values.get("DRY_RUN") ?? "0";
   if (dry !== "0" && dry !== "1") throw new Error("its DRY_RUN is wrong");
   const uid = /^\d{1,10}$/.test(text("UID")) ? Number(text("UID")) : LAST_UID + 1;

@@ -4,7 +4,7 @@
  * hibernation is safe: memory may go only where the next boot looks for it.
  */
 import { readFileSync, statSync } from "node:fs";
-import { deviceOfMount, hasCode } from "../../linux/index.ts";
+import { deviceOfMount, hasCode, majorMinor } from "../../linux/index.ts";
 import { forbiddenBy, type SleepConfig } from "../settings/sleep-conf.ts";
 import type { Sleep } from "../vocabulary/power-verbs.ts";
 
@@ -153,15 +153,7 @@ function devicePath(name: string): string {
 function deviceNumber(path: string): string | undefined {
   if (!path.startsWith("/dev/")) return undefined;
   const status = statSync(path, { throwIfNoEntry: false });
-  return status?.isBlockDevice() ? formatDevice(status.rdev) : undefined;
-}
-
-/** A device number of the C library as `MAJOR:MINOR`; see makedev(3). */
-function formatDevice(device: number): string {
-  const number = BigInt(device);
-  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & 0xfffff000n);
-  const minor = (number & 0xffn) | ((number >> 12n) & 0xffffff00n);
-  return `${major}:${minor}`;
+  return status?.isBlockDevice() ? majorMinor(status.rdev) : undefined;
 }
 
 /** The swap in use that outlives a power cut: not memory's own. */
@@ -182,5 +174,5 @@ function isOn({ path, isFile }: Swap, device: string): boolean {
   const status = statSync(path, { throwIfNoEntry: false });
   // In the sandbox no file is to be seen that a swap may be in.
   if (!status) return isFile && deviceOfMount(path, 1) === device;
-  return formatDevice(isFile ? status.dev : status.rdev) === device;
+  return majorMinor(isFile ? status.dev : status.rdev) === device;
 }
