@@ -45,6 +45,8 @@ export class Inhibitors {
   readonly #files: StateFiles;
   readonly #changed: (properties: string[]) => void;
   #counter = 0;
+  /** Whether the last one has a fifo, by which a new bridge finds it. */
+  #hasFifos = true;
 
   /** @param changed told which of the Manager's properties have changed */
   constructor(
@@ -276,20 +278,23 @@ export class Inhibitors {
    * @returns the write end, the caller's to close
    */
   #begin(inhibitor: Inhibitor): Fd {
-    const { id, who, pid } = inhibitor;
+    const { id } = inhibitor;
     try {
       mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
       makeFifo(fifoOf(id), 0o600);
       const fd = this.#watch(inhibitor);
       this.#files.save(fileOf(id), () => inhibitorValues(inhibitor));
+      this.#hasFifos = true;
       return fd;
     } catch (error) {
       this.#removeFiles(id);
       if (!hasCode(error, "ENOSPC", "EROFS", "EDQUOT", "EEXIST", "ENOTDIR")) throw error;
-      const reason = messageOf(error);
-      this.#log.warning(
-        `inhibitor ${id} of ${who} (pid ${pid}) is lost when the bridge restarts: ${reason}`,
-      );
+      // Once, since anybody may ask for one.
+      if (this.#hasFifos) {
+        const reason = messageOf(error);
+        this.#log.warning(`inhibitors from ${id} on do not outlive the bridge: ${reason}`);
+      }
+      this.#hasFifos = false;
       const { watch, writer } = FifoWatch.pipe(() => this.#end(inhibitor));
       this.#watches.set(id, watch);
       return writer;
