@@ -6,8 +6,7 @@ export {
   type Reconnection,
   type Request,
   systemBusAddress,
-} from "./connection.ts";
-export { BusError, busErrors } from "./errors.ts";
+} from "./connection/connection.ts";
 export {
   type CallContext,
   hidden,
@@ -17,7 +16,8 @@ export {
   privileged,
   type SignalMember,
   whenKnown,
-} from "./interface.ts";
-export { escapeLabel, unescapeLabel } from "./label.ts";
-export { type Folder, ObjectTree } from "./tree.ts";
-export { Variant } from "./variant.ts";
+} from "./objects/interface.ts";
+export { escapeLabel, unescapeLabel } from "./objects/object-path.ts";
+export { type Folder, ObjectTree } from "./objects/object-tree.ts";
+export { BusError, busErrors } from "./protocol/errors.ts";
+export { Variant } from "./protocol/variant.ts";

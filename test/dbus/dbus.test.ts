@@ -11,7 +11,7 @@ import {
   ObjectTree,
   unescapeLabel,
 } from "../../lib/dbus/index.ts";
-import { splitSignature } from "../../lib/dbus/signature.ts";
+import { splitSignature } from "../../lib/dbus/protocol/signature.ts";
 import { close, O_RDONLY, open, readSome } from "../../lib/linux/index.ts";
 import { onBus, type PrivateBus, startBus } from "./private-bus.ts";
 

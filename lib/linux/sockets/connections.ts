@@ -1,0 +1,56 @@
+/** Taking connections from a listening socket, so that a storm of them keeps nobody waiting. */
+
+import { onReadiness } from "../events/readiness.ts";
+import type { Fd } from "../ffi/fd.ts";
+import { accept } from "./socket.ts";
+
+/** After so many in a row, everybody else gets a turn. */
+const MOST_AT_ONCE = 64;
+/** When accept(2) is tried again after it failed for want of descriptors, in milliseconds: nothing tells of one that is free. */
+const RETRY_DELAY = 1000;
+
+/**
+ * Calls `admit` for every connection, non-blocking, which is its to close.
+ *
+ * @param failed is told what accept(2) or `admit` has thrown; it must not throw
+ * @returns a function that ends it; it does not close `listener`
+ * @throws {SystemError}
+ */
+export function onConnection(
+  listener: Fd,
+  admit: (fd: Fd) => void,
+  failed: (error: unknown) => void,
+): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let endWatch = () => {};
+  const watch = () => {
+    timer = undefined;
+    endWatch = onReadiness(listener, acceptAll);
+  };
+  const acceptAll = (): boolean => {
+    for (let count = 0; count < MOST_AT_ONCE; count++) {
+      let fd: Fd | undefined;
+      try {
+        fd = accept(listener);
+      } catch (error) {
+        failed(error);
+        endWatch();
+        timer = setTimeout(watch, RETRY_DELAY);
+        return false;
+      }
+      if (fd === undefined) return false;
+      try {
+        admit(fd);
+      } catch (error) {
+        // That one's alone.
+        failed(error);
+      }
+    }
+    return true;
+  };
+  watch();
+  return () => {
+    endWatch();
+    clearTimeout(timer);
+  };
+}
