@@ -1,12 +1,9 @@
 /** D-Bus: messages with descriptors both ways, typed interfaces, and the callers' credentials. */
-export {
-  type Caller,
-  Connection,
-  type IncomingCall,
-  type Reconnection,
-  type Request,
-  systemBusAddress,
-} from "./connection/connection.ts";
+export { addressOfPath, parseAddresses, systemBusAddress } from "./connection/address.ts";
+export type { Caller } from "./connection/callers.ts";
+export type { Request } from "./connection/calls.ts";
+export type { Reconnection } from "./connection/connect.ts";
+export { Connection, type IncomingCall } from "./connection/connection.ts";
 export {
   type CallContext,
   hidden,

@@ -10,48 +10,6 @@ import { findExecutable } from "./desktop.ts";
 const ANSWER_LIMIT = 1000;
 const START_LIMIT = 5000;
 
-/** The address of the bus whose socket is at `path`, escaped as the D-Bus specification wants it. */
-export function addressOfPath(path: string): string {
-  const escaped = Array.from(Buffer.from(path, "utf8"), (byte) => {
-    const character = String.fromCharCode(byte);
-    return /[A-Za-z0-9_/.\\*-]/.test(character)
-      ? character
-      : `%${byte.toString(16).padStart(2, "0")}`;
-  });
-  return `unix:path=${escaped.join("")}`;
-}
-
-/**
- * The Unix sockets that an address list names, in its order; an abstract one begins with NUL.
- * Other transports are left out.
- */
-export function socketsOfAddress(address: string, runtimeFolder: string): string[] {
-  const decode = (text: string) => {
-    const bytes = text.match(/%[0-9a-fA-F]{2}|[^%]|%/g) ?? [];
-    const pieces = bytes.map((part) =>
-      part.length === 3 ? Buffer.from(part.slice(1), "hex") : Buffer.from(part, "utf8"),
-    );
-    return Buffer.concat(pieces).toString("utf8");
-  };
-  return address.split(";").flatMap((entry) => {
-    if (!entry.startsWith("unix:")) return [];
-    const keys = new Map(
-      entry
-        .slice(5)
-        .split(",")
-        .map((pair): [string, string] => {
-          const at = pair.indexOf("=");
-          return [pair.slice(0, at), decode(pair.slice(at + 1))];
-        }),
-    );
-    const path = keys.get("path");
-    const abstract = keys.get("abstract");
-    if (path) return [path];
-    if (abstract) return [`\0${abstract}`];
-    return keys.get("runtime") === "yes" ? [join(runtimeFolder, "bus")] : [];
-  });
-}
-
 /**
  * True if a message bus answers at a Unix socket and takes us for who we are: it accepts EXTERNAL
  * authentication, the first thing that every client does. A file whose bus is dead is none.
@@ -92,8 +50,10 @@ export async function findSessionBus(
   runtimeFolder: string,
   uid: number,
 ): Promise<SessionBus | undefined> {
-  for (const socket of socketsOfAddress(inherited ?? "", runtimeFolder)) {
-    if (inherited && (await busAnswers(socket, uid))) {
+  // D-Bus is loaded here and not above, so that --version and --help do without.
+  const { addressOfPath, parseAddresses } = await import("../dbus/index.ts");
+  for (const address of parseAddresses(inherited ?? "", runtimeFolder)) {
+    if (inherited && "socket" in address && (await busAnswers(address.socket, uid))) {
       return { address: inherited, started: undefined };
     }
   }
@@ -147,6 +107,7 @@ async function startSessionBus(
 ): Promise<SessionBus> {
   const daemon = findExecutable("dbus-daemon", environment.PATH);
   if (daemon === undefined) throw new Error("dbus-daemon is not installed (pacman -S dbus)");
+  const { addressOfPath } = await import("../dbus/index.ts");
   const address = addressOfPath(join(runtimeFolder, "bus"));
   // The address comes by a descriptor of its own: what the bus starts inherits its standard
   // output, which must not be a pipe that nobody reads.

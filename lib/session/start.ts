@@ -3,7 +3,7 @@ import { lstatSync } from "node:fs";
 import { basename } from "node:path";
 import { Failure, type Logger, restoreOpenFilesLimit } from "../cli/index.ts";
 import { userById } from "../linux/index.ts";
-import { addressOfPath, ensureSessionBus, findSessionBus, spawnBound } from "./bus.ts";
+import { ensureSessionBus, findSessionBus, spawnBound } from "./bus.ts";
 import { type Desktop, type Environment, findDesktop, findExecutable } from "./desktop.ts";
 import {
   activationVariables,
@@ -77,6 +77,7 @@ export async function startSession(options: StartOptions): Promise<void> {
     locale: findLocale(log),
   };
   const argv = [...desktop.argv, ...options.args];
+  const { addressOfPath } = await import("../dbus/index.ts");
   const inheritedBus = inherited.DBUS_SESSION_BUS_ADDRESS;
 
   if (options.printEnvironment) {

@@ -1,41 +1,23 @@
 import { describe, expect, test } from "bun:test";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { addressOfPath, parseAddresses } from "../../lib/dbus/index.ts";
 import { close, listenStream } from "../../lib/linux/index.ts";
-import {
-  addressOfPath,
-  busAnswers,
-  findSessionBus,
-  socketsOfAddress,
-} from "../../lib/session/bus.ts";
+import { busAnswers, findSessionBus } from "../../lib/session/bus.ts";
 import { checkRuntimeFolder } from "../../lib/session/runtime-folder.ts";
 import { afterwards, cleanUp, folder, nobody, runtimeFolder, systemBus } from "./support.ts";
 
 cleanUp();
 
-describe("addresses", () => {
-  test.each([
-    ["/run/user/1000/bus", "unix:path=/run/user/1000/bus"],
-    ["/tmp/a b;c,ö=%", "unix:path=/tmp/a%20b%3bc%2c%c3%b6%3d%25"],
-  ])("%s", (path, address) => {
-    expect(addressOfPath(path)).toBe(address);
-    expect(socketsOfAddress(address, "/r")).toEqual([path]);
-  });
-
-  test.each([
-    ["", []],
-    ["unix:abstract=/tmp/x,guid=1", ["\0/tmp/x"]],
-    ["tcp:host=x,port=1;unix:guid=1,path=/a;unix:runtime=yes", ["/a", "/r/bus"]],
-    ["unix:", []],
-    ["autolaunch:", []],
-  ])("%j", (address, sockets) => {
-    expect(socketsOfAddress(address, "/r")).toEqual(sockets);
-  });
-});
+/** The socket of the tests' system bus. */
+function socketOf(addresses: string): string {
+  const [first] = parseAddresses(addresses);
+  return first && "socket" in first ? first.socket : "";
+}
 
 describe("a bus that answers", () => {
   test("does, and one that refuses us, is dead, silent or no bus does not", async () => {
-    const [path = ""] = socketsOfAddress(await systemBus(), "/r");
+    const path = socketOf(await systemBus());
     expect(await busAnswers(path, 0)).toBe(true);
     // We are root: the bus sees that we claim to be somebody else.
     expect(await busAnswers(path, nobody.uid)).toBe(false);
@@ -59,9 +41,11 @@ describe("a bus that answers", () => {
 
   test("is taken from the variable first, then from the runtime folder", async () => {
     const address = await systemBus();
-    const [path = ""] = socketsOfAddress(address, "/r");
+    const path = socketOf(address);
     const found = { address, started: undefined };
     expect(await findSessionBus(address, folder(), 0)).toEqual(found);
+    const list = `unix:path=/nowhere;${address}`;
+    expect(await findSessionBus(list, folder(), 0)).toEqual({ address: list, started: undefined });
     const where = path.replace(/\/bus$/, "");
     const own = { address: addressOfPath(path), started: undefined };
     expect(await findSessionBus("unix:path=/nowhere", where, 0)).toEqual(own);

@@ -1,17 +1,7 @@
 /** One connection to a message bus: calls with time limits, signals, and the callers' credentials. */
-import {
-  accountOf,
-  close,
-  type Fd,
-  hasItsNumber,
-  identityOfPid,
-  identityOfPidfd,
-  messageOf,
-  type ProcessIdentity,
-  processStatus,
-  userOwner,
-} from "../../linux/index.ts";
-import { BusError, busErrors } from "../protocol/errors.ts";
+import { messageOf } from "../../linux/index.ts";
+import { closeDescriptors } from "../protocol/descriptors.ts";
+import { BusError, busErrors, cutText } from "../protocol/errors.ts";
 import type { Passed } from "../protocol/long-message.ts";
 import {
   ALLOW_INTERACTIVE_AUTHORIZATION,
@@ -22,61 +12,14 @@ import {
   NO_REPLY_EXPECTED,
   type Outgoing,
 } from "../protocol/message.ts";
-import { splitSignature } from "../protocol/signature.ts";
-import { checkName, type Variant } from "../protocol/variant.ts";
-import { type Owner, Quota } from "./quota.ts";
-import { Transport } from "./transport.ts";
-
-const BUS = "org.freedesktop.DBus";
-const BUS_PATH = "/org/freedesktop/DBus";
-const NAME_ALLOW_REPLACEMENT = 1;
-const NAME_REPLACE_EXISTING = 2;
-const NAME_DO_NOT_QUEUE = 4;
-const NAME_PRIMARY_OWNER = 1;
-/** The first wait before the bus is tried again, and the longest, in milliseconds. */
-const FIRST_RETRY = 50;
-const LAST_RETRY = 2000;
-/** The longest text of an error, in characters: it may quote what a stranger sent. */
-const LONGEST_ERROR = 512;
-
-/** How long a call may take, in milliseconds; the D-Bus libraries' usual 25 s. */
-const CALL_TIMEOUT = 25_000;
-
-/** Who is behind a connection to the bus, as the bus daemon saw it connect. */
-export interface Caller {
-  readonly uid: number;
-  /** 0 once the process has ended, or where it cannot be seen from here: never that of a later one. */
-  readonly pid: number;
-}
-
-/** A caller whose process is looked at again each time that its pid is asked for. */
-class Connected implements Caller {
-  constructor(
-    readonly uid: number,
-    readonly process: ProcessIdentity | undefined,
-  ) {}
-
-  get pid(): number {
-    return this.process && hasItsNumber(this.process) ? this.process.pid : 0;
-  }
-}
-
-/** A method call to make. */
-export interface Request {
-  destination: string;
-  path: string;
-  interface: string;
-  member: string;
-  signature?: string;
-  /** Descriptors (`h`) in it belong to the connection from here on, which closes them. */
-  body?: unknown[];
-  /** In milliseconds. */
-  timeout?: number;
-  /** Lets the receiver ask the user for a password before it answers. */
-  interactive?: boolean;
-  /** Whether the bus may start the service, where it knows how; it may not by default. */
-  autoStart?: boolean;
-}
+import { checkNames } from "../protocol/names.ts";
+import { systemBusAddress } from "./address.ts";
+import { type Caller, Callers } from "./callers.ts";
+import { CALL_TIMEOUT, PendingCalls, type Request } from "./calls.ts";
+import { connect, FIRST_RETRY, LAST_RETRY, type Reconnection } from "./connect.ts";
+import { BUS, BUS_PATH, MessageBus } from "./message-bus.ts";
+import { type SignalHandler, type SignalMatch, Signals } from "./signals.ts";
+import type { Transport } from "./transport.ts";
 
 /** A method call that arrived. */
 export type IncomingCall = Incoming;
@@ -84,64 +27,20 @@ export type IncomingCall = Incoming;
 const TOO_LONG = `The call is longer than the ${LONGEST_CALL} bytes that one may have here`;
 const TOO_MANY = "Too many calls wait to be done: send fewer before their replies have come";
 
-/** The address of the system bus, as the D-Bus specification finds it. */
-export function systemBusAddress(): string {
-  return process.env.DBUS_SYSTEM_BUS_ADDRESS ?? "unix:path=/run/dbus/system_bus_socket";
-}
-
-/** Told what becomes of a connection that is made again whenever it is lost. */
-export interface Reconnection {
-  /** It is lost; it is tried again until it is there. */
-  lost(reason: string): void;
-  /** It could not be made this time. */
-  failed(reason: string): void;
-  /**
-   * It is there again, with the same match rules and names.
-   *
-   * @param sameBus whether it is the same run of the bus, where unique names mean what they did
-   */
-  back(sameBus: boolean): void;
-  /** Another program has taken one of our names. */
-  replaced(name: string): void;
-}
-
-/** A call of ours that has no reply yet. */
-interface Pending {
-  resolve(body: unknown[]): void;
-  reject(error: Error): void;
-}
-
-/**
- * The socket that an address is about.
- *
- * @throws {Error} if it is none of the kinds that we know
- */
-function socketOf(address: string): string {
-  for (const one of address.split(";")) {
-    const [, kind, value] = /^unix:(?:.*,)?(path|abstract)=([^,]*)/.exec(one) ?? [];
-    if (kind === undefined || value === undefined) continue;
-    const path = decodeURIComponent(value);
-    return kind === "abstract" ? `\0${path}` : path;
-  }
-  throw new Error("it is neither unix:path= nor unix:abstract=");
-}
-
 export class Connection {
-  readonly #address: string;
+  readonly #addresses: string;
   #transport: Transport;
   #reconnection: Reconnection | undefined;
   #retry: Timer | undefined;
   #isTrying = false;
-  /** The match rules and names that a connection made again has to have. */
-  readonly #rules: string[] = [];
+  /** The names that a connection made again has to have, and the signals. */
   readonly #names: string[] = [];
-  readonly #quota = new Quota();
+  readonly #signals = new Signals();
   /** Counts the transports: a call that came by an earlier one has nobody to answer. */
   #run = 1;
-  readonly #callers = new Map<string, Caller | Promise<Caller>>();
-  readonly #signalHandlers: { matches: (signal: Incoming) => boolean; handle: SignalHandler }[] =
-    [];
-  readonly #pending = new Map<number, Pending>();
+  readonly #bus = new MessageBus((request) => this.call(request));
+  readonly #callers = new Callers(this.#bus, this.#signals);
+  readonly #pending = new PendingCalls();
   #onCall: (call: IncomingCall) => boolean = () => true;
   #serial = 0;
   #name = "";
@@ -152,13 +51,13 @@ export class Connection {
   /** Called with what was wrong with a message that was dropped, and its sender as far as that is known. */
   onBadMessage: (error: Error, sender: string) => void = () => {};
 
-  private constructor(address: string) {
-    this.#address = address;
+  private constructor(addresses: string) {
+    this.#addresses = addresses;
     this.#transport = this.#connect();
   }
 
   #connect(): Transport {
-    return new Transport(socketOf(this.#address), {
+    return connect(this.#addresses, {
       onMessage: (message) => this.#onMessage(message),
       onRefused: (call) => {
         call.run = this.#run;
@@ -174,24 +73,23 @@ export class Connection {
   /**
    * Connects and says hello.
    *
-   * @param address one of `unix:path=` or `unix:abstract=`
-   * @throws {Error} that names the address, if nobody answers there within `timeout` milliseconds
+   * @param addresses a list, of which the first is taken at which somebody listens; see `parseAddresses`
+   * @throws {Error} that names it, if nobody answers there within `timeout` milliseconds
    */
-  static async open(address = systemBusAddress(), timeout = CALL_TIMEOUT): Promise<Connection> {
+  static async open(addresses = systemBusAddress(), timeout = CALL_TIMEOUT): Promise<Connection> {
     try {
-      const connection = new Connection(address);
+      const connection = new Connection(addresses);
       await connection.#hello(timeout);
       return connection;
     } catch (error) {
       const reason = messageOf(error);
-      throw new Error(`cannot connect to the message bus at ${address}: ${reason}`);
+      throw new Error(`cannot connect to the message bus at ${addresses}: ${reason}`);
     }
   }
 
   async #hello(timeout: number): Promise<void> {
     try {
-      const [name] = await this.#callBus("Hello", "", [], timeout);
-      this.#name = String(name);
+      this.#name = await this.#bus.hello(timeout);
     } catch (error) {
       this.close();
       throw this.#ended ?? error;
@@ -215,29 +113,11 @@ export class Connection {
         message.run = this.#run;
         return this.#onCall(message);
       case MessageType.SIGNAL:
-        for (const { matches, handle } of this.#signalHandlers) {
-          if (matches(message)) handle(message.body, message);
-        }
+        this.#signals.deliver(message);
         return false;
-      case MessageType.METHOD_RETURN: {
-        const pending = this.#pending.get(message.replySerial);
-        if (!pending) return true;
-        try {
-          const { body } = message;
-          // From here on its descriptors are the caller's.
-          message.fds.length = 0;
-          pending.resolve(body);
-        } catch (error) {
-          pending.reject(busErrors.failed(`the reply makes no sense: ${messageOf(error)}`));
-        }
-        return false;
-      }
-      case MessageType.ERROR: {
-        const pending = this.#pending.get(message.replySerial);
-        if (!pending) return true;
-        pending.reject(errorOf(message));
-        return false;
-      }
+      case MessageType.METHOD_RETURN:
+      case MessageType.ERROR:
+        return !this.#pending.settle(message);
       default:
         // The specification: types that are not known are to be ignored.
         return true;
@@ -246,31 +126,26 @@ export class Connection {
 
   /** Answers a call of which no more than the header is known. */
   #onTooLong({ type, flags, serial, sender, length }: Passed): void {
-    const { METHOD_CALL, ERROR } = MessageType;
-    const wantsReply = type === METHOD_CALL && (flags & NO_REPLY_EXPECTED) === 0 && sender !== "";
+    const isCall = type === MessageType.METHOD_CALL;
+    const wantsReply = isCall && (flags & NO_REPLY_EXPECTED) === 0 && sender !== "";
     this.onBadMessage(
       new Error(`a message of ${length} bytes, of type ${type}, was too long`),
       sender,
     );
     if (!this.#open || !wantsReply || serial === 0) return;
-    const { errorName, message } = busErrors.limitsExceeded(TOO_LONG);
-    this.#send({
-      type: ERROR,
-      ...{ replySerial: serial, destination: sender, errorName, signature: "s", body: [message] },
-    });
+    this.#sendError(serial, sender, busErrors.limitsExceeded(TOO_LONG));
   }
 
   #onEnd(error: Error | undefined): void {
     this.#open = false;
     this.#ended = error ?? new Error("the bus closed the connection");
-    this.#failPending();
+    this.#pending.failAll();
     if (this.#isTrying) return;
     if (!this.#reconnection) {
       this.onClosed();
       return;
     }
-    // What leaves the bus from now on is not seen to leave.
-    this.#callers.clear();
+    this.#callers.forgetAll();
     this.#reconnection.lost(messageOf(this.#ended));
     this.#retryIn(0, FIRST_RETRY, this.#transport.busId);
   }
@@ -299,16 +174,15 @@ export class Connection {
       this.#run++;
       this.#transport = this.#connect();
       this.#open = true;
-      const [name] = await this.#callBus("Hello", "", []);
-      this.#name = String(name);
-      for (const rule of this.#rules) await this.#callBus("AddMatch", "s", [rule]);
-      for (const own of this.#names) if (!(await this.#takeName(own))) taken = own;
+      this.#name = await this.#bus.hello();
+      for (const rule of this.#signals.rules) await this.#bus.addMatch(rule);
+      for (const own of this.#names) if (!(await this.#bus.takeName(own))) taken = own;
       // It may have been lost again with the last of these answers.
       if (!this.#open) throw busErrors.noReply("the bus closed the connection again");
     } catch (error) {
       if (this.#open) this.#transport.close();
       this.#open = false;
-      this.#failPending();
+      this.#pending.failAll();
       if (!this.#reconnection) return;
       this.#reconnection.failed(messageOf(this.#ended ?? error));
       this.#retryIn(next, Math.min(2 * next, LAST_RETRY), busId);
@@ -321,12 +195,6 @@ export class Connection {
     else this.#reconnection?.replaced(taken);
   }
 
-  #failPending(): void {
-    for (const { reject } of this.#pending.values()) {
-      reject(busErrors.noReply("the connection to the message bus ended"));
-    }
-  }
-
   /** Ends the connection; what was sent before is sent. */
   close(): void {
     clearTimeout(this.#retry);
@@ -334,20 +202,34 @@ export class Connection {
     if (!this.#open) return;
     this.#open = false;
     this.#transport.close();
-    this.#failPending();
+    this.#pending.failAll();
   }
 
-  /** Sends a message. Descriptors in its body are closed here if it cannot be sent. */
+  /**
+   * Sends a message; the names in its header are the caller's to check. Descriptors in its body are
+   * closed here if it cannot be sent.
+   */
   #send(message: Omit<Outgoing, "serial">): number {
     // 0 is none, and the number has 32 bits.
     this.#serial = (this.#serial + 1) >>> 0 || 1;
     try {
       this.#transport.send({ ...message, serial: this.#serial });
     } catch (error) {
-      for (const fd of descriptorsOf(message.signature, message.body)) close(fd);
+      closeDescriptors(message.signature, message.body);
       throw error;
     }
     return this.#serial;
+  }
+
+  /** The same with names that somebody else may have given us. */
+  #sendChecked(message: Omit<Outgoing, "serial">): number {
+    try {
+      checkNames(message);
+    } catch (error) {
+      closeDescriptors(message.signature, message.body);
+      throw error;
+    }
+    return this.#send(message);
   }
 
   /**
@@ -359,35 +241,26 @@ export class Connection {
    */
   async call(request: Request): Promise<unknown[]> {
     const { destination, path, interface: interfaceName, member } = request;
-    const { signature = "", body = [], timeout = CALL_TIMEOUT } = request;
+    const { signature = "", body = [] } = request;
     if (!this.#open) {
-      for (const fd of descriptorsOf(signature, body)) close(fd);
+      closeDescriptors(signature, body);
       throw busErrors.failed("the connection to the message bus is closed");
     }
-    checkName("destination", destination);
-    checkName("path", path);
-    checkName("interface", interfaceName);
     const flags =
       (request.autoStart ? 0 : NO_AUTO_START) |
       (request.interactive ? ALLOW_INTERACTIVE_AUTHORIZATION : 0);
-    const { promise, resolve, reject } = Promise.withResolvers<unknown[]>();
     const type = MessageType.METHOD_CALL;
     const fields = { destination, path, interface: interfaceName, member };
-    const serial = this.#send({ type, flags, ...fields, signature, body });
-    this.#pending.set(serial, { resolve, reject });
-    const timer = setTimeout(
-      () => reject(busErrors.noReply(`${destination} did not answer ${member} in time`)),
-      timeout,
-    );
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-      this.#pending.delete(serial);
-    }
+    const serial = this.#sendChecked({ type, flags, ...fields, signature, body });
+    return this.#pending.reply(serial, request);
   }
 
-  /** Sends a signal, to all that listen or to one connection. */
+  /**
+   * Sends a signal, to all that listen or to one connection. Descriptors in the body belong to the
+   * connection from here on.
+   *
+   * @throws {TypeError} if a name or the body is none that can be sent
+   */
   signal(
     path: string,
     interfaceName: string,
@@ -396,11 +269,12 @@ export class Connection {
     body: unknown[] = [],
     destination?: string,
   ): void {
-    if (!this.#open) return;
-    checkName("path", path);
-    checkName("destination", destination);
+    if (!this.#open) {
+      closeDescriptors(signature, body);
+      return;
+    }
     try {
-      this.#send({
+      this.#sendChecked({
         type: MessageType.SIGNAL,
         ...{ path, interface: interfaceName, member, signature, body },
         ...(destination === undefined ? {} : { destination }),
@@ -419,53 +293,25 @@ export class Connection {
    * @throws {Error} if somebody else has it, or the bus's policy refuses
    */
   async requestName(name: string): Promise<void> {
-    if (!(await this.#takeName(name))) {
+    if (!(await this.#bus.takeName(name))) {
       throw new Error(`the bus name ${name} is taken: another program answers for it already`);
     }
     this.#names.push(name);
   }
 
-  /** Whether it is ours now. */
-  async #takeName(name: string): Promise<boolean> {
-    const flags = NAME_DO_NOT_QUEUE | NAME_ALLOW_REPLACEMENT;
-    const ask = async (more: number) =>
-      (await this.#callBus("RequestName", "su", [name, flags | more]))[0] === NAME_PRIMARY_OWNER;
-    return (await ask(0)) || ((await this.#ownerHasEnded(name)) && ask(NAME_REPLACE_EXISTING));
-  }
-
-  async #ownerHasEnded(name: string): Promise<boolean> {
+  /**
+   * Has every matching signal delivered to `handle`.
+   *
+   * @throws {BusError} if the bus refuses; nothing is delivered then
+   */
+  async onSignal(match: SignalMatch, handle: SignalHandler): Promise<void> {
+    const listener = this.#signals.add(match, handle);
     try {
-      const [pid] = await this.#callBus("GetConnectionUnixProcessID", "s", [name]);
-      return (processStatus(Number(pid))?.state ?? "Z") === "Z";
+      await this.#bus.addMatch(listener.rule);
     } catch (error) {
-      // It has left meanwhile.
-      if (error instanceof BusError) return true;
+      this.#signals.remove(listener);
       throw error;
     }
-  }
-
-  /** Has every matching signal delivered to `handle`. */
-  async onSignal(
-    match: { sender: string; interface: string; member: string; path?: string; arg0?: string },
-    handle: SignalHandler,
-  ): Promise<void> {
-    const { sender, interface: interfaceName, member, path, arg0 } = match;
-    this.#signalHandlers.push({
-      matches: (signal) =>
-        // Anybody may send us a signal that looks like the bus's.
-        ((sender !== BUS && !sender.startsWith(":")) || signal.sender === sender) &&
-        signal.interface === interfaceName &&
-        signal.member === member &&
-        (path === undefined || signal.path === path) &&
-        (arg0 === undefined || signal.body[0] === arg0),
-      handle,
-    });
-    const rule =
-      `type='signal',sender='${sender}',interface='${interfaceName}',member='${member}'` +
-      (path === undefined ? "" : `,path='${path}'`) +
-      (arg0 === undefined ? "" : `,arg0='${arg0}'`);
-    this.#rules.push(rule);
-    await this.#callBus("AddMatch", "s", [rule]);
   }
 
   /**
@@ -485,7 +331,7 @@ export class Connection {
    */
   reply(call: IncomingCall, signature = "", body: unknown[] = []): void {
     if (!this.#isAnswerable(call)) {
-      for (const fd of descriptorsOf(signature, body)) close(fd);
+      closeDescriptors(signature, body);
       return;
     }
     const { serial: replySerial, sender: destination } = call;
@@ -500,41 +346,28 @@ export class Connection {
   /** Answers a call with an error. */
   fail(call: IncomingCall, error: BusError): void {
     if (!this.#isAnswerable(call)) return;
-    const { serial: replySerial, sender: destination } = call;
-    const { errorName } = error;
-    const body = [cutError(error.message)];
-    this.#send({
-      type: MessageType.ERROR,
-      ...{ replySerial, destination, errorName, signature: "s", body },
-    });
+    this.#sendError(call.serial, call.sender, error);
   }
 
-  /** Whose a call counts as: the user's, as soon as the bus has told. */
-  #ownerOf({ sender }: IncomingCall): Owner {
-    const known = this.#callers.get(sender);
-    return known === undefined || known instanceof Promise ? sender : accountOf(known.uid);
+  #sendError(replySerial: number, destination: string, { errorName, message }: BusError): void {
+    const body = [cutText(message)];
+    const type = MessageType.ERROR;
+    this.#send({ type, replySerial, destination, errorName, signature: "s", body });
   }
 
-  /** Whether the caller has as many calls under way as one may; see Quota. */
-  hasTooMany(call: IncomingCall): boolean {
-    return this.#quota.isFull(this.#ownerOf(call), call.length);
-  }
-
-  /** Counts a call whose answer has to wait. @returns a function that ends the count */
-  countWaiting(call: IncomingCall): () => void {
-    return this.#quota.take(this.#ownerOf(call), call.length);
+  /** Whose a call counts as: a user's uid as soon as the bus has told, and its connection's name before. */
+  callOwner(sender: string): number | string {
+    return this.#callers.ownerOfCalls(sender);
   }
 
   /** Whose a sender's file descriptors are counted as: a user's, however many connections it has. */
   descriptorsOwner(sender: string): string {
-    const known = this.#callers.get(sender);
-    return userOwner(known === undefined || known instanceof Promise ? "unknown" : known.uid);
+    return this.#callers.ownerOfDescriptors(sender);
   }
 
   /** Whom a unique name is counted and named for in the log: `uid 1000`, or the name while nobody knows. */
   accountOf(sender: string): string {
-    const known = this.#callers.get(sender);
-    return known === undefined || known instanceof Promise ? sender : userOwner(known.uid);
+    return this.#callers.accountOf(sender);
   }
 
   /**
@@ -544,93 +377,18 @@ export class Connection {
    * @throws {BusError} if that connection is gone already
    */
   caller(uniqueName: string): Caller | Promise<Caller> {
-    const known = this.#callers.get(uniqueName);
-    if (known) return known;
-    const asked = this.#askCaller(uniqueName);
-    this.#callers.set(uniqueName, asked);
-    // Not if the name has gone meanwhile, which took it out.
-    const waits = () => this.#callers.get(uniqueName) === asked;
-    asked.then(
-      (caller) => waits() && this.#callers.set(uniqueName, caller),
-      () => waits() && this.#callers.delete(uniqueName),
-    );
-    return asked;
+    return this.#callers.find(uniqueName);
   }
 
-  async #askCaller(uniqueName: string): Promise<Caller> {
-    // First, or the name might go unseen.
-    await this.#watchNames();
-    const [credentials] = await this.#callBus("GetConnectionCredentials", "s", [uniqueName]);
-    return callerFrom(credentials as Record<string, Variant<number>>, uniqueName);
-  }
-
-  /** Called with each unique name that leaves the bus. */
+  /**
+   * Called with each unique name that leaves the bus. Where the bus refuses to tell, `onBadMessage` is
+   * told, and it is asked again with the next caller that is not known, or when it is there again.
+   */
   onNameLost(handle: (uniqueName: string) => void): void {
-    this.#nameLostHandlers.push(handle);
-    void this.#watchNames();
-  }
-
-  readonly #nameLostHandlers: ((name: string) => void)[] = [];
-  #namesWatched: Promise<void> | undefined;
-
-  #watchNames(): Promise<void> {
-    const match = { sender: BUS, interface: BUS, member: "NameOwnerChanged", path: BUS_PATH };
-    this.#namesWatched ??= this.onSignal(match, ([name, , newOwner]) => {
-      if (newOwner !== "" || typeof name !== "string") return;
-      this.#callers.delete(name);
-      for (const handle of this.#nameLostHandlers) handle(name);
+    this.#callers.onLost(handle);
+    this.#callers.watchNames().catch((error) => {
+      if (!this.#open) return;
+      this.onBadMessage(new Error(`the bus does not tell who leaves it: ${messageOf(error)}`), "");
     });
-    return this.#namesWatched;
-  }
-
-  #callBus(
-    member: string,
-    signature: string,
-    body: unknown[],
-    timeout = CALL_TIMEOUT,
-  ): Promise<unknown[]> {
-    const bus = { destination: BUS, path: BUS_PATH, interface: BUS };
-    return this.call({ ...bus, member, signature, body, timeout });
   }
 }
-
-/** An error reply as an error; its text is what its body has, if that makes sense. */
-function errorOf(message: Incoming): BusError {
-  const { errorName = "" } = message;
-  let text: unknown;
-  try {
-    [text] = message.body;
-  } catch (error) {
-    text = `${errorName}, whose text makes no sense: ${messageOf(error)}`;
-  }
-  return new BusError(errorName, typeof text === "string" ? text : errorName);
-}
-
-/** An error's text, which a stranger must not make longer than what it asked. */
-function cutError(text: string): string {
-  return text.length > LONGEST_ERROR ? `${text.slice(0, LONGEST_ERROR)}…` : text;
-}
-
-/** Reads what GetConnectionCredentials answers; see the D-Bus specification. */
-function callerFrom(credentials: Record<string, Variant<number>>, uniqueName: string): Caller {
-  const { UnixUserID: uid, ProcessID: pid, ProcessFD: pidfd } = credentials;
-  try {
-    if (!uid) throw busErrors.accessDenied(`the bus does not know who ${uniqueName} is`);
-    // Buses know the process by a pidfd from dbus-daemon 1.15.8 on, with Linux 6.5.
-    if (pidfd) return new Connected(uid.value, identityOfPidfd(pidfd.value));
-    // A process outside of the bus's pid namespace has no number there.
-    return new Connected(uid.value, pid && identityOfPid(pid.value, uid.value));
-  } finally {
-    if (pidfd) close(pidfd.value);
-  }
-}
-
-/** The descriptors at the top level of a body, which is where our own messages have them. */
-function descriptorsOf(signature: string, body: unknown[]): Fd[] {
-  if (!signature.includes("h")) return [];
-  return splitSignature(signature).flatMap((type, index) =>
-    type === "h" && typeof body[index] === "number" ? [body[index]] : [],
-  );
-}
-
-export type SignalHandler = (body: unknown[], signal: Incoming) => void;

@@ -13,6 +13,7 @@ import {
 } from "./interface.ts";
 import { introspection } from "./introspect.ts";
 import { escapeLabel, unescapeLabel } from "./object-path.ts";
+import { Quota } from "./quota.ts";
 
 /** A folder of objects of one class, each under its escaped name. */
 export interface Folder<Target> {
@@ -55,6 +56,7 @@ export class ObjectTree {
   readonly #objects = new Map<string, Resolved>();
   readonly #folders = new Map<string, Folder<Anything>>();
   readonly #connection: Connection;
+  readonly #quota = new Quota();
   readonly #onFailure: (call: IncomingCall, error: unknown) => void;
 
   /**
@@ -116,7 +118,8 @@ export class ObjectTree {
 
   /** Whether the call is answered already. */
   #answer(call: IncomingCall): boolean {
-    if (this.#connection.hasTooMany(call)) {
+    const owner = this.#connection.callOwner(call.sender);
+    if (this.#quota.isFull(owner, call.length)) {
       this.#connection.fail(call, busErrors.limitsExceeded(TOO_MANY));
       return true;
     }
@@ -139,7 +142,7 @@ export class ObjectTree {
       }
       // They outlive this turn, after which the connection closes what is left of the call's.
       fds = fds.splice(0);
-      const endCount = this.#connection.countWaiting(call);
+      const endCount = this.#quota.take(owner, call.length);
       void this.#answerLater(call, answer).finally(() => {
         endCount();
         closeAside(this.#connection.descriptorsOwner(call.sender), fds);

@@ -29,3 +29,11 @@ export const busErrors = {
   unknownObject: standard("UnknownObject"),
   unknownProperty: standard("UnknownProperty"),
 };
+
+/** The longest text of an error, in characters: it may quote what a stranger sent. */
+const LONGEST_TEXT = 512;
+
+/** An error's text, which a stranger must not make longer than what it asked. */
+export function cutText(text: string): string {
+  return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}…` : text;
+}

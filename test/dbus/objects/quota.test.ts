@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Quota } from "../../../lib/dbus/connection/quota.ts";
+import { Quota } from "../../../lib/dbus/objects/quota.ts";
 
 test("a user has so many calls under way, over all connections, and gets them back", () => {
   const quota = new Quota();
