@@ -7,6 +7,7 @@ import { compile } from "../login1/probe.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const LIBRARY = join(ROOT, "lib/linux/index.ts");
+const OPTIONS = join(ROOT, "lib/linux/sockets/options.ts");
 
 let folder: string;
 let olderKernel: string;
@@ -35,8 +36,9 @@ async function onOlderKernel(...words: string[]) {
 
 test("it has no SO_PASSRIGHTS, and no filter that can ask who sends", async () => {
   const program = `import * as linux from ${JSON.stringify(LIBRARY)};
+import { hasRefusedDescriptors } from ${JSON.stringify(OPTIONS)};
 const [ours] = linux.socketPair();
-console.log(linux.refuseDescriptors(ours), linux.hasRefusedDescriptors(ours));
+console.log(linux.refuseDescriptors(ours), hasRefusedDescriptors(ours));
 linux.createSenderFilter(ours);`;
   const { code, out, errors } = await onOlderKernel("-e", program);
   expect({ code, out }).toEqual({ code: 1, out: "false false\n" });

@@ -17,7 +17,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
-import { clearNonBlocking, close } from "../../lib/linux/index.ts";
+import { clearNonBlocking } from "../../lib/linux/ffi/fd.ts";
+import { close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state/env-file.ts";
 import { buildSeatClient } from "./probe.ts";
 import { type CreateOptions, createSession, World } from "./world.ts";

@@ -2,7 +2,8 @@
 import { expect } from "bun:test";
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { BusError, type Connection } from "../../lib/dbus/index.ts";
-import { close, kill, openPidfd, watchProcess } from "../../lib/linux/index.ts";
+import { close, openPidfd, watchProcess } from "../../lib/linux/index.ts";
+import { kill } from "../../lib/linux/processes/process.ts";
 import { SESSION_CLASSES, SESSION_TYPES } from "../../lib/login1/vocabulary/classes.ts";
 import type { Random } from "./random-source.ts";
 import { asLibsystemd, type BusView, type Process, readBus, type View } from "./views.ts";

@@ -2,7 +2,8 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { fstatSync } from "node:fs";
 import { join } from "node:path";
-import { accept, close, listenStream } from "../../lib/linux/index.ts";
+import { close, listenStream } from "../../lib/linux/index.ts";
+import { accept } from "../../lib/linux/sockets/socket.ts";
 import { fetchDescriptors } from "../../lib/notify/index.ts";
 import {
   cleanUp,

@@ -3,7 +3,7 @@ import { fstatSync } from "node:fs";
 import { check, errno, SystemError } from "../ffi/errors.ts";
 import { close, O_NOFOLLOW, open } from "../ffi/fd.ts";
 import { addressOf, cString, lastErrno, libc, Memory } from "../ffi/libc.ts";
-import { majorMinor } from "../files/atomic-file.ts";
+import { majorMinor } from "./device-number.ts";
 
 const O_PATH = 0x200000;
 const NAME = cString("system.posix_acl_access");

@@ -31,10 +31,6 @@ const library = dlopen("libc.so.6", {
   fcntl: { args: [T.i32, T.i32, T.i64], returns: T.i32 },
   fclose: { args: [T.u64], returns: T.i32 },
   fdopen: { args: [T.i32, T.ptr], returns: T.u64_fast },
-  fstat: { args: [T.i32, T.ptr], returns: T.i32 },
-  getgrgid_r: { args: [T.u32, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
-  getgrnam_r: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
-  getgrouplist: { args: [T.ptr, T.u32, T.ptr, T.ptr], returns: T.i32 },
   getpwnam_r: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
   getpwuid_r: { args: [T.u32, T.ptr, T.ptr, T.u64, T.ptr], returns: T.i32 },
   getsockopt: { args: [T.i32, T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
@@ -79,7 +75,6 @@ const library = dlopen("libc.so.6", {
   timerfd_create: { args: [T.i32, T.i32], returns: T.i32 },
   timerfd_settime: { args: [T.i32, T.i32, T.ptr, T.ptr], returns: T.i32 },
   umount2: { args: [T.ptr, T.i32], returns: T.i32 },
-  write: { args: [T.i32, T.ptr, T.u64], returns: T.i64 },
 });
 
 /** libc's functions, untyped beyond their C types. Only lib/linux may use it. */

@@ -1,7 +1,7 @@
 /** Mounting, unmounting, and what is mounted where; see mount(2) and proc_pid_mountinfo(5). */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { check, hasCode } from "../ffi/errors.ts";
+import { check } from "../ffi/errors.ts";
 import { cString, libc } from "../ffi/libc.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_IFDIR, statx } from "./statx.ts";
 
@@ -138,16 +138,6 @@ export function folderStatus(path: string): FolderStatus | undefined {
   const { mode, uid, gid, isMountRoot } = found;
   const isMountPoint = isMountRoot ?? mounts().some((entry) => entry.target === path);
   return { mode, uid, gid, isMountPoint };
-}
-
-/** True if something is mounted at the folder `path`. */
-export function isMountPoint(path: string): boolean {
-  try {
-    return folderStatus(path)?.isMountPoint ?? false;
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return false;
-    throw error;
-  }
 }
 
 /** The kernel writes space, tab, newline and backslash in a path as \ooo. */

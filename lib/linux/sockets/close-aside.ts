@@ -14,7 +14,7 @@ import { hasCode } from "../ffi/errors.ts";
 import { close, duplicate, type Fd } from "../ffi/fd.ts";
 import { cString, libc, Memory } from "../ffi/libc.ts";
 import { accountOf } from "../users/subordinate.ts";
-import { hasRefusedDescriptors } from "./socket.ts";
+import { hasRefusedDescriptors } from "./options.ts";
 
 /** So many threads of one owner may close something; its other descriptors wait behind them. */
 const MOST_CLOSING = 16;

@@ -2,14 +2,18 @@
 import { check } from "../ffi/errors.ts";
 import { clearNonBlocking, close, type Fd } from "../ffi/fd.ts";
 import { addressOf, libc, Memory } from "../ffi/libc.ts";
-import { type Credentials, connectDatagram } from "./socket.ts";
-
-const SOL_SOCKET = 1;
-const SCM_RIGHTS = 1;
-const SCM_CREDENTIALS = 2;
-const MSG_NOSIGNAL = 0x4000;
-const CMSG_HEADER = 16;
-const align = (length: number) => (length + 7) & ~7;
+import {
+  CMSG_HEADER,
+  type Credentials,
+  cmsgSpace,
+  IOVEC_SIZE,
+  MSG_NOSIGNAL,
+  MSGHDR_SIZE,
+  SCM_CREDENTIALS,
+  SCM_RIGHTS,
+  SOL_SOCKET,
+} from "./message.ts";
+import { connectDatagram } from "./socket.ts";
 
 /**
  * Sends one datagram to the socket at `path` ("@name" for an abstract one), and waits while the
@@ -27,16 +31,14 @@ export function sendDatagram(
   fds: readonly Fd[] = [],
   credentials?: Credentials,
 ): void {
-  const control = new Memory(
-    Math.max(8, fds.length > 0 ? CMSG_HEADER + align(fds.length * 4) : 0) + CMSG_HEADER + 16,
-  );
+  const control = new Memory(cmsgSpace(fds.length * 4) + cmsgSpace(12));
   let used = 0;
   const header = (type: number, length: number) => {
     control.setWord(used, CMSG_HEADER + length);
     control.view.setInt32(used + 8, SOL_SOCKET, true);
     control.view.setInt32(used + 12, type, true);
     const at = used + CMSG_HEADER;
-    used += CMSG_HEADER + align(length);
+    used += cmsgSpace(length);
     return at;
   };
   if (fds.length > 0) {
@@ -49,10 +51,10 @@ export function sendDatagram(
     control.view.setUint32(at + 4, credentials.uid, true);
     control.view.setUint32(at + 8, credentials.gid, true);
   }
-  const vector = new Memory(16);
+  const vector = new Memory(IOVEC_SIZE);
   vector.setWord(0, data.length > 0 ? addressOf(data) : 0);
   vector.setWord(8, data.length);
-  const message = new Memory(56);
+  const message = new Memory(MSGHDR_SIZE);
   message.setWord(16, vector.address);
   message.setWord(24, 1);
   message.setWord(32, used > 0 ? control.address : 0);

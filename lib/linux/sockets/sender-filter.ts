@@ -8,7 +8,7 @@
 import { check, hasCode } from "../ffi/errors.ts";
 import { close, type Fd } from "../ffi/fd.ts";
 import { addressOf, cString, libc, Memory } from "../ffi/libc.ts";
-import { attachFilter } from "./socket.ts";
+import { attachFilter } from "./options.ts";
 
 const SYS_BPF = 321;
 const BPF_MAP_CREATE = 0;

@@ -1,6 +1,5 @@
 /** Alarms at a moment of one of the kernel's clocks, which JavaScript's timers do not know; see timerfd_create(2). */
 
-import { onceReadable } from "../events/readiness.ts";
 import { check } from "../ffi/errors.ts";
 import { close, type Fd } from "../ffi/fd.ts";
 import { libc, Memory } from "../ffi/libc.ts";
@@ -32,6 +31,14 @@ export function setTimer(fd: Fd, milliseconds: number): void {
   set(fd, 0, BigInt(milliseconds) * 1000n, `descriptor ${fd}`);
 }
 
+/** The kernel's time_t counts seconds in 63 bits; more never comes. */
+const LATEST = 9_000_000_000_000_000n;
+
+/** Has a timer become readable when its clock is at `moment`, in microseconds, or later. */
+export function setTimerAt(fd: Fd, moment: bigint): void {
+  set(fd, TFD_TIMER_ABSTIME, moment < LATEST ? moment : LATEST, `descriptor ${fd}`);
+}
+
 function set(fd: Fd, flags: number, microseconds: bigint, clock: string): void {
   const value = new Memory(32);
   // All zero would disarm it; a moment long past fires at once.
@@ -39,38 +46,6 @@ function set(fd: Fd, flags: number, microseconds: bigint, clock: string): void {
   value.view.setBigInt64(16, nanoseconds / 1_000_000_000n, true);
   value.view.setBigInt64(24, nanoseconds % 1_000_000_000n, true);
   check(libc.timerfd_settime(fd, flags, value.bytes, null), "timerfd_settime", clock);
-}
-
-/**
- * Calls `fire` once, when the time of day is `moment` (microseconds since the
- * epoch) or later, whatever the clock is set to meanwhile.
- *
- * @returns a function that ends the watch; not needed after `fire`
- * @throws {SystemError}
- */
-export function atRealtime(moment: bigint, fire: () => void): () => void {
-  const fd = createTimer("realtime");
-  let open = true;
-  const end = () => {
-    if (!open) return;
-    open = false;
-    endWatch();
-    close(fd);
-  };
-  let endWatch = () => {};
-  try {
-    // The kernel's time_t counts seconds in 63 bits; more never comes.
-    const latest = 9_000_000_000_000_000n;
-    set(fd, TFD_TIMER_ABSTIME, moment < latest ? moment : latest, "realtime");
-    endWatch = onceReadable(fd, () => {
-      end();
-      fire();
-    });
-  } catch (error) {
-    end();
-    throw error;
-  }
-  return end;
 }
 
 /**

@@ -1,15 +1,25 @@
 /** A bus that refuses to tell who leaves it, by a limit of dbus-daemon's own. */
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Connection } from "../../../lib/dbus/index.ts";
 import { until } from "../../until.ts";
 import { startBus } from "../private-bus.ts";
 
+const ends: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
 test("what it refuses is told, nothing is kept of it, and it is asked again", async () => {
   const bus = await startBus('<limit name="max_match_rules_per_connection">1</limit>');
+  ends.push(() => bus.stop());
   const connection = await Connection.open(bus.address);
   const other = await Connection.open(bus.address);
+  ends.push(
+    () => connection.close(),
+    () => other.close(),
+  );
   const match = { sender: "a.b", interface: "a.b", member: "C" };
   await connection.onSignal(match, () => {});
   await expect(connection.onSignal(match, () => {})).rejects.toThrow("max_match_rules");
@@ -32,6 +42,4 @@ test("what it refuses is told, nothing is kept of it, and it is asked again", as
   other.close();
   await until("the other is seen to leave", () => lost.includes(name));
   expect(lost.filter((each) => each === name)).toHaveLength(1);
-  connection.close();
-  await bus.stop();
 });

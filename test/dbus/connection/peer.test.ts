@@ -9,7 +9,6 @@ import { MessageType, type Outgoing } from "../../../lib/dbus/protocol/message.t
 import { messageLength, Unmarshaller } from "../../../lib/dbus/protocol/unmarshal.ts";
 import { Variant } from "../../../lib/dbus/protocol/variant.ts";
 import {
-  accept,
   close,
   type Fd,
   listenStream,
@@ -17,6 +16,7 @@ import {
   receive,
   send as sendNow,
 } from "../../../lib/linux/index.ts";
+import { accept } from "../../../lib/linux/sockets/socket.ts";
 
 /** A seed that is printed with a failure, since the messages are random. */
 const SEED = Number(process.env.P7_SEED ?? (Math.random() * 2 ** 32) >>> 0);

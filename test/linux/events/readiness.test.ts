@@ -22,7 +22,8 @@ const client = linux.connectDatagram(path);
 const buffer = new linux.ReceiveBuffer(100);
 ${program}`,
     ],
-    { stdout: "pipe", stderr: "inherit" },
+    // Only one that hangs takes so long.
+    { stdout: "pipe", stderr: "inherit", timeout: 20_000 },
   );
   const out = await child.stdout.text();
   await child.exited;
@@ -71,4 +72,25 @@ test("a drain that throws is told of, and both it and the others are called agai
   `);
   expect(status).toBe(0);
   expect(JSON.parse(out)).toEqual({ count: 4, heard: 4, failures: ["failure 1", "failure 3"] });
+});
+
+test("who waits for a descriptor does not keep the event loop from what it waits for", async () => {
+  const { out, status } = await runProgram(`
+    const [left] = linux.socketPair();
+    const patience = new linux.Patience(left);
+    const fired = Promise.withResolvers();
+    // It is past already, so the loop has something to do, and has not seen it.
+    linux.atRealtime(0n, fired.resolve);
+    // Longer than anybody waits for this process.
+    patience.begin(2 ** 40);
+    console.log(patience.await());
+    await fired.promise;
+    // Nothing is left of it that would end the next wait.
+    patience.begin(50);
+    const start = performance.now();
+    console.log(patience.await(), performance.now() - start >= 50);
+    patience.close();
+    process.exit(0);
+  `);
+  expect({ out, status }).toEqual({ out: "false\nfalse true\n", status: 0 });
 });

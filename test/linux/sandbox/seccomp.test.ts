@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { rulesOf } from "../../../lib/cli/index.ts";
-import { assembleFilter, type Instruction, type Policy } from "../../../lib/linux/index.ts";
+import { assembleFilter, type Policy } from "../../../lib/linux/index.ts";
+import type { Instruction } from "../../../lib/linux/sandbox/seccomp.ts";
 import { CALLS, type CallName } from "../../../lib/linux/sandbox/system-calls.ts";
 
 const ALLOW = 0x7fff0000;

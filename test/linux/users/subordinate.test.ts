@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { reportFailures, SubordinateUsers } from "../../../lib/linux/index.ts";
+import { reportFailures } from "../../../lib/linux/index.ts";
+import { SubordinateUsers } from "../../../lib/linux/users/subordinate.ts";
 
 let folder = "";
 beforeAll(() => {
