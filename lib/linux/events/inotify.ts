@@ -5,7 +5,7 @@
 import { check, hasCode } from "../ffi/errors.ts";
 import { close, type Fd, readSome } from "../ffi/fd.ts";
 import { cString, libc } from "../ffi/libc.ts";
-import { onReadiness } from "./readiness.ts";
+import { guarded, onReadiness } from "./readiness.ts";
 
 export const IN_MODIFY = 0x2;
 export const IN_MOVED_TO = 0x80;
@@ -13,7 +13,7 @@ export const IN_CREATE = 0x100;
 export const IN_DELETE = 0x200;
 /** The watched path itself is gone, and the watch with it. */
 export const IN_IGNORED = 0x8000;
-/** Events were lost: look at what is watched as if all had happened. */
+/** Events were lost: look at what is watched as if all had happened. It has no name. */
 export const IN_Q_OVERFLOW = 0x4000;
 const IN_MASK_ADD = 0x20000000;
 const IN_CLOEXEC_NONBLOCK = 0o2004000;
@@ -42,8 +42,13 @@ let instance: Instance | undefined;
 function openInstance(): Instance {
   const fd = check(libc.inotify_init1(IN_CLOEXEC_NONBLOCK), "inotify_init1", "instance");
   const opened: Instance = { fd, endWatch: () => {}, listeners: new Map() };
-  opened.endWatch = onReadiness(fd, () => drain(opened));
-  return opened;
+  try {
+    opened.endWatch = onReadiness(fd, () => drain(opened));
+    return opened;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
 
 function drain({ fd, listeners }: Instance): void {
@@ -58,7 +63,7 @@ function drain({ fd, listeners }: Instance): void {
       for (const set of told) {
         for (const listener of [...set]) {
           const wanted = event.mask & (listener.mask | IN_IGNORED | IN_Q_OVERFLOW);
-          if (wanted && set.has(listener)) listener.onEvent(event);
+          if (wanted && set.has(listener)) guarded(() => listener.onEvent(event));
         }
       }
     }
@@ -69,7 +74,7 @@ function drain({ fd, listeners }: Instance): void {
  * Watches one path.
  *
  * @param mask IN_* bits, or-ed; IN_IGNORED and IN_Q_OVERFLOW come unasked
- * @param onEvent must not throw
+ * @param onEvent what it throws is reported (`reportFailures`), and the others are told
  * @returns a function that ends the watch
  * @throws {SystemError} ENOENT if the path does not exist
  */

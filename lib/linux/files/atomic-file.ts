@@ -5,11 +5,10 @@ import {
   fchownSync,
   openSync,
   renameSync,
-  rmSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { hasCode } from "../ffi/errors.ts";
+import { errno, hasCode, SystemError } from "../ffi/errors.ts";
 
 /**
  * Writes a file under a temporary dot name beside it, then renames it into
@@ -17,7 +16,7 @@ import { hasCode } from "../ffi/errors.ts";
  * IN_MOVED_TO. sd_login_monitor(3) relies on just that.
  *
  * @param mode the file's permission bits, whatever the umask
- * @throws {Error} Node's, with the path; nothing is left behind
+ * @throws {Error} with the path, ENOSPC if not all of it can be written. The file is as it was before
  */
 export function writeFileAtomically(
   path: string,
@@ -30,7 +29,7 @@ export function writeFileAtomically(
   try {
     const fd = openNew(temporary, mode);
     try {
-      writeSync(fd, text);
+      writeAll(fd, Buffer.from(text, "utf8"), temporary);
       umask ??= process.umask();
       if ((mode & umask) !== 0) fchmodSync(fd, mode);
       if (owner) fchownSync(fd, owner.uid, owner.gid);
@@ -39,8 +38,29 @@ export function writeFileAtomically(
     }
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    removeAfterFailure(temporary);
     throw error;
+  }
+}
+
+/**
+ * write(2) until all is written: where a file system is nearly full, one call takes a part without an
+ * error.
+ */
+function writeAll(fd: number, bytes: Uint8Array, path: string): void {
+  for (let at = 0; at < bytes.length; ) {
+    const written = writeSync(fd, bytes, at);
+    if (written === 0) throw new SystemError("write", errno.ENOSPC, path);
+    at += written;
+  }
+}
+
+/** Whatever keeps it from being removed, or from being there at all, is not what the caller is to know. */
+function removeAfterFailure(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // The next write of that file removes it: see openNew.
   }
 }
 
@@ -53,7 +73,7 @@ function openNew(path: string, mode: number): number {
     return openSync(path, "wx", mode);
   } catch (error) {
     if (!hasCode(error, "EEXIST")) throw error;
-    rmSync(path, { force: true });
+    removeFile(path);
     return openSync(path, "wx", mode);
   }
 }
@@ -65,12 +85,4 @@ export function removeFile(path: string): void {
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error;
   }
-}
-
-/** A dev_t of the kernel as `major:minor`; see makedev(3). */
-export function majorMinor(device: number): string {
-  const bits = BigInt(device);
-  const major = ((bits >> 8n) & 0xfffn) | ((bits >> 32n) & ~0xfffn);
-  const minor = (bits & 0xffn) | ((bits >> 12n) & ~0xffn & 0xffffff00n);
-  return `${major}:${minor}`;
 }
