@@ -129,9 +129,23 @@ export class ServerConnection {
     return true;
   }
 
+  /** Answers one call. What is to come after the answer does so once, even if the client takes none. */
   async #serve(message: Uint8Array): Promise<void> {
     const call = parseCall(message);
-    const reply = await this.#service.call(call, this.peer);
-    if (!call.oneway) this.#answer = formatReply(reply);
+    const tasks: (() => void)[] = [];
+    let answered = false;
+    const afterReply = (task: () => void) => {
+      if (answered) task();
+      else tasks.push(task);
+    };
+    const reply = await this.#service.call(call, this.peer, afterReply);
+    try {
+      if (!call.oneway) this.#answer = formatReply(reply);
+      // At once, and as much as goes now: nobody is to wait for a client that reads slowly.
+      if (this.#open) this.#write();
+    } finally {
+      answered = true;
+      for (const task of tasks) task();
+    }
   }
 }

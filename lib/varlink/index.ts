@@ -5,4 +5,4 @@ export { LONGEST_MESSAGE } from "./message.ts";
 export { Parameters } from "./parameters.ts";
 export type { Peer } from "./peer.ts";
 export { type ServerOptions, VarlinkServer } from "./server.ts";
-export { type Interface, type Reply, Service } from "./service.ts";
+export { type AfterReply, type Interface, type Reply, Service } from "./service.ts";

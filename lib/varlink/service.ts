@@ -6,8 +6,18 @@ import type { Peer } from "./peer.ts";
 
 export type Reply = Readonly<Record<string, unknown>>;
 
+/**
+ * Does what the answer to a call need not wait for: when the answer is on its way, or there is nobody
+ * any more who would take it. `task` must not throw.
+ */
+export type AfterReply = (task: () => void) => void;
+
 /** A method. It answers with an error by throwing a VarlinkError. */
-export type Method = (parameters: Call["parameters"], peer: Peer) => Reply | Promise<Reply>;
+export type Method = (
+  parameters: Call["parameters"],
+  peer: Peer,
+  afterReply: AfterReply,
+) => Reply | Promise<Reply>;
 
 export interface Interface {
   name: string;
@@ -92,7 +102,7 @@ export class Service {
   }
 
   /** Makes a call and gives its answer, which may be an error; it never throws. */
-  async call(call: Call, peer: Peer): Promise<Reply | VarlinkError> {
+  async call(call: Call, peer: Peer, afterReply: AfterReply): Promise<Reply | VarlinkError> {
     try {
       const dot = call.method.lastIndexOf(".");
       const { methods } = this.#interface(call.method.slice(0, Math.max(dot, 0)));
@@ -101,7 +111,7 @@ export class Service {
       if (!method) throw varlinkErrors.methodNotFound(call.method);
       // No method here turns a connection into something else.
       if (call.upgrade) throw varlinkErrors.methodNotImplemented(call.method);
-      return await method(call.parameters, peer);
+      return await method(call.parameters, peer, afterReply);
     } catch (error) {
       if (error instanceof VarlinkError) return error;
       this.#onFailure(call, error);
