@@ -5,14 +5,12 @@ import {
   BusError,
   busErrors,
   Connection,
-  escapeLabel,
   type Interface,
   membersOf,
   ObjectTree,
-  unescapeLabel,
 } from "../../lib/dbus/index.ts";
-import { splitSignature } from "../../lib/dbus/protocol/signature.ts";
 import { close, O_RDONLY, open, readSome } from "../../lib/linux/index.ts";
+import { until } from "../until.ts";
 import { onBus, type PrivateBus, startBus } from "./private-bus.ts";
 
 const NAME = "com.example.Cupboard";
@@ -105,11 +103,6 @@ const call = (member: string, signature = "", body: unknown[] = [], path = PATH)
     body,
   });
 /** How many of the files that the tests pass are open; what else is, Bun opens and closes as it likes. */
-/** Waits for what happens in a moment; the test's timeout bounds it. */
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await Bun.sleep(1);
-}
-
 const openDescriptors = () =>
   readdirSync("/proc/self/fd").filter((fd) => {
     try {
@@ -166,7 +159,7 @@ describe("objects and interfaces", () => {
   });
 
   test("errors keep their names; a fault of ours is Failed and reported", async () => {
-    expect(call("Refuse")).rejects.toMatchObject({
+    await expect(call("Refuse")).rejects.toMatchObject({
       errorName: "com.example.Broken",
       message: "it is broken",
     });
@@ -213,7 +206,7 @@ describe("descriptors", () => {
     const [fd] = (await call("GiveFile")) as [number];
     expect(Buffer.from(readSome(fd) ?? []).toString()).toBe("inside");
     close(fd);
-    await until(() => openDescriptors() <= before);
+    await until("they are closed", () => openDescriptors() <= before);
   });
 
   test("come in with a call and are closed after it, used or not", async () => {
@@ -223,7 +216,7 @@ describe("descriptors", () => {
     expect(await call("TakeFile", "h", [open(file, O_RDONLY)])).toEqual(["from outside"]);
     await expect(call("Pour", "h", [open(file, O_RDONLY)])).rejects.toThrow("expecting 'bs'");
     await expect(call("Two", "h", [open(file, O_RDONLY)], "/nowhere")).rejects.toThrow("Unknown");
-    await until(() => openDescriptors() <= before);
+    await until("they are closed", () => openDescriptors() <= before);
   });
 
   test("many calls with descriptors at once get each their own", async () => {
@@ -237,7 +230,7 @@ describe("descriptors", () => {
       }),
     );
     expect(replies.flat()).toEqual(texts);
-    await until(() => openDescriptors() <= before);
+    await until("they are closed", () => openDescriptors() <= before);
   });
 
   test("a descriptor index out of range is refused, and nothing else", async () => {
@@ -325,7 +318,7 @@ describe("the connection", () => {
     await call("Two");
     expect(lost).toEqual([]);
     short.close();
-    while (!lost.includes(short.uniqueName)) await Bun.sleep(1);
+    await until("it is seen to leave", () => lost.includes(short.uniqueName));
   });
 
   test("who handles a signal and throws is named, and the next message is handled", async () => {
@@ -379,20 +372,4 @@ describe("the connection", () => {
     const request = { destination: NAME, path: "/", interface: "a.b", member: "C" };
     await expect(connection.call(request)).rejects.toThrow("closed");
   });
-});
-
-test("labels escape and unescape", () => {
-  const pairs = { "1": "_31", c1: "c1", "1000": "_31000", seat0: "seat0", "": "_", "a-b": "a_2db" };
-  for (const [text, label] of Object.entries(pairs)) {
-    expect(escapeLabel(text)).toBe(label);
-    expect(unescapeLabel(label)).toBe(text);
-  }
-  expect(unescapeLabel("a/b")).toBeUndefined();
-  expect(unescapeLabel("_3")).toBeUndefined();
-});
-
-test("signatures split into their types", () => {
-  expect(splitSignature("sa{sv}u")).toEqual(["s", "a{sv}", "u"]);
-  expect(splitSignature("a(sssb)aas(i)")).toEqual(["a(sssb)", "aas", "(i)"]);
-  expect(() => splitSignature("a(s")).toThrow("ends too early");
 });

@@ -284,21 +284,33 @@ describe("the stream", () => {
     expect(await client.next()).toBeUndefined();
   });
 
-  test("descriptors that come along are closed and change nothing", async () => {
+  /** From Linux 6.16 on; before, they are closed. */
+  const kernelRefuses = () => {
+    const [ours, theirs] = socketPair();
+    const refuses = refuseDescriptors(theirs);
+    for (const end of [ours, theirs]) close(end);
+    return refuses;
+  };
+
+  test.skipIf(!kernelRefuses())("descriptors that come along are refused", async () => {
+    serve();
+    const fd = connectStream(path);
+    const placeholder = createPlaceholder();
+    expect(() => send(fd, Buffer.from(echo("a")), [placeholder])).toThrow("EPERM");
+    send(fd, Buffer.from(echo("b")));
+    expect(await answers(fd, 1)).toEqual([{ parameters: { text: "b" } }]);
+    close(placeholder);
+    close(fd);
+  });
+
+  test.skipIf(kernelRefuses())("descriptors that come along are closed", async () => {
     serve();
     const fd = connectStream(path);
     const placeholder = createPlaceholder();
     send(fd, Buffer.from(echo("a")));
     await answers(fd, 1);
     const before = openFiles();
-    const sent = () => send(fd, Buffer.from(echo("b")), [placeholder, placeholder]);
-    const [ours, theirs] = socketPair();
-    const refuses = refuseDescriptors(theirs);
-    for (const end of [ours, theirs]) close(end);
-    // From Linux 6.16 on the kernel refuses them; before, they are closed.
-    if (refuses) expect(sent).toThrow("EPERM");
-    else sent();
-    if (refuses) send(fd, Buffer.from(echo("b")));
+    send(fd, Buffer.from(echo("b")), [placeholder, placeholder]);
     expect(await answers(fd, 1)).toEqual([{ parameters: { text: "b" } }]);
     await until("what came is closed", () => openFiles() === before);
     close(placeholder);
@@ -506,7 +518,7 @@ describe("a client holds up itself alone", () => {
     waiting.resolve();
     await other.call("org.example.test.Echo");
     await until("its connection has ended", () => reasons.length > 0);
-    expect(reasons[0]).toMatch(/the client (is gone|closed it)/);
+    expect(reasons[0]).toContain("the client is gone");
     expect(failures).toEqual([]);
   });
 

@@ -10,27 +10,14 @@ import { messageLength, Unmarshaller } from "../../../lib/dbus/protocol/unmarsha
 import { Variant } from "../../../lib/dbus/protocol/variant.ts";
 import {
   close,
-  type Fd,
   listenStream,
   ReceiveBuffer,
   receive,
   send as sendNow,
 } from "../../../lib/linux/index.ts";
 import { accept } from "../../../lib/linux/sockets/socket.ts";
-
-/** A seed that is printed with a failure, since the messages are random. */
-const SEED = Number(process.env.P7_SEED ?? (Math.random() * 2 ** 32) >>> 0);
-
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    // xorshift32
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
+import { Random } from "../../login1/random-source.ts";
+import { until } from "../../until.ts";
 
 let folder: string;
 let peer: Bun.UnixSocketListener<undefined>;
@@ -126,16 +113,12 @@ function sentMessages() {
 
 /** Sends all of it, as the connection takes it. */
 async function send(data: Uint8Array): Promise<void> {
-  for (let rest = data; rest.length > 0; ) {
+  let rest = data;
+  await until(`${data.length} bytes are taken`, () => {
     const sent = client?.write(rest) ?? -1;
-    if (sent < 0) return;
-    rest = rest.subarray(sent);
-    if (rest.length > 0) await Bun.sleep(1);
-  }
-}
-
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await Bun.sleep(1);
+    if (sent > 0) rest = rest.subarray(sent);
+    return sent < 0 || rest.length === 0;
+  });
 }
 
 /** The same message in the other byte order: each number of its fixed header and fields turned round. */
@@ -175,7 +158,7 @@ describe("messages", () => {
       await send(Buffer.from([byte]));
       await Bun.sleep(0);
     }
-    await until(() => calls.length === 2);
+    await until("both calls have come", () => calls.length === 2);
     expect(calls.map(({ path, body }) => [path, body])).toEqual([
       ["/one", ["x"]],
       ["/big", [5, 6n, "abc"]],
@@ -206,7 +189,7 @@ describe("messages", () => {
       for (let count = 0; count < 20; count++)
         await send(withSender({ ...call, serial: 90 + count }, sender));
       await send(bytesOf(callTo("/after")));
-      await until(() => calls.length === 1);
+      await until("the call has come", () => calls.length === 1);
       expect(calls.map(({ path }) => path)).toEqual(["/after"]);
       expect(bad).toHaveLength(20);
       const replies = sentMessages().filter(({ type }) => type === MessageType.ERROR);
@@ -221,7 +204,7 @@ describe("messages", () => {
   test("that are long signals are passed over, and an answer to a call from before is none of theirs", async () => {
     await send(bytesOf({ ...callTo("/s", "s", ["x".repeat(100_000)]), type: MessageType.SIGNAL }));
     await send(bytesOf(callTo("/after")));
-    await until(() => calls.length === 1);
+    await until("the call has come", () => calls.length === 1);
     expect(bad).toEqual([expect.stringContaining("too long")]);
   });
 
@@ -229,7 +212,7 @@ describe("messages", () => {
     const message = bytesOf(callTo("/unread", "s", ["abc"]));
     message.writeUInt8(0x21, message.length - 1);
     await send(message);
-    await until(() => calls.length === 1);
+    await until("the call has come", () => calls.length === 1);
     expect(bad).toEqual([]);
     expect(() => calls[0]?.body).toThrow("not decoded in time");
   });
@@ -246,7 +229,7 @@ describe("messages", () => {
     spoil(message);
     await send(message);
     await send(bytesOf(callTo("/good")));
-    await until(() => calls.length > 0);
+    await until("the next call has come", () => calls.length > 0);
     expect(calls.map(({ path }) => path)).toEqual(["/good"]);
     expect(bad).toHaveLength(1);
   });
@@ -261,22 +244,28 @@ describe("messages", () => {
     expect(calls).toEqual([]);
   });
 
-  test(`that are random never do more than to be dropped (seed ${SEED})`, () => {
-    const random = randomFrom(SEED);
+  test("that are random never do more than to be dropped", () => {
+    const seed = Number(process.env.P7_SEED ?? Math.floor(Math.random() * 2 ** 32));
+    process.stdout.write(`P7_SEED=${seed}\n`);
+    const random = new Random(seed);
     const body = [1, 2n, "für", ["a", "b"], { k: new Variant("(ay)", [[1, 2]]) }, [true, 1.5, -1]];
     const whole = bytesOf(callTo("/random", "yxsasa{sv}(bdi)", body));
     for (let round = 0; round < 20_000; round++) {
       const bytes = Uint8Array.from(whole);
-      const spoilt = 1 + random(4);
-      for (let count = 0; count < spoilt; count++) bytes[random(bytes.length)] = random(256);
+      const spoilt = 1 + random.below(4);
+      for (let count = 0; count < spoilt; count++) {
+        bytes[random.below(bytes.length)] = random.below(256);
+      }
       const read = new Unmarshaller(bytes);
       try {
         const length = messageLength(read.view, 0);
         if (length <= bytes.length) void read.read(0, length, []).body;
       } catch (error) {
+        const { name, message } = error as Error;
+        const where = `P7_SEED=${seed}, round ${round}`;
         // Whatever it is about, it is no fault of the reader's own.
-        expect(["TypeError", "RangeError"]).toContain((error as Error).name);
-        expect((error as Error).message).not.toMatch(/undefined|Out of bounds|is not a/i);
+        expect(["TypeError", "RangeError"], where).toContain(name);
+        expect(message, where).not.toMatch(/undefined|Out of bounds|is not a/i);
       }
     }
   });
@@ -312,12 +301,7 @@ test("who takes no answers is asked no more, and gets all of them later", async 
   const path = join(folder, "slow");
   const listener = listenStream(path);
   const opening = Connection.open(`unix:path=${path}`);
-  let socket: Fd | undefined;
-  await until(() => {
-    socket ??= accept(listener);
-    return socket !== undefined;
-  });
-  const fd = socket ?? -1;
+  const fd = await until("it has connected", () => accept(listener));
   const hello = { type: MessageType.METHOD_RETURN, serial: 1, replySerial: 1, ...text(":1.1") };
   sendNow(fd, Buffer.from("OK 0123456789abcdef\r\nAGREE_UNIX_FD\r\n"));
   sendNow(fd, bytesOf(hello));
@@ -343,12 +327,11 @@ test("who takes no answers is asked no more, and gets all of them later", async 
   expect(asked).toBeLessThan(count / 2);
   const buffer = new ReceiveBuffer(1 << 16);
   let bytes = 0;
-  const last = () => asked === count && bytes >= count * reply.length;
-  while (!last()) {
+  await until("all answers have come", () => {
     sendMore();
     for (let got = receive(fd, buffer); got; got = receive(fd, buffer)) bytes += got.data.length;
-    await Bun.sleep(1);
-  }
+    return asked === count && bytes >= count * reply.length;
+  });
   slow.close();
   for (const open of [fd, listener]) close(open);
 });
