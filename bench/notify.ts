@@ -69,7 +69,7 @@ export async function measureNotify(rounds: number): Promise<NotifyRounds> {
   const remove = removeAtExit(folder);
   try {
     const [flooder, sink] = [join(folder, "traffic"), join(folder, "sink")];
-    await compile(join(import.meta.dir, "../test/notify/traffic.c"), flooder);
+    await compile(join(import.meta.dir, "../test/notify/support/traffic.c"), flooder);
     await compile(join(import.meta.dir, "notify-sink.c"), sink);
     const daemon = join(folder, EXECUTABLES.notifyd);
     symlinkSync(await build("protocol7"), daemon);

@@ -10,7 +10,7 @@ import { INHIBIT_HELP, LOGINCTL_HELP } from "../lib/loginctl/help.ts";
 import { INHIBIT_OPTIONS } from "../lib/loginctl/inhibit.ts";
 import { JSON_MODES, OPTIONS, OUTPUT_MODES } from "../lib/loginctl/options.ts";
 import { VERBS } from "../lib/loginctl/verbs.ts";
-import { NOTIFY_HELP, NOTIFY_OPTIONS } from "../lib/notify/command.ts";
+import { NOTIFY_HELP, NOTIFY_OPTIONS } from "../lib/notify/cli/systemd-notify.ts";
 
 /** Where the values of an option, or the arguments of a verb, come from. */
 type Values = { words: readonly string[] } | { shell: string } | { files: true } | { none: true };

@@ -3,13 +3,13 @@ import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "../cli/index.ts";
 import { close, type Fd } from "../linux/index.ts";
+import { openStore, StoreServer } from "./fdstore/store-server.ts";
 import { filterSenders, type Sockets } from "./listen.ts";
-import { watchStops } from "./openrc.ts";
-import { placesBelow } from "./origin.ts";
-import { NotifyServer } from "./receive.ts";
-import { Registry } from "./registry.ts";
-import { claimSocket } from "./socket.ts";
-import { openStore, StoreServer } from "./store-server.ts";
+import { claimSocket } from "./protocol/socket.ts";
+import { NotifyServer } from "./server.ts";
+import { watchStops } from "./services/openrc.ts";
+import { Registry } from "./services/registry.ts";
+import { placesBelow } from "./services/service-of-process.ts";
 
 export interface DaemonOptions {
   log: Logger;

@@ -13,8 +13,8 @@ import {
   resetSignal,
   setCloseOnExec,
 } from "../linux/index.ts";
-import { claimSocket } from "./socket.ts";
-import { openStore } from "./store-server.ts";
+import { openStore } from "./fdstore/store-server.ts";
+import { claimSocket } from "./protocol/socket.ts";
 
 /** What is passed on. */
 export interface Sockets {

@@ -14,7 +14,7 @@ import {
   type Shown,
   shown,
   start,
-} from "./world.ts";
+} from "./support/world.ts";
 
 setDefaultTimeout(60_000);
 afterEach(cleanUp);

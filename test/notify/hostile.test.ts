@@ -18,7 +18,7 @@ import {
   python,
   shown,
   start,
-} from "./world.ts";
+} from "./support/world.ts";
 
 afterEach(cleanUp);
 

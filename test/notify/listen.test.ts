@@ -14,7 +14,7 @@ import {
   python,
   Service,
   shown,
-} from "./world.ts";
+} from "./support/world.ts";
 
 setDefaultTimeout(60_000);
 afterEach(cleanUp);

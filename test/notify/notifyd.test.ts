@@ -10,7 +10,15 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { bindDatagram, close, listenStream } from "../../lib/linux/index.ts";
-import { COMMAND, cleanUp, descriptorsOf, later, newFolder, python, start } from "./world.ts";
+import {
+  COMMAND,
+  cleanUp,
+  descriptorsOf,
+  later,
+  newFolder,
+  python,
+  start,
+} from "./support/world.ts";
 
 // Each test starts several processes, which takes its time on a busy machine.
 setDefaultTimeout(30_000);

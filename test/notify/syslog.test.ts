@@ -4,7 +4,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createLogger, syslogSink } from "../../lib/cli/index.ts";
 import { bindDatagram, close, ReceiveBuffer, receive } from "../../lib/linux/index.ts";
-import { cleanUp, later, newFolder, python, start } from "./world.ts";
+import { cleanUp, later, newFolder, python, start } from "./support/world.ts";
 
 setDefaultTimeout(60_000);
 afterEach(cleanUp);

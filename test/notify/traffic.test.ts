@@ -14,7 +14,7 @@ import {
   Service,
   shown,
   start,
-} from "./world.ts";
+} from "./support/world.ts";
 
 setDefaultTimeout(600_000);
 afterEach(cleanUp);

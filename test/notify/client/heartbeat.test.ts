@@ -1,0 +1,85 @@
+/** A daemon of ours and lainos-notifyd see that the other is alive. */
+import { afterEach, expect, test } from "bun:test";
+import { join } from "node:path";
+import { createLogger } from "../../../lib/cli/index.ts";
+import { bindDatagram, close, ReceiveBuffer, receive } from "../../../lib/linux/index.ts";
+import { Heartbeat } from "../../../lib/notify/client/heartbeat.ts";
+import { cleanUp, later, newFolder, start } from "../support/world.ts";
+
+afterEach(cleanUp);
+
+/** In milliseconds: a busy machine lets a daemon that does not hang wait for a tenth of a second and more. */
+const INTERVAL = 600;
+
+/** A heartbeat at `socket`, and what it had restarted so far. */
+function beatAt(socket: string, watchdog: { interval?: number } = { interval: INTERVAL }) {
+  const restarted: string[] = [];
+  const lines: string[] = [];
+  const log = createLogger("test", true, (level, message) => lines.push(`${level} ${message}`) > 0);
+  const restart = (service: string) => restarted.push(service) - 1;
+  const heartbeat = new Heartbeat(log, { ...watchdog, socket, restart });
+  later(() => heartbeat.stop());
+  return { heartbeat, restarted, lines };
+}
+
+test("a lainos-notifyd that answers is left alone, and hears WATCHDOG=1 again and again", async () => {
+  const socket = join(newFolder(), "notify");
+  const daemon = await start(socket, "--verbose");
+  const { heartbeat, restarted, lines } = beatAt(socket);
+  await daemon.logged("READY=1");
+  await daemon.logged(/(WATCHDOG=1[\s\S]*){12}/);
+  heartbeat.stop();
+  await daemon.logged("STOPPING=1");
+  expect(restarted).toEqual([]);
+  expect(lines).toEqual([]);
+});
+
+test("one that hangs is restarted, and once more if that did not help", async () => {
+  const socket = join(newFolder(), "notify");
+  const daemon = await start(socket);
+  const { restarted, lines } = beatAt(socket);
+  daemon.child.kill("SIGSTOP");
+  while (restarted.length < 2) await Bun.sleep(10);
+  expect(restarted).toEqual(["lainos-notifyd", "lainos-notifyd"]);
+  expect(lines[0]).toBe("error lainos-notifyd does not answer: it is restarted");
+  daemon.child.kill("SIGCONT");
+  await Bun.sleep(2 * INTERVAL);
+  const soFar = restarted.length;
+  await Bun.sleep(4 * INTERVAL);
+  expect(restarted).toHaveLength(soFar);
+});
+
+test("one that is flooded is left alone", async () => {
+  const socket = join(newFolder(), "notify");
+  const daemon = await start(socket);
+  const flood = `import socket,sys,time
+s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.connect(sys.argv[1])
+while True: s.send(b"STATUS=x")`;
+  const floods = Array.from({ length: 3 }, () =>
+    Bun.spawn(["/usr/bin/python3", "-c", flood, socket], { stderr: "ignore" }),
+  );
+  later(async () => {
+    for (const one of floods) one.kill("SIGKILL");
+    await Promise.all(floods.map((one) => one.exited));
+  });
+  await daemon.logged("STATUS=x");
+  const { restarted } = beatAt(socket, { interval: 3000 });
+  await Bun.sleep(6000);
+  expect(restarted).toEqual([]);
+});
+
+test("one that is not there is for OpenRC to start", async () => {
+  const { restarted, lines } = beatAt(join(newFolder(), "none"));
+  await Bun.sleep(4 * INTERVAL);
+  expect({ restarted, lines }).toEqual({ restarted: [], lines: [] });
+});
+
+test("without a watchdog nothing is said", async () => {
+  const socket = join(newFolder(), "notify");
+  const fd = bindDatagram(socket);
+  later(() => close(fd));
+  const { heartbeat } = beatAt(socket, {});
+  await Bun.sleep(INTERVAL);
+  heartbeat.stop();
+  expect(receive(fd, new ReceiveBuffer(100))).toBeUndefined();
+});
