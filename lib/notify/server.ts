@@ -30,9 +30,9 @@ import {
   userOwner,
 } from "../linux/index.ts";
 import { type Assignment, MOST_BYTES, parseDatagram } from "./protocol/datagram.ts";
-import { interpret, type Statement } from "./protocol/notification.ts";
+import { interpret, type Notification } from "./protocol/notification.ts";
 import { isPing, type Outcome, type Registry } from "./services/registry.ts";
-import type { Origin } from "./services/service-of-process.ts";
+import type { SenderProcess } from "./services/service-of-process.ts";
 
 /** The longest text of one sender in one log line, in characters; what is more is cut. */
 const LONGEST_TEXT = 512;
@@ -84,7 +84,7 @@ export class NotifyServer {
   readonly #registry: Registry;
   readonly #byProcess: RateLimiter;
   readonly #byUser: RateLimiter;
-  readonly #byStranger: RateLimiter;
+  readonly #byUnattributed: RateLimiter;
   readonly #senders: Fd | undefined;
   /** Users who are not heard, and as whom each counts. */
   readonly #unheard = new Map<number, string>();
@@ -105,7 +105,7 @@ export class NotifyServer {
       this.#log.warning(`${sender}: ${count} more datagrams were not logged, too many at once`);
     this.#byProcess = new RateLimiter(PROCESS_LIMIT, report);
     this.#byUser = new RateLimiter(USER_LIMIT, report);
-    this.#byStranger = new RateLimiter(FEW_LINES, report);
+    this.#byUnattributed = new RateLimiter(FEW_LINES, report);
     this.#senders = options.senders;
     this.#discarder = new Discarder(fd, MOST_BYTES + 1);
     this.#endWatch = onReadiness(fd, () => this.#readBatch(), true);
@@ -120,7 +120,7 @@ export class NotifyServer {
     this.#open = false;
     this.#byProcess.flush();
     this.#byUser.flush();
-    this.#byStranger.flush();
+    this.#byUnattributed.flush();
   }
 
   /** Handles up to MOST_AT_ONCE datagrams; true if more may wait. */
@@ -150,9 +150,9 @@ export class NotifyServer {
     const credentials = known ? peeked.credentials : undefined;
     let isTaken = false;
     try {
-      const origin = credentials && this.#registry.origins.find(credentials);
+      const origin = credentials && this.#registry.lookup.find(credentials);
       if (!credentials) {
-        this.#say("unknown sender", "unknown user", true, () => [
+        this.#logLine("unknown sender", "unknown user", true, () => [
           "warning",
           "dropped a datagram, since nothing says whose it is",
         ]);
@@ -253,21 +253,21 @@ export class NotifyServer {
     this.#look.unref();
   }
 
-  #act(credentials: Credentials, origin: Origin | undefined, taken: Taken): void {
+  #act(credentials: Credentials, origin: SenderProcess | undefined, taken: Taken): void {
     const { pid, uid } = credentials;
     const { data, truncated, fds, descriptors, lost } = taken;
     const discard = () => closeAside(userOwner(uid), fds);
     // What a stranger says has no effect, and what anybody may say is not to fill the log.
-    const isStranger = origin?.service === undefined && uid !== 0;
+    const isUnattributed = origin?.service === undefined && uid !== 0;
     const say = (line: () => [Level, string]) =>
-      this.#say(`pid ${pid} uid ${uid}`, userOwner(uid), isStranger, () => {
+      this.#logLine(`pid ${pid} uid ${uid}`, userOwner(uid), isUnattributed, () => {
         const [level, text] = line();
         return [level, `(${processStatus(pid)?.command ?? "ended"})${text}`];
       });
     const datagram = parseDatagram(data, descriptors, truncated);
     if (datagram.kind === "assignments") {
       const { assignments, ignored } = datagram;
-      // Uncounted ones are a stranger's, for whom nothing is done with any.
+      // Uncounted ones are of a sender of no service, for which nothing is done with any.
       const said = interpret(assignments, descriptors ?? 1);
       if (ignored !== undefined) said.problems.push(ignored);
       if (descriptors === undefined && !said.store) {
@@ -294,9 +294,14 @@ export class NotifyServer {
   }
 
   /** Logs a line of a sender, if it and its user may have one more; of strangers a user's all together. */
-  #say(process: string, user: string, isStranger: boolean, line: () => [Level, string]): void {
-    const may = isStranger
-      ? this.#byStranger.allow(user)
+  #logLine(
+    process: string,
+    user: string,
+    isUnattributed: boolean,
+    line: () => [Level, string],
+  ): void {
+    const may = isUnattributed
+      ? this.#byUnattributed.allow(user)
       : this.#byProcess.allow(process) && this.#byUser.allow(user);
     if (!may) return;
     const [level, text] = line();
@@ -305,7 +310,7 @@ export class NotifyServer {
 }
 
 /** A sign of life is no news; a failure and what has no effect is worth more than a state. */
-function levelOf(said: Statement, { refused }: Outcome): Level {
+function levelOf(said: Notification, { refused }: Outcome): Level {
   if (refused !== undefined) return "warning";
   const failed = said.busError ?? said.varlinkError ?? (said.errno || said.exitStatus);
   if (failed) return "warning";
@@ -315,7 +320,7 @@ function levelOf(said: Statement, { refused }: Outcome): Level {
 /** The rest of a line after the sender. */
 function describe(
   assignments: readonly Assignment[],
-  { problems }: Statement,
+  { problems }: Notification,
   { service, refused, notes }: Outcome,
 ): string {
   const text = list(assignments);

@@ -15,7 +15,7 @@ import {
   socketPair,
 } from "../../linux/index.ts";
 import { DEFAULT_SOCKET } from "../protocol/socket.ts";
-import { Restarter } from "../services/watchdog.ts";
+import { Restarter } from "../services/restarter.ts";
 
 /** Of the watchdog's interval: so often is said that we are alive, as sd_watchdog_enabled(3) advises, and once more. */
 const BEATS = 3;

@@ -102,7 +102,7 @@ export class StoreServer {
     };
     this.#clients.add(client);
     try {
-      client.service = this.#registry.origins.find(peer)?.service;
+      client.service = this.#registry.lookup.find(peer)?.service;
       client.endWatch = onReadiness(fd, () => this.#serve(client));
     } catch (error) {
       this.#end(client);

@@ -11,7 +11,7 @@ const INFINITE = 2n ** 64n - 1n;
 const MOST_ERRNO = 4095;
 
 /** One datagram's meaning. What a datagram does not say is absent. */
-export interface Statement {
+export interface Notification {
   /** The last of READY=1, RELOADING=1 and STOPPING=1. */
   state?: "ready" | "reloading" | "stopping";
   /** "" takes an earlier one back. */
@@ -66,7 +66,7 @@ function errorNumber(text: string): number | undefined {
 }
 
 /** Reads the value of a name that takes one of a kind; what it makes undefined is ignored. */
-type Reader = (value: string, into: Statement) => unknown;
+type Reader = (value: string, into: Notification) => unknown;
 
 const usec =
   (key: "extendUsec" | "monotonicUsec"): Reader =>
@@ -137,8 +137,8 @@ const STATES = { READY: "ready", RELOADING: "reloading", STOPPING: "stopping" } 
  *
  * @param descriptors how many descriptors came along
  */
-export function interpret(assignments: readonly Assignment[], descriptors: number): Statement {
-  const said: Statement = { problems: [] };
+export function interpret(assignments: readonly Assignment[], descriptors: number): Notification {
+  const said: Notification = { problems: [] };
   const first = new Map<string, string>();
   for (const { name, value } of assignments) {
     if (Object.hasOwn(STATES, name) && value === "1") {
@@ -164,7 +164,7 @@ export function interpret(assignments: readonly Assignment[], descriptors: numbe
 
 /** What is to become of the descriptors that came along, and of those kept. */
 function readStore(
-  said: Statement,
+  said: Notification,
   name: string | undefined,
   has: (name: string, value: string) => boolean,
   descriptors: number,

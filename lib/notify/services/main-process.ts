@@ -1,7 +1,7 @@
 /** Who may speak for a service, and which process it may name as its main one. */
 import { type Credentials, type Fd, pidfdInodeOf, pidOfPidfd } from "../../linux/index.ts";
-import type { Access, Statement } from "../protocol/notification.ts";
-import type { Origin, Origins, ProcessId } from "./service-of-process.ts";
+import type { Access, Notification } from "../protocol/notification.ts";
+import type { ProcessId, SenderProcess, ServiceLookup } from "./service-of-process.ts";
 
 /**
  * Why a sender may not speak for its service, or undefined if it may; see NotifyAccess= in
@@ -10,7 +10,7 @@ import type { Origin, Origins, ProcessId } from "./service-of-process.ts";
 export function refusal(
   access: Access,
   main: number | undefined,
-  origin: Origin,
+  origin: SenderProcess,
   sender: Credentials,
 ): string | undefined {
   if (access === "all") return undefined;
@@ -29,10 +29,10 @@ export function refusal(
  * @returns a string that says why it is refused
  */
 export function namedMain(
-  origins: Origins,
+  lookup: ServiceLookup,
   service: string,
   sender: Credentials,
-  said: Statement,
+  said: Notification,
   fd: Fd | undefined,
 ): ProcessId | string {
   const pid = said.mainByPidfd ? pidBehind(fd) : said.mainPid;
@@ -42,7 +42,7 @@ export function namedMain(
     const id = pidfdInodeOf(pid);
     if (id !== undefined && id !== said.mainPidfdId) return `pid ${pid} is another process now`;
   }
-  const main = origins.find({ pid, uid: 0, gid: 0 });
+  const main = lookup.find({ pid, uid: 0, gid: 0 });
   if (!main) return `there is no pid ${pid}`;
   if (main.isControl) return `pid ${pid} is of the service's script`;
   if (main.service !== service && sender.uid !== 0) return `pid ${pid} is not of ${service}`;

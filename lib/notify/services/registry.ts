@@ -10,14 +10,20 @@ import {
   watchProcess,
 } from "../../linux/index.ts";
 import { FdStore } from "../fdstore/fd-store.ts";
-import type { Statement } from "../protocol/notification.ts";
+import type { Notification } from "../protocol/notification.ts";
 import { isAlive, newEntry, realtime, record } from "../state/entry.ts";
 import { type Entry, readState, StateWriter } from "../state/state-file.ts";
 import { namedMain, refusal } from "./main-process.ts";
-import { type Origin, Origins, type Places, type ProcessId } from "./service-of-process.ts";
+import { Restarter } from "./restarter.ts";
+import {
+  type Places,
+  type ProcessId,
+  type SenderProcess,
+  ServiceLookup,
+} from "./service-of-process.ts";
 import { readSettings, type Settings } from "./settings.ts";
-import { Strangers } from "./unattributed.ts";
-import { Restarter, Watchdogs } from "./watchdog.ts";
+import { UnattributedSenders } from "./unattributed.ts";
+import { Watchdogs } from "./watchdog.ts";
 
 /** A service that is stopped and not started again within so many milliseconds loses its descriptors. */
 const RESTART_GRACE = 5000;
@@ -48,11 +54,11 @@ export interface RegistryOptions {
 
 /** The state of every sender. */
 export class Registry {
-  readonly origins: Origins;
+  readonly lookup: ServiceLookup;
   readonly store: FdStore;
   readonly #options: RegistryOptions;
   readonly #services = new Map<string, Service>();
-  readonly #strangers = new Strangers();
+  readonly #unattributed = new UnattributedSenders();
   readonly #watchdogs = new Watchdogs((service) =>
     this.#missed(service, "was not heard of in time"),
   );
@@ -61,7 +67,7 @@ export class Registry {
 
   constructor(options: RegistryOptions) {
     this.#options = options;
-    this.origins = new Origins(options.places);
+    this.lookup = new ServiceLookup(options.places);
     this.#restarter = new Restarter(options.log);
     this.#writer = new StateWriter(options.file, options.log, () => this.entries());
     this.store = new FdStore((service, why) => {
@@ -76,13 +82,13 @@ export class Registry {
    *
    * @param sender as the kernel vouches for it
    */
-  apply(sender: Credentials, said: Statement, fds: readonly Fd[]): Outcome {
+  apply(sender: Credentials, said: Notification, fds: readonly Fd[]): Outcome {
     const kept = new Set<Fd>();
     try {
-      const origin = this.origins.find(sender);
+      const origin = this.lookup.find(sender);
       if (!origin) return { notes: [] };
       if (origin.service === undefined) {
-        this.#strangers.apply(origin, sender.uid, said);
+        this.#unattributed.apply(origin, sender.uid, said);
         this.#writer.changed();
         return { notes: said.store ? ["no descriptor is kept for what is no service"] : [] };
       }
@@ -116,7 +122,7 @@ export class Registry {
     clearTimeout(service.stopping);
     service.stopping = setTimeout(() => {
       service.stopping = undefined;
-      const isIn = (state: string) => this.origins.isIn(state, name);
+      const isIn = (state: string) => this.lookup.isIn(state, name);
       if (isIn("stopping")) return this.stopped(name);
       if (["started", "starting", "inactive"].some(isIn)) return;
       this.#restarter.cancel(name);
@@ -134,7 +140,7 @@ export class Registry {
       ...entry,
       fds: this.store.list(entry.service ?? "").length,
     }));
-    return [...services, ...this.#strangers.entries()];
+    return [...services, ...this.#unattributed.entries()];
   }
 
   /** Writes down what has changed, if anything has. */
@@ -156,9 +162,9 @@ export class Registry {
 
   #applyToService(
     name: string,
-    origin: Origin,
+    origin: SenderProcess,
     sender: Credentials,
-    said: Statement,
+    said: Notification,
     fds: readonly Fd[],
     kept: Set<Fd>,
   ): Outcome {
@@ -169,7 +175,7 @@ export class Registry {
     const { entry } = service;
     const notes: string[] = [];
     if (said.mainByPidfd || said.mainPid !== undefined) {
-      const main = namedMain(this.origins, name, sender, said, fds[0]);
+      const main = namedMain(this.lookup, name, sender, said, fds[0]);
       if (typeof main === "string") notes.push(`the main process stays, since ${main}`);
       else {
         entry.told = true;
@@ -203,7 +209,7 @@ export class Registry {
   }
 
   /** The service's record, with the main process that it has now. */
-  #serviceFor(name: string, origin: Origin): Service {
+  #serviceFor(name: string, origin: SenderProcess): Service {
     let service = this.#services.get(name);
     if (!service) {
       const entry = newEntry(origin.command, origin.uids[0] ?? 0, name);
@@ -224,7 +230,7 @@ export class Registry {
       const main =
         supervised !== undefined && startTime !== undefined
           ? { pid: supervised, startTime }
-          : this.origins.mainOf(name);
+          : this.lookup.mainOf(name);
       if (main) this.#begin(service, name, main);
       else if (isStale) this.#end(service);
     }
@@ -270,7 +276,7 @@ export class Registry {
     this.#writer.changed();
   }
 
-  #applyWatchdog({ entry, settings }: Service, name: string, said: Statement): void {
+  #applyWatchdog({ entry, settings }: Service, name: string, said: Notification): void {
     if (said.watchdogUsec !== undefined) entry.watchdogUsec = Number(said.watchdogUsec);
     entry.watchdogUsec ??= Number(settings.watchdogUsec);
     if (said.watchdog === "trigger") {
@@ -317,11 +323,11 @@ export class Registry {
     }
     for (const entry of entries) {
       if (entry.service === undefined) {
-        this.#strangers.restore(entry);
+        this.#unattributed.restore(entry);
         continue;
       }
       const name = entry.service;
-      if (!this.origins.isService(name)) continue;
+      if (!this.lookup.isService(name)) continue;
       if (entry.fds > 0) {
         this.#options.log.warning(
           `${name}: ${entry.fds} descriptors were lost with the last daemon`,
@@ -342,5 +348,5 @@ export class Registry {
 }
 
 /** Whether it says nothing but WATCHDOG=1, which changes nothing that is written down. */
-export const isPing = (said: Statement): boolean =>
+export const isPing = (said: Notification): boolean =>
   said.watchdog === "alive" && Object.keys(said).length === 2;

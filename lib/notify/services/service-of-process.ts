@@ -37,7 +37,7 @@ export interface ProcessId {
 }
 
 /** What is known of a sender. */
-export interface Origin extends ProcessId {
+export interface SenderProcess extends ProcessId {
   command: string;
   uids: readonly number[];
   /** The service that it belongs to. */
@@ -66,13 +66,13 @@ const SUPERVISOR = "supervise-daemo";
 const SERVICE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.+@-]*$/;
 
 interface Remembered {
-  origin: Origin;
+  origin: SenderProcess;
   found: number;
   checked: number;
 }
 
 /** Finds and remembers what senders are. */
-export class Origins {
+export class ServiceLookup {
   readonly #places: Places;
   readonly #remembered = new Map<number, Remembered>();
   /** What was answered of a service's pid files, and when. */
@@ -87,7 +87,7 @@ export class Origins {
    *
    * @returns undefined if it has ended, or if the uid is none of the process's: the pid is another's now
    */
-  find(sender: Credentials): Origin | undefined {
+  find(sender: Credentials): SenderProcess | undefined {
     const now = performance.now();
     let entry = this.#remembered.get(sender.pid);
     if (entry && now - entry.checked > CERTAIN) {
@@ -129,7 +129,7 @@ export class Origins {
   }
 
   /** The service and part of a process: the cgroup decides, and where it says nothing the tree. */
-  #placeOf(status: ProcessStatus): Pick<Origin, "service" | "supervised" | "isControl"> {
+  #placeOf(status: ProcessStatus): Pick<SenderProcess, "service" | "supervised" | "isControl"> {
     const cgroup = serviceOfCgroups(readText(`/proc/${status.pid}/cgroup`), (name) =>
       this.isService(name),
     );
@@ -229,7 +229,7 @@ export class Origins {
 }
 
 /** Root may stand in for anybody; another uid has to be one of the process's own. */
-const fits = ({ uids }: Origin, { uid }: Credentials) => uid === 0 || uids.includes(uid);
+const fits = ({ uids }: SenderProcess, { uid }: Credentials) => uid === 0 || uids.includes(uid);
 
 /**
  * The service that the lines of /proc/PID/cgroup name. OpenRC puts a service into /openrc.NAME

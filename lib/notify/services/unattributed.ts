@@ -1,9 +1,9 @@
 /** Senders that are of no service: what they say is shown, and has no effect. */
 import { accountOf } from "../../linux/index.ts";
-import type { Statement } from "../protocol/notification.ts";
+import type { Notification } from "../protocol/notification.ts";
 import { isAlive, newEntry, record } from "../state/entry.ts";
 import type { Entry } from "../state/state-file.ts";
-import type { Origin } from "./service-of-process.ts";
+import type { SenderProcess } from "./service-of-process.ts";
 
 /** So many of one user (and of its subordinate ones together) are remembered, and its oldest is forgotten for a new one. */
 const MOST_OF_USER = 64;
@@ -12,13 +12,13 @@ const MOST_OF_USER = 64;
 const MOST = 1024;
 
 /** What is remembered of them, each user's apart: one that floods pushes out only its own. */
-export class Strangers {
+export class UnattributedSenders {
   /** By `accountOf`. */
   readonly #byUser = new Map<number, Map<number, Entry>>();
   #count = 0;
 
   /** @param uid as whom it spoke */
-  apply(origin: Origin, uid: number, said: Statement): void {
+  apply(origin: SenderProcess, uid: number, said: Notification): void {
     const { pid, command } = origin;
     const startTime = String(origin.startTime);
     const known = this.#byUser.get(accountOf(uid))?.get(pid);

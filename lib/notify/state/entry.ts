@@ -1,6 +1,6 @@
 /** What one sender's words change in its entry. */
 import { now, startTimeOf } from "../../linux/index.ts";
-import type { Statement } from "../protocol/notification.ts";
+import type { Notification } from "../protocol/notification.ts";
 import type { Entry } from "./state-file.ts";
 
 /** Microseconds since the epoch; a number is exact until the year 2255. */
@@ -21,7 +21,7 @@ export const newEntry = (command: string, uid: number, service?: string): Entry 
 });
 
 /** Puts what concerns any sender into its entry. */
-export function record(entry: Entry, said: Statement): void {
+export function record(entry: Entry, said: Notification): void {
   // Since systemd 259 nothing comes after STOPPING=1 but the end.
   if (said.state !== undefined && entry.state !== "stopping" && said.state !== entry.state) {
     entry.state = said.state;
