@@ -1,6 +1,6 @@
 /** Taking connections from a listening socket, so that a storm of them keeps nobody waiting. */
-
 import { onReadiness } from "../events/readiness.ts";
+import { messageOf } from "../ffi/errors.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { accept } from "./socket.ts";
 
@@ -12,7 +12,7 @@ const RETRY_DELAY = 1000;
 /**
  * Calls `admit` for every connection, non-blocking, which is its to close.
  *
- * @param failed is told what accept(2) or `admit` has thrown; it must not throw
+ * @param failed is told what accept(2) or `admit` has thrown, and of what lasts once; it must not throw
  * @returns a function that ends it; it does not close `listener`
  * @throws {SystemError}
  */
@@ -23,6 +23,20 @@ export function onConnection(
 ): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let endWatch = () => {};
+  /** What accept(2) failed of the last time, until it works again. */
+  let lasting: string | undefined;
+  const tryAgain = (error: unknown) => {
+    if (messageOf(error) !== lasting) failed(error);
+    lasting = messageOf(error);
+    endWatch();
+    timer = setTimeout(() => {
+      try {
+        watch();
+      } catch (again) {
+        tryAgain(again);
+      }
+    }, RETRY_DELAY);
+  };
   const watch = () => {
     timer = undefined;
     endWatch = onReadiness(listener, acceptAll);
@@ -33,11 +47,10 @@ export function onConnection(
       try {
         fd = accept(listener);
       } catch (error) {
-        failed(error);
-        endWatch();
-        timer = setTimeout(watch, RETRY_DELAY);
+        tryAgain(error);
         return false;
       }
+      lasting = undefined;
       if (fd === undefined) return false;
       try {
         admit(fd);
