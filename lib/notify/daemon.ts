@@ -2,8 +2,9 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "../cli/index.ts";
-import { close, type Fd } from "../linux/index.ts";
-import { openStore, StoreServer } from "./fdstore/store-server.ts";
+import { close, type Fd, messageOf } from "../linux/index.ts";
+import { SpareDescriptors } from "./failures/spare-descriptors.ts";
+import { type KeptDescriptors, openStore, StoreServer } from "./fdstore/store-server.ts";
 import { filterSenders, type Sockets } from "./listen.ts";
 import { claimSocket } from "./protocol/socket.ts";
 import { NotifyServer } from "./server.ts";
@@ -35,18 +36,35 @@ export function startDaemon(options: DaemonOptions): () => void {
   const { log, state, root } = options;
   const ends: (() => void)[] = [];
   const stop = () => {
-    for (const end of ends.splice(0).reverse()) end();
+    for (const end of ends.splice(0).reverse()) {
+      try {
+        end();
+      } catch (error) {
+        // Such as a socket that cannot be removed: what is left is ended all the same.
+        log.error(`the end: ${messageOf(error)}`);
+      }
+    }
   };
   try {
     const { notify, senders } = takeNotifySocket(options, ends);
     const places = placesBelow(root);
-    const registry = new Registry({ places, file: state, log });
+    const spare = new SpareDescriptors();
+    ends.push(() => spare.end());
+    const registry = new Registry({ places, file: state, log, spare });
     ends.push(() => registry.stop());
-    const storeServer = new StoreServer(takeStoreSocket(options, ends), registry, log);
+    const storeServer = new StoreServer(takeStoreSocket(options, ends), keptBy(registry), log);
     ends.push(() => storeServer.stop());
-    const endWatch = watchStops(places, (service) => registry.stopped(service));
-    if (endWatch) ends.push(endWatch);
-    const server = new NotifyServer(notify, { log, registry, senders });
+    const endWatch = watchStops(
+      places,
+      (service) => registry.stopped(service),
+      () => registry.stoppedUnseen(),
+    );
+    if (endWatch) {
+      ends.push(endWatch);
+      // Nobody has told of those that were stopped while no daemon ran.
+      registry.stoppedUnseen();
+    }
+    const server = new NotifyServer(notify, { log, registry, spare, senders });
     ends.push(() => server.stop());
   } catch (error) {
     stop();
@@ -54,6 +72,13 @@ export function startDaemon(options: DaemonOptions): () => void {
   }
   return stop;
 }
+
+/** What the store's socket hands out of a registry. */
+const keptBy = (registry: Registry): KeptDescriptors => ({
+  serviceOf: (process) => registry.lookup.find(process)?.service,
+  list: (service) => registry.store.list(service),
+  remove: (service, name) => registry.forget(service, name),
+});
 
 /** What root has opened root removes: this process may not. */
 function takeNotifySocket(

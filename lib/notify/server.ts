@@ -8,14 +8,9 @@ import {
   visible,
 } from "../cli/index.ts";
 import {
-  asideBacklog,
   type Credentials,
   closeAside,
-  Discarder,
-  dropDatagram,
   type Fd,
-  hasCode,
-  isBacklogged,
   messageOf,
   onReadiness,
   type Peeked,
@@ -23,15 +18,14 @@ import {
   processStatus,
   ReceiveBuffer,
   receive,
-  refuseDescriptors,
-  setHeard,
-  threadsOf,
-  uidsOf,
   userOwner,
 } from "../linux/index.ts";
+import { DescriptorGuard } from "./descriptor-guard.ts";
+import { LastingFailure } from "./failures/lasting-failure.ts";
+import { isShortage, type SpareDescriptors } from "./failures/spare-descriptors.ts";
 import { type Assignment, MOST_BYTES, parseDatagram } from "./protocol/datagram.ts";
-import { interpret, type Notification } from "./protocol/notification.ts";
-import { isPing, type Outcome, type Registry } from "./services/registry.ts";
+import { interpret, isPing, type Notification } from "./protocol/notification.ts";
+import type { Outcome, Registry } from "./services/registry.ts";
 import type { SenderProcess } from "./services/service-of-process.ts";
 
 /** The longest text of one sender in one log line, in characters; what is more is cut. */
@@ -43,13 +37,8 @@ const LONGEST_QUOTE = 64;
 /** After so many datagrams in a row, signals and timers get their turn: a flood must not keep SIGTERM out. */
 const MOST_AT_ONCE = 256;
 
-/** A user for whom so many threads wait is heard no more until only so few do. */
-const MANY_THREADS = 256;
-const FEW_THREADS = 16;
-/** Where the kernel has no filter, nobody's file descriptors are taken until no more threads than this wait. */
-const FEW_THREADS_OF_ALL = 1024;
-/** How often the threads are counted meanwhile, in milliseconds. */
-const LOOK_AGAIN = 1000;
+/** How soon a datagram is tried again that could not be taken, in milliseconds. */
+const TRY_AGAIN = 100;
 
 const PROCESS_LIMIT: Limit = { messages: 100, window: 5000, senders: 4096 };
 
@@ -60,6 +49,7 @@ export interface ServerOptions {
   log: Logger;
   /** Takes in what is said. */
   registry: Registry;
+  spare: SpareDescriptors;
   /** The map of the socket's filter of senders, where it has one; the caller's to close after `stop`. */
   senders?: Fd | undefined;
 }
@@ -82,32 +72,37 @@ export class NotifyServer {
   readonly #fd: Fd;
   readonly #log: Logger;
   readonly #registry: Registry;
+  readonly #spare: SpareDescriptors;
   readonly #byProcess: RateLimiter;
   readonly #byUser: RateLimiter;
   readonly #byUnattributed: RateLimiter;
-  readonly #senders: Fd | undefined;
-  /** Users who are not heard, and as whom each counts. */
-  readonly #unheard = new Map<number, string>();
   // One byte more than a datagram may have, so that one too long is seen to be.
   readonly #buffer = new ReceiveBuffer(MOST_BYTES + 1);
-  readonly #discarder: Discarder;
+  readonly #guard: DescriptorGuard;
+  readonly #failure: LastingFailure;
   readonly #endWatch: () => void;
   #open = true;
-  #refusing = false;
-  #look: Timer | undefined;
+  /** Runs while a datagram at the head of the queue cannot be taken. */
+  #paused: Timer | undefined;
 
   /** Starts to read `fd`, which stays the caller's to close after `stop`. */
-  constructor(fd: Fd, options: ServerOptions) {
+  constructor(fd: Fd, { log, registry, spare, senders }: ServerOptions) {
     this.#fd = fd;
-    this.#log = options.log;
-    this.#registry = options.registry;
+    this.#log = log;
+    this.#registry = registry;
+    this.#spare = spare;
     const report = (sender: string, count: number) =>
-      this.#log.warning(`${sender}: ${count} more datagrams were not logged, too many at once`);
+      log.warning(`${sender}: ${count} more datagrams were not logged, too many at once`);
     this.#byProcess = new RateLimiter(PROCESS_LIMIT, report);
     this.#byUser = new RateLimiter(USER_LIMIT, report);
     this.#byUnattributed = new RateLimiter(FEW_LINES, report);
-    this.#senders = options.senders;
-    this.#discarder = new Discarder(fd, MOST_BYTES + 1);
+    this.#guard = new DescriptorGuard(fd, {
+      log,
+      size: MOST_BYTES + 1,
+      buffer: this.#buffer,
+      senders,
+    });
+    this.#failure = new LastingFailure(log, "datagrams wait", "datagrams are received again");
     this.#endWatch = onReadiness(fd, () => this.#readBatch(), true);
   }
 
@@ -115,8 +110,11 @@ export class NotifyServer {
   stop(): void {
     if (!this.#open) return;
     this.#endWatch();
-    clearInterval(this.#look);
+    this.#guard.stop();
+    clearTimeout(this.#paused);
+    this.#paused = undefined;
     this.#readBatch();
+    clearTimeout(this.#paused);
     this.#open = false;
     this.#byProcess.flush();
     this.#byUser.flush();
@@ -125,175 +123,139 @@ export class NotifyServer {
 
   /** Handles up to MOST_AT_ONCE datagrams; true if more may wait. */
   #readBatch(): boolean {
+    if (this.#paused !== undefined) return false;
     for (let count = 0; count < MOST_AT_ONCE; count++) {
-      let peeked: Peeked | undefined;
       try {
-        peeked = peekDatagram(this.#fd, this.#buffer);
+        const peeked = peekDatagram(this.#fd, this.#buffer);
         if (!peeked) return false;
         this.#handle(peeked);
+        this.#failure.worked();
       } catch (error) {
-        // Not of the sender's making: /proc or a file descriptor failed us. The next one is a new try.
-        this.#log.error(
-          `pid ${peeked?.credentials?.pid}: a datagram was lost: ${messageOf(error)}`,
-        );
-        if (!peeked) return false;
+        // It is in the queue still, and what it says must not be lost: it is tried again.
+        this.#failure.failed(error);
+        this.#paused = setTimeout(() => {
+          this.#paused = undefined;
+          this.#readOn();
+        }, TRY_AGAIN);
+        return false;
       }
     }
     return true;
   }
 
-  /** Handles the datagram at the head of the queue, and takes it out of there whatever happens. */
+  /** Reads what has come meanwhile, of which nothing tells any more. */
+  #readOn(): void {
+    if (this.#open && this.#readBatch()) setImmediate(() => this.#readOn());
+  }
+
+  /**
+   * Handles the datagram at the head of the queue, and takes it out of there.
+   *
+   * @throws {Error} it is in the queue still, for want of descriptors or of memory
+   */
   #handle(peeked: Peeked): void {
     const { data, truncated, hasDescriptors } = peeked;
     // pid 0 stands for a sender outside our pid namespace and for one without credentials.
     const known = peeked.credentials && peeked.credentials.pid > 0;
     const credentials = known ? peeked.credentials : undefined;
-    let isTaken = false;
+    if (!credentials) {
+      this.#logLine("unknown sender", "unknown user", true, () => [
+        "warning",
+        "dropped a datagram, since nothing says whose it is",
+      ]);
+      this.#guard.drop(peeked, undefined);
+      return;
+    }
+    const { origin, error } = this.#originOf(credentials);
+    if (error !== undefined) {
+      this.#lose(credentials, error);
+      this.#guard.drop(peeked, credentials);
+    } else if (hasDescriptors && origin?.service !== undefined) {
+      // What the kernel cannot give to us it closes: that must be no answer before its time.
+      if (isBarrier(data, truncated)) this.#registry.flush();
+      const { fds = [], controlTruncated: lost = false } = receive(this.#fd, this.#buffer) ?? {};
+      this.#act(credentials, origin, { data, truncated, fds, descriptors: fds.length, lost });
+    } else {
+      const descriptors = hasDescriptors ? undefined : 0;
+      this.#act(credentials, origin, { data, truncated, fds: [], descriptors, lost: false });
+      this.#guard.drop(peeked, credentials);
+    }
+  }
+
+  /** What a sender is, or why that cannot be found out: then its datagram is not kept for another try. */
+  #originOf(credentials: Credentials): { origin?: SenderProcess | undefined; error?: unknown } {
     try {
-      const origin = credentials && this.#registry.lookup.find(credentials);
-      if (!credentials) {
-        this.#logLine("unknown sender", "unknown user", true, () => [
-          "warning",
-          "dropped a datagram, since nothing says whose it is",
-        ]);
-      } else if (hasDescriptors && origin?.service !== undefined) {
-        isTaken = true;
-        const { fds = [], controlTruncated = false } = receive(this.#fd, this.#buffer) ?? {};
-        const descriptors = fds.length;
-        this.#act(credentials, origin, {
-          data,
-          truncated,
-          fds,
-          descriptors,
-          lost: controlTruncated,
-        });
-      } else {
-        const descriptors = hasDescriptors ? undefined : 0;
-        this.#act(credentials, origin, { data, truncated, fds: [], descriptors, lost: false });
-      }
-    } finally {
-      if (!isTaken) this.#drop(peeked, credentials);
+      return { origin: this.#registry.lookup.find(credentials) };
+    } catch (error) {
+      if (isShortage(error)) throw error;
+      return { error };
     }
   }
 
-  /**
-   * Takes a datagram out of the queue and leaves its file descriptors aside, in the kernel. Anybody may
-   * send some, and to close them can take as long as their sender likes. For a barrier this is the answer.
-   */
-  #drop({ data, hasDescriptors }: Peeked, sender: Credentials | undefined): void {
-    if (!hasDescriptors) {
-      dropDatagram(this.#fd);
-      return;
-    }
-    const owner = userOwner(sender?.uid ?? "unknown");
-    const [first] = data;
-    // An empty one shows no sign of having been taken.
-    if (first !== undefined && this.#discarder.discard(owner, first)) {
-      if (sender && threadsOf(owner) >= MANY_THREADS) this.#hearNoMore(sender, owner);
-      return;
-    }
-    if (first !== undefined) this.#refuse(owner);
-    if (isBacklogged(owner)) {
-      // Only where the kernel cannot refuse them: it drops them while we wait.
-      dropDatagram(this.#fd);
-      return;
-    }
-    closeAside(owner, receive(this.#fd, this.#buffer)?.fds ?? []);
+  #lose({ pid }: Credentials, error: unknown): void {
+    this.#log.error(`pid ${pid}: a datagram was lost: ${messageOf(error)}`);
   }
 
-  /**
-   * Has the kernel drop what a user sends, in its own system call, while what came from there does not
-   * end. That user's services are not heard either; those of all others are.
-   */
-  #hearNoMore({ pid, uid }: Credentials, owner: string): void {
-    if (this.#senders === undefined || uid === 0) return;
-    // The kernel's filter goes by the real user, and a datagram may say that it is of another that the process may be.
-    for (const each of new Set([uid, uidsOf(pid)?.[0] ?? uid])) {
-      if (each === 0 || this.#unheard.has(each)) continue;
-      try {
-        setHeard(this.#senders, each, false);
-      } catch (error) {
-        if (!hasCode(error, "E2BIG")) throw error;
-        this.#log.warning(`uid ${each} is one too many to be heard no more`);
-        continue;
-      }
-      this.#unheard.set(each, owner);
-      this.#log.warning(`uid ${each} is not heard until its file descriptors close`);
-    }
-    this.#lookLater();
-  }
-
-  /** Has the kernel refuse file descriptors, of services too, while a sender's are more than are got over. */
-  #refuse(owner: string): void {
-    if (this.#refusing || !refuseDescriptors(this.#fd)) return;
-    this.#refusing = true;
-    this.#log.warning(`${owner} sends file descriptors that do not close: nobody's are taken`);
-    this.#lookLater();
-  }
-
-  /** Looks from time to time whether what is kept out may come again. */
-  #lookLater(): void {
-    if (this.#look !== undefined) return;
-    this.#look = setInterval(() => {
-      for (const [uid, owner] of this.#unheard) {
-        if (threadsOf(owner) > FEW_THREADS) continue;
-        this.#unheard.delete(uid);
-        if (this.#senders !== undefined) setHeard(this.#senders, uid, true);
-        this.#log.warning(`uid ${uid} is heard again`);
-      }
-      if (this.#refusing && asideBacklog().threads <= FEW_THREADS_OF_ALL) {
-        this.#refusing = false;
-        refuseDescriptors(this.#fd, false);
-        this.#log.warning("file descriptors are taken again");
-      }
-      if (this.#refusing || this.#unheard.size > 0) return;
-      clearInterval(this.#look);
-      this.#look = undefined;
-    }, LOOK_AGAIN);
-    this.#look.unref();
-  }
-
+  /** Does what a datagram says, and logs it. It does not throw, and its descriptors are closed or kept. */
   #act(credentials: Credentials, origin: SenderProcess | undefined, taken: Taken): void {
-    const { pid, uid } = credentials;
-    const { data, truncated, fds, descriptors, lost } = taken;
-    const discard = () => closeAside(userOwner(uid), fds);
-    // What a stranger says has no effect, and what anybody may say is not to fill the log.
-    const isUnattributed = origin?.service === undefined && uid !== 0;
-    const say = (line: () => [Level, string]) =>
-      this.#logLine(`pid ${pid} uid ${uid}`, userOwner(uid), isUnattributed, () => {
-        const [level, text] = line();
-        return [level, `(${processStatus(pid)?.command ?? "ended"})${text}`];
-      });
-    const datagram = parseDatagram(data, descriptors, truncated);
-    if (datagram.kind === "assignments") {
-      const { assignments, ignored } = datagram;
-      // Uncounted ones are of a sender of no service, for which nothing is done with any.
-      const said = interpret(assignments, descriptors ?? 1);
-      if (ignored !== undefined) said.problems.push(ignored);
-      if (descriptors === undefined && !said.store) {
-        said.problems.push("file descriptors, which are taken from services only");
-      } else if (fds.length > 0 && !said.store && !said.mainByPidfd) {
-        said.problems.push(`${fds.length} descriptors that nothing was said of`);
+    const { uid } = credentials;
+    let left = taken.fds;
+    try {
+      const { data, truncated, fds, descriptors, lost } = taken;
+      const datagram = parseDatagram(data, lost ? undefined : descriptors, truncated);
+      if (datagram.kind === "assignments") {
+        const { assignments, ignored } = datagram;
+        // Uncounted ones are of a sender of no service, for which nothing is done with any.
+        const said = interpret(assignments, descriptors ?? 1);
+        if (ignored !== undefined) said.problems.push(ignored);
+        if (descriptors === undefined && !said.store) {
+          said.problems.push("file descriptors, which are taken from services only");
+        } else if (fds.length > 0 && !said.store && !said.mainByPidfd) {
+          said.problems.push(`${fds.length} descriptors that nothing was said of`);
+        }
+        left = [];
+        const outcome = this.#registry.apply(credentials, said, fds);
+        if (lost) outcome.notes.push("descriptors lost: this process may open no more");
+        this.#logSender(credentials, origin, levelOf(said, outcome), () =>
+          describe(assignments, said, outcome),
+        );
+      } else if (datagram.kind === "barrier") {
+        // A client that asks for the state next shall see all that was said before the barrier.
+        if (origin?.service !== undefined) this.#registry.flush();
+        // While it waits: once it is answered it may have ended, and has no name any more.
+        this.#logSender(credentials, origin, "debug", () => ": BARRIER=1");
+      } else {
+        this.#logSender(
+          credentials,
+          origin,
+          "warning",
+          () => `: dropped a datagram that ${datagram.why}: ${quote(data)}`,
+        );
       }
-      const outcome = this.#registry.apply(credentials, said, fds);
-      if (lost) outcome.notes.push("descriptors lost: this process may open no more");
-      say(() => [levelOf(said, outcome), describe(assignments, said, outcome)]);
-      return;
+    } catch (error) {
+      this.#lose(credentials, error);
+    } finally {
+      // Of a barrier this is the answer: since one socket keeps the order, all that was said before has been handled.
+      closeAside(userOwner(uid), left);
     }
-    if (datagram.kind === "barrier") {
-      // A client that asks for the state next shall see all that was said before the barrier.
-      if (origin?.service !== undefined) this.#registry.flush();
-      // While it waits: once it is answered it may have ended, and has no name any more.
-      say(() => ["debug", ": BARRIER=1"]);
-      // The answer: since one socket keeps the order, all that was said before has been handled.
-      discard();
-      return;
-    }
-    discard();
-    say(() => ["warning", `: dropped a datagram that ${datagram.why}: ${quote(data)}`]);
   }
 
-  /** Logs a line of a sender, if it and its user may have one more; of strangers a user's all together. */
+  /** Logs a line of a sender. */
+  #logSender(
+    { pid, uid }: Credentials,
+    origin: SenderProcess | undefined,
+    level: Level,
+    text: () => string,
+  ): void {
+    // What a sender of no service says has no effect, and what anybody may say is not to fill the log.
+    const isUnattributed = origin?.service === undefined && uid !== 0;
+    this.#logLine(`pid ${pid} uid ${uid}`, userOwner(uid), isUnattributed, () => {
+      const status = this.#spare.use(() => processStatus(pid));
+      return [level, `(${status?.command ?? "ended"})${text()}`];
+    });
+  }
+
+  /** Logs a line of a sender, if it and its user may have one more; of senders of no service a user's all together. */
   #logLine(
     process: string,
     user: string,
@@ -308,6 +270,10 @@ export class NotifyServer {
     this.#log[level](`${process} ${text}`);
   }
 }
+
+/** Whether it is one, however many descriptors it brings. */
+const isBarrier = (data: Uint8Array, truncated: boolean): boolean =>
+  parseDatagram(data, undefined, truncated).kind === "barrier";
 
 /** A sign of life is no news; a failure and what has no effect is worth more than a state. */
 function levelOf(said: Notification, { refused }: Outcome): Level {

@@ -16,6 +16,7 @@ import {
   socketPair,
   watchPath,
 } from "../../linux/index.ts";
+import { LastingFailure } from "../failures/lasting-failure.ts";
 import { DEFAULT_STORE } from "../fdstore/store-protocol.ts";
 import { DEFAULT_SOCKET } from "../protocol/socket.ts";
 import { fetchDescriptors } from "./store-client.ts";
@@ -40,6 +41,7 @@ export interface KeeperOptions {
  */
 export class DescriptorKeeper {
   readonly #log: Logger;
+  readonly #failure: LastingFailure;
   readonly #socket: string;
   readonly #store: string;
   readonly #kept = new Map<string, Fd>();
@@ -55,6 +57,12 @@ export class DescriptorKeeper {
 
   constructor(log: Logger, { socket = DEFAULT_SOCKET, store = DEFAULT_STORE }: KeeperOptions = {}) {
     this.#log = log;
+    this.#failure = new LastingFailure(
+      log,
+      "lainos-notifyd keeps less than it should",
+      "lainos-notifyd keeps again what it should",
+      "warning",
+    );
     this.#socket = socket;
     this.#store = store;
   }
@@ -124,18 +132,24 @@ export class DescriptorKeeper {
   #tell(): void {
     clearTimeout(this.#again);
     this.#again = undefined;
-    try {
-      for (const name of this.#untold) if (!this.#tellOf(name)) break;
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      if (hasCode(error, "ENOENT", "ECONNREFUSED")) {
-        // It does not run. When its socket is made, it is told all of it.
-        this.#stored.clear();
-        this.#untold.clear();
-        return;
+    let failure: SystemError | undefined;
+    for (const name of [...this.#untold]) {
+      try {
+        if (!this.#tellOf(name)) break;
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        if (hasCode(error, "ENOENT", "ECONNREFUSED")) {
+          // It does not run. When its socket is made, it is told all of it.
+          this.#stored.clear();
+          this.#untold.clear();
+          return;
+        }
+        // What is wrong with one is not to keep the others out.
+        failure ??= error;
       }
-      this.#log.warning(`lainos-notifyd keeps less than it should: ${messageOf(error)}`);
     }
+    if (failure) this.#failure.failed(failure);
+    else this.#failure.worked();
     if (this.#untold.size > 0) this.#again = setTimeout(() => this.#tell(), TRY_AGAIN);
   }
 
@@ -170,25 +184,36 @@ export class DescriptorKeeper {
    */
   async #barrier(): Promise<void> {
     if (this.#hangs) return;
+    try {
+      const ours = this.#askBarrier();
+      if (ours !== undefined) await this.#answerTo(ours);
+    } catch (error) {
+      this.#log.debug(`no barrier: ${messageOf(error)}`);
+    }
+  }
+
+  /** Sends it; returns what hangs up with the answer, or undefined if the socket has no room for it. */
+  #askBarrier(): Fd | undefined {
     const [ours, theirs] = socketPair();
     let isSent = false;
     try {
       isSent = this.#send(["BARRIER=1"], [theirs]);
-    } catch (error) {
-      this.#log.debug(`no barrier: ${messageOf(error)}`);
     } finally {
       close(theirs);
+      if (!isSent) close(ours);
     }
-    if (!isSent) {
-      close(ours);
-      return;
-    }
+    return isSent ? ours : undefined;
+  }
+
+  /** Resolves with the answer or when that has taken too long; `ours` is watched until it comes, and closed then. */
+  #answerTo(ours: Fd): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
       this.#hangs = true;
       this.#log.warning("lainos-notifyd does not answer: it is not waited for until it does");
       resolve();
     }, PATIENCE);
+    let endWatch = () => {};
     const end = () => {
       if (!this.#barriers.delete(end)) return;
       endWatch();
@@ -197,11 +222,16 @@ export class DescriptorKeeper {
       resolve();
     };
     this.#barriers.add(end);
-    const endWatch = onReadiness(ours, () => {
-      if (!hasHungUp(ours)) return;
-      this.#hangs = false;
+    try {
+      endWatch = onReadiness(ours, () => {
+        if (!hasHungUp(ours)) return;
+        this.#hangs = false;
+        end();
+      });
+    } catch (error) {
       end();
-    });
-    await promise;
+      throw error;
+    }
+    return promise;
   }
 }

@@ -9,13 +9,13 @@ import {
   type Fd,
   hasCode,
   hasHungUp,
-  messageOf,
   onReadiness,
   send,
   socketPair,
 } from "../../linux/index.ts";
+import { LastingFailure } from "../failures/lasting-failure.ts";
 import { DEFAULT_SOCKET } from "../protocol/socket.ts";
-import { Restarter } from "../services/restarter.ts";
+import { describePlan, Restarter, type RestartPlan } from "../services/restarter.ts";
 
 /** Of the watchdog's interval: so often is said that we are alive, as sd_watchdog_enabled(3) advises, and once more. */
 const BEATS = 3;
@@ -33,7 +33,7 @@ export interface HeartbeatOptions {
   /** The watchdog's interval in milliseconds; WATCHDOG_USEC where the service has one. */
   interval?: number | undefined;
   /** Restarts lainos-notifyd. */
-  restart?: (service: string) => number;
+  restart?: (service: string) => RestartPlan;
 }
 
 /** The watchdog's interval in milliseconds, as the service manager has told it; undefined without one. */
@@ -49,7 +49,7 @@ class Speaker {
 
   constructor(
     readonly socket: string,
-    readonly onProblem: (text: string) => void,
+    readonly failure: LastingFailure,
   ) {}
 
   /** @param said called when it is in the socket, or can never be */
@@ -75,21 +75,22 @@ class Speaker {
     }
   }
 
-  /** Sends without waiting; false if lainos-notifyd has no room for it. */
+  /** Sends without waiting; false if lainos-notifyd has no room for it, or this process none to say it. */
   #send(text: string, fds: readonly Fd[]): boolean {
     try {
       const socket = connectDatagram(this.socket);
       try {
-        return send(socket, Buffer.from(text), fds) !== undefined;
+        const isSent = send(socket, Buffer.from(text), fds) !== undefined;
+        this.failure.worked();
+        return isSent;
       } finally {
         close(socket);
       }
     } catch (error) {
       // One that does not run OpenRC starts, with an empty slate.
-      if (!hasCode(error, "ENOENT", "ECONNREFUSED")) {
-        this.onProblem(`${NOTIFYD} was not told ${text}: ${messageOf(error)}`);
-      }
-      return true;
+      if (hasCode(error, "ENOENT", "ECONNREFUSED")) return true;
+      this.failure.failed(error);
+      return false;
     }
   }
 
@@ -103,7 +104,8 @@ class Speaker {
 
 export class Heartbeat {
   readonly #log: Logger;
-  readonly #restart: (service: string) => number;
+  readonly #failure: LastingFailure;
+  readonly #restart: (service: string) => RestartPlan;
   readonly #timer: Timer | undefined;
   /** What is said for the watchdog, and the barriers: one that waits must not hold the other up. */
   readonly #alive: Speaker;
@@ -115,11 +117,16 @@ export class Heartbeat {
   constructor(log: Logger, options: HeartbeatOptions = {}) {
     const { socket = DEFAULT_SOCKET, interval = watchdogInterval() } = options;
     this.#log = log;
-    const restarter = new Restarter(log, "programs");
+    const restarter = new Restarter(log, { kind: "programs" });
     this.#restart = options.restart ?? ((service) => restarter.restart(service));
-    const onProblem = (text: string) => log.warning(text);
-    this.#alive = new Speaker(socket, onProblem);
-    this.#questions = new Speaker(socket, onProblem);
+    const failure = new LastingFailure(
+      log,
+      `no sign of life to ${NOTIFYD}`,
+      `${NOTIFYD} is told again that this daemon is alive`,
+    );
+    this.#failure = failure;
+    this.#alive = new Speaker(socket, failure);
+    this.#questions = new Speaker(socket, failure);
     if (interval === undefined) return;
     this.#timer = setInterval(() => this.#beat(), interval / BEATS);
     this.#timer.unref();
@@ -143,14 +150,12 @@ export class Heartbeat {
       if (this.#endBarrier) this.#unanswered++;
       else this.#askBarrier();
     } catch (error) {
-      this.#log.error(`no sign of life to ${NOTIFYD}: ${messageOf(error)}`);
+      this.#failure.failed(error);
     }
     if (this.#unanswered < MOST_UNANSWERED) return;
     this.#unanswered = 0;
     this.#endBarrier?.();
-    const seconds = this.#restart(NOTIFYD);
-    const when = seconds > 0 ? ` in ${seconds} s` : "";
-    this.#log.error(`${NOTIFYD} does not answer: it is restarted${when}`);
+    this.#log.error(`${NOTIFYD} does not answer: ${describePlan(this.#restart(NOTIFYD))}`);
   }
 
   /**

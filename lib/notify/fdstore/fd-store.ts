@@ -6,9 +6,10 @@ import {
   isSafeToPoll,
   isSameOpenFile,
 } from "../../linux/index.ts";
+import type { LastingFailure } from "../failures/lasting-failure.ts";
 
-/** So many are kept of all services together. */
-const MOST_OF_ALL = 4096;
+/** How soon one that could not be watched is tried again, in milliseconds. */
+const WATCH_AGAIN = 1000;
 
 /** One that is kept. */
 export interface Stored {
@@ -16,16 +17,27 @@ export interface Stored {
   name: string;
 }
 
+export interface FdStoreOptions {
+  /** So many are kept of all services together. */
+  most: number;
+  /** Called when descriptors went by themselves, because their other end did. */
+  changed: (service: string, why: string) => void;
+  /** Is told when it cannot be seen whether they hang up, and when it can again. */
+  failure: LastingFailure;
+}
+
 /** Owns the descriptors that are given to it. */
 export class FdStore {
   readonly #byService = new Map<string, Stored[]>();
   readonly #watch = new DescriptorWatch("hang-ups");
-  readonly #changed: (service: string, why: string) => void;
+  readonly #options: FdStoreOptions;
+  /** Those that are to be watched and are not yet. */
+  readonly #unwatched = new Map<Fd, () => void>();
+  #again: Timer | undefined;
   #count = 0;
 
-  /** @param changed called when descriptors went by themselves, because their other end did */
-  constructor(changed: (service: string, why: string) => void) {
-    this.#changed = changed;
+  constructor(options: FdStoreOptions) {
+    this.#options = options;
   }
 
   /**
@@ -43,7 +55,7 @@ export class FdStore {
     const kept = this.#byService.get(service) ?? [];
     const answer = kept.some((other) => isSameOpenFile(other.fd, fd))
       ? "duplicate"
-      : kept.length >= most || this.#count >= MOST_OF_ALL
+      : kept.length >= most || this.#count >= this.#options.most
         ? "full"
         : "stored";
     if (answer !== "stored") {
@@ -54,7 +66,10 @@ export class FdStore {
     this.#byService.set(service, kept);
     this.#count++;
     // Of the others only a device could hang up, and a FUSE file that looks like one never answers.
-    if (poll && isSafeToPoll(fd)) this.#watch.add(fd, () => this.#hungUp(service, fd, name));
+    if (poll) {
+      this.#unwatched.set(fd, () => this.#hungUp(service, fd, name));
+      this.#watchAll();
+    }
     return answer;
   }
 
@@ -72,11 +87,28 @@ export class FdStore {
   end(): void {
     for (const service of [...this.#byService.keys()]) this.remove(service);
     this.#watch.end();
+    clearTimeout(this.#again);
+  }
+
+  /** Watches all that is to be watched, or tries it again later. */
+  #watchAll(): void {
+    clearTimeout(this.#again);
+    this.#again = undefined;
+    try {
+      for (const [fd, hungUp] of this.#unwatched) {
+        if (isSafeToPoll(fd)) this.#watch.add(fd, hungUp);
+        this.#unwatched.delete(fd);
+      }
+      this.#options.failure.worked();
+    } catch (error) {
+      this.#options.failure.failed(error);
+      this.#again = setTimeout(() => this.#watchAll(), WATCH_AGAIN);
+    }
   }
 
   #hungUp(service: string, fd: Fd, name: string): void {
     this.#drop(service, (stored) => stored.fd === fd);
-    this.#changed(service, `the descriptor ${name} hung up, and is kept no more`);
+    this.#options.changed(service, `the descriptor ${name} hung up, and is kept no more`);
   }
 
   #drop(service: string, isMeant: (stored: Stored) => boolean): number {
@@ -85,7 +117,10 @@ export class FdStore {
     const rest = kept.filter((stored) => !gone.includes(stored));
     if (rest.length > 0) this.#byService.set(service, rest);
     else this.#byService.delete(service);
-    for (const { fd } of gone) this.#watch.remove(fd);
+    for (const { fd } of gone) {
+      this.#unwatched.delete(fd);
+      this.#watch.remove(fd);
+    }
     closeAside(
       service,
       gone.map(({ fd }) => fd),

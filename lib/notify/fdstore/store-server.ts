@@ -2,6 +2,7 @@
 import { rmSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
 import {
+  type Credentials,
   closeAside,
   closeConnection,
   type Fd,
@@ -19,7 +20,6 @@ import {
   send,
   userOwner,
 } from "../../linux/index.ts";
-import type { Registry } from "../services/registry.ts";
 import type { Stored } from "./fd-store.ts";
 import {
   type Answer,
@@ -34,6 +34,16 @@ const LIMITS: RoomLimits = { perUser: 16, total: 128 };
 const BACKLOG = 512;
 /** How long one request and its answers may take, in milliseconds. */
 const PATIENCE = 10_000;
+
+/** What is kept, for whom. */
+export interface KeptDescriptors {
+  /** The service that a process is of, undefined for one of none. */
+  serviceOf(process: Credentials): string | undefined;
+  /** What is kept for a service. */
+  list(service: string): readonly Stored[];
+  /** Closes what is kept for a service, or what of it has this name; returns how many. */
+  remove(service: string, name?: string): number;
+}
 
 interface Client {
   fd: Fd;
@@ -62,15 +72,15 @@ export function openStore(path: string): Fd {
 
 /** The listening socket and its connections. */
 export class StoreServer {
-  readonly #registry: Registry;
+  readonly #kept: KeptDescriptors;
   readonly #log: Logger;
   readonly #clients = new Set<Client>();
   readonly #buffer = new ReceiveBuffer(MOST_REQUEST + 1);
   readonly #endWatch: () => void;
 
   /** @param listener what `openStore` has opened */
-  constructor(listener: Fd, registry: Registry, log: Logger) {
-    this.#registry = registry;
+  constructor(listener: Fd, kept: KeptDescriptors, log: Logger) {
+    this.#kept = kept;
     this.#log = log;
     this.#endWatch = onConnection(
       listener,
@@ -102,7 +112,7 @@ export class StoreServer {
     };
     this.#clients.add(client);
     try {
-      client.service = this.#registry.lookup.find(peer)?.service;
+      client.service = this.#kept.serviceOf(peer);
       client.endWatch = onReadiness(fd, () => this.#serve(client));
     } catch (error) {
       this.#end(client);
@@ -129,7 +139,7 @@ export class StoreServer {
       if (client.answers.length === 0 && !this.#read(client)) return;
       if (this.#write(client)) this.#end(client);
     } catch (error) {
-      this.#log.debug(`descriptor store: ${(error as Error).message}`);
+      this.#log.debug(`descriptor store: ${messageOf(error)}`);
       this.#end(client);
     }
   }
@@ -174,11 +184,11 @@ export class StoreServer {
       return [one({ error: `only ${service} itself and root get what is kept for it` })];
     }
     if (request.do === "remove") {
-      const removed = this.#registry.forget(service, request.name);
+      const removed = this.#kept.remove(service, request.name);
       return [one({ service, names: [], removed })];
     }
     const { name } = request;
-    const meant = this.#registry.store
+    const meant = this.#kept
       .list(service)
       .filter((stored) => name === undefined || stored.name === name);
     const answers = [];

@@ -184,3 +184,7 @@ function readStore(
   else if (descriptors === 0) said.problems.push("FDSTORE=1 without descriptors");
   else said.store = { name: isValid ? name : "stored", poll: !has("FDPOLL", "0") };
 }
+
+/** Whether it says nothing but WATCHDOG=1, which changes nothing that is written down. */
+export const isPing = (said: Notification): boolean =>
+  said.watchdog === "alive" && Object.keys(said).length === 2;

@@ -9,6 +9,7 @@ import {
   type Fd,
   hasCode,
   lockFile,
+  messageOf,
   openToAll,
   passCredentials,
   processStatus,
@@ -74,10 +75,13 @@ export function claimSocket(path: string): ClaimedSocket {
         fd,
         lock,
         release() {
-          const now = look(path);
-          if (now?.ino === bound.ino && now.dev === bound.dev) rmSync(path);
-          close(fd);
-          close(lock);
+          try {
+            const now = look(path);
+            if (now?.ino === bound.ino && now.dev === bound.dev) rmSync(path);
+          } finally {
+            close(fd);
+            close(lock);
+          }
         },
       };
     } catch (error) {
@@ -104,9 +108,21 @@ function takeLock(path: string): { lock: Fd; isInherited: boolean } {
     lock = lockFile(name);
   }
   if (lock === undefined) throw new Failure(`already running: another one holds ${name}`);
-  ftruncateSync(lock);
-  writeSync(lock, `${process.pid}\n`, 0);
+  noteOwner(lock);
   return { lock, isInherited };
+}
+
+/** Writes down who holds the lock. It is held without that too, where there is no room to write. */
+function noteOwner(lock: Fd): void {
+  try {
+    ftruncateSync(lock);
+    writeSync(lock, `${process.pid}\n`, 0);
+  } catch (error) {
+    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
+    process.stderr.write(
+      `lainos-notifyd: the lock does not name its holder: ${messageOf(error)}\n`,
+    );
+  }
 }
 
 /**

@@ -4,17 +4,22 @@ import {
   type Credentials,
   closeAside,
   type Fd,
-  hasCode,
+  openFilesLimit,
   startTimeOf,
   userOwner,
-  watchProcess,
 } from "../../linux/index.ts";
+import { LastingFailure } from "../failures/lasting-failure.ts";
+import type { SpareDescriptors } from "../failures/spare-descriptors.ts";
 import { FdStore } from "../fdstore/fd-store.ts";
-import type { Notification } from "../protocol/notification.ts";
+import { isPing, type Notification } from "../protocol/notification.ts";
 import { isAlive, newEntry, realtime, record } from "../state/entry.ts";
-import { type Entry, readState, StateWriter } from "../state/state-file.ts";
+import type { Entry } from "../state/state-file.ts";
+import { StateWriter } from "../state/state-writer.ts";
 import { namedMain, refusal } from "./main-process.ts";
-import { Restarter } from "./restarter.ts";
+import { MainWatches, type WatchedMain } from "./main-watches.ts";
+import { readPlainFile } from "./read-note.ts";
+import { describePlan, Restarter } from "./restarter.ts";
+import { restoreEntries } from "./restore.ts";
 import {
   type Places,
   type ProcessId,
@@ -28,10 +33,11 @@ import { Watchdogs } from "./watchdog.ts";
 /** A service that is stopped and not started again within so many milliseconds loses its descriptors. */
 const RESTART_GRACE = 5000;
 
-interface Service {
-  entry: Entry;
+/** So many descriptors are kept of all services together, but never more than half of those that this process may have. */
+const MOST_KEPT = 4096;
+
+interface Service extends WatchedMain {
   settings: Settings;
-  endWatch?: (() => void) | undefined;
   stopping?: Timer | undefined;
 }
 
@@ -50,9 +56,13 @@ export interface RegistryOptions {
   /** The state file; see DEFAULT_STATE. */
   file: string;
   log: Logger;
+  spare: SpareDescriptors;
 }
 
-/** The state of every sender. */
+/**
+ * The state of every sender. What is said changes memory first, then what is kept and watched, and is
+ * written down last: of these steps none throws, and what fails is tried again.
+ */
 export class Registry {
   readonly lookup: ServiceLookup;
   readonly store: FdStore;
@@ -64,15 +74,26 @@ export class Registry {
   );
   readonly #restarter: Restarter;
   readonly #writer: StateWriter;
+  readonly #mains: MainWatches<Service>;
 
   constructor(options: RegistryOptions) {
+    const { places, file, log, spare } = options;
     this.#options = options;
-    this.lookup = new ServiceLookup(options.places);
-    this.#restarter = new Restarter(options.log);
-    this.#writer = new StateWriter(options.file, options.log, () => this.entries());
-    this.store = new FdStore((service, why) => {
-      options.log.info(`${service}: ${why}`);
-      this.#writer.changed();
+    this.lookup = new ServiceLookup(places, log, spare);
+    this.#restarter = new Restarter(log);
+    this.#writer = new StateWriter(file, log, spare, () => this.entries());
+    this.#mains = new MainWatches(log, spare, (service) => this.#end(service));
+    this.store = new FdStore({
+      most: Math.min(MOST_KEPT, Math.floor((openFilesLimit(process.pid)?.soft ?? 0) / 2)),
+      changed: (service, why) => {
+        log.info(`${service}: ${why}`);
+        this.#writer.changed();
+      },
+      failure: new LastingFailure(
+        log,
+        "it is not seen whether kept descriptors hang up",
+        "it is seen again whether kept descriptors hang up",
+      ),
     });
     this.#load();
   }
@@ -92,7 +113,12 @@ export class Registry {
         this.#writer.changed();
         return { notes: said.store ? ["no descriptor is kept for what is no service"] : [] };
       }
-      return this.#applyToService(origin.service, origin, sender, said, fds, kept);
+      const service = this.#serviceFor(origin.service, origin);
+      try {
+        return this.#applyTo(service, origin.service, { origin, sender, said, fds, kept });
+      } finally {
+        this.#mains.watch(service);
+      }
     } finally {
       const left = fds.filter((fd) => !kept.has(fd));
       closeAside(userOwner(sender.uid), left);
@@ -101,8 +127,13 @@ export class Registry {
 
   /** The settings of a service, as they are in its file now. */
   settingsOf(service: string): Settings {
-    return readSettings(this.#options.places.settings, service, (text) =>
-      this.#options.log.warning(text),
+    const { places, log, spare } = this.#options;
+    return readSettings(
+      places.settings,
+      service,
+      (text) => log.warning(text),
+      this.#services.get(service)?.settings,
+      (path, most) => spare.use(() => readPlainFile(path, most)),
     );
   }
 
@@ -122,16 +153,22 @@ export class Registry {
     clearTimeout(service.stopping);
     service.stopping = setTimeout(() => {
       service.stopping = undefined;
-      const isIn = (state: string) => this.lookup.isIn(state, name);
-      if (isIn("stopping")) return this.stopped(name);
-      if (["started", "starting", "inactive"].some(isIn)) return;
+      if (this.lookup.isIn("stopping", name)) return this.stopped(name);
+      if (this.#isMarkedAsStarted(name)) return;
       this.#restarter.cancel(name);
       const preserved = this.settingsOf(name).storePreserved;
       const gone = preserved ? 0 : this.store.remove(name);
       if (gone > 0) this.#options.log.info(`${name}: stopped; closed its ${gone} descriptors`);
-      if (this.store.list(name).length === 0) this.#services.delete(name);
+      if (this.store.list(name).length === 0) this.#remove(service, name);
       this.#writer.changed();
     }, RESTART_GRACE);
+  }
+
+  /** Services may have been stopped without a word: each that OpenRC has not marked as started is looked at. */
+  stoppedUnseen(): void {
+    for (const name of this.#services.keys()) {
+      if (!this.#isMarkedAsStarted(name)) this.stopped(name);
+    }
   }
 
   /** All that is known, services first. */
@@ -143,32 +180,28 @@ export class Registry {
     return [...services, ...this.#unattributed.entries()];
   }
 
-  /** Writes down what has changed, if anything has. */
+  /** Writes down what has changed, if anything has. It does not throw. */
   flush(): void {
     this.#writer.flush();
   }
 
   /** Ends every watch, and closes what is kept. The state file stays for the next one. */
   stop(): void {
-    this.flush();
+    this.#writer.end();
     this.#watchdogs.endAll();
     this.#restarter.end();
-    for (const { endWatch, stopping } of this.#services.values()) {
-      endWatch?.();
-      clearTimeout(stopping);
+    for (const service of this.#services.values()) {
+      this.#mains.end(service);
+      clearTimeout(service.stopping);
     }
     this.store.end();
   }
 
-  #applyToService(
-    name: string,
-    origin: SenderProcess,
-    sender: Credentials,
-    said: Notification,
-    fds: readonly Fd[],
-    kept: Set<Fd>,
-  ): Outcome {
-    const service = this.#serviceFor(name, origin);
+  #isMarkedAsStarted(name: string): boolean {
+    return ["started", "starting", "inactive"].some((state) => this.lookup.isIn(state, name));
+  }
+
+  #applyTo(service: Service, name: string, { origin, sender, said, fds, kept }: Said): Outcome {
     const access = service.entry.access ?? service.settings.access;
     const refused = refusal(access, service.entry.pid, origin, sender);
     if (refused !== undefined) return { refused: `${name}: ${refused}`, notes: [] };
@@ -179,8 +212,7 @@ export class Registry {
       if (typeof main === "string") notes.push(`the main process stays, since ${main}`);
       else {
         entry.told = true;
-        const isNew = entry.pid !== main.pid || entry.startTime !== String(main.startTime);
-        if (isNew) this.#setMain(service, name, main);
+        this.#setMain(service, name, main);
       }
     }
     entry.command = origin.command;
@@ -192,20 +224,29 @@ export class Registry {
     if (said.remove !== undefined) {
       notes.push(`descriptors dropped: ${this.store.remove(name, said.remove)}`);
     }
-    if (said.store) {
-      const answers = { stored: 0, duplicate: 0, full: 0 };
-      for (const fd of fds) {
-        kept.add(fd);
-        const stored = { fd, name: said.store.name };
-        answers[this.store.add(name, stored, said.store.poll, service.settings.storeMost)]++;
-      }
-      notes.push(`descriptors kept: ${answers.stored}`);
-      if (answers.full > 0) {
-        notes.push(`closed, since lainos_fdstore_max or the total is reached: ${answers.full}`);
-      }
-    }
+    if (said.store) notes.push(...this.#keep(service, name, said.store, fds, kept));
     if (!isPing(said)) this.#writer.changed();
     return { service: name, notes };
+  }
+
+  /** Has the store keep descriptors, or close them; returns what to log. */
+  #keep(
+    { settings }: Service,
+    service: string,
+    { name, poll }: NonNullable<Notification["store"]>,
+    fds: readonly Fd[],
+    kept: Set<Fd>,
+  ): string[] {
+    const answers = { stored: 0, duplicate: 0, full: 0 };
+    for (const fd of fds) {
+      kept.add(fd);
+      answers[this.store.add(service, { fd, name }, poll, settings.storeMost)]++;
+    }
+    const notes = [`descriptors kept: ${answers.stored}`];
+    if (answers.full > 0) {
+      notes.push(`closed, since lainos_fdstore_max or the total is reached: ${answers.full}`);
+    }
+    return notes;
   }
 
   /** The service's record, with the main process that it has now. */
@@ -218,15 +259,17 @@ export class Registry {
     }
     const { entry } = service;
     const known = entry.pid;
+    const { spare } = this.#options;
     // The end of the old one may be noticed after the first words of the new one.
     const isStale =
       known !== undefined && known !== origin.pid && known !== origin.supervised
-        ? !isAlive(entry)
+        ? !spare.use(() => isAlive(entry))
         : entry.pid === origin.pid && entry.startTime !== String(origin.startTime);
     const isOther = origin.supervised !== undefined && origin.supervised !== known && !entry.told;
     if (known === undefined || isStale || isOther) {
       const supervised = origin.supervised;
-      const startTime = supervised === undefined ? undefined : startTimeOf(supervised);
+      const startTime =
+        supervised === undefined ? undefined : spare.use(() => startTimeOf(supervised));
       const main =
         supervised !== undefined && startTime !== undefined
           ? { pid: supervised, startTime }
@@ -249,31 +292,31 @@ export class Registry {
     this.#writer.changed();
   }
 
+  /** Another main process, which is to be watched when all else is done. */
   #setMain(service: Service, name: string, { pid, startTime }: ProcessId): void {
-    service.endWatch?.();
-    service.endWatch = undefined;
-    Object.assign(service.entry, { pid, startTime: String(startTime) });
-    try {
-      service.endWatch = watchProcess(pid, () => {
-        if (service.entry.pid === pid) this.#end(service);
-      });
-    } catch (error) {
-      if (!hasCode(error, "ESRCH")) throw error;
-      this.#end(service);
-    }
+    const { entry } = service;
+    if (entry.pid === pid && entry.startTime === String(startTime)) return;
+    this.#mains.end(service);
+    Object.assign(entry, { pid, startTime: String(startTime) });
     this.#options.log.debug(`${name}: its main process is ${pid}`);
   }
 
   /** The main process has ended. Its last words stay for people to read. */
   #end(service: Service): void {
-    service.endWatch?.();
-    service.endWatch = undefined;
+    this.#mains.end(service);
     const { entry } = service;
     if (entry.service !== undefined) this.#watchdogs.end(entry.service);
     Object.assign(entry, { pid: undefined, startTime: undefined, access: undefined });
     Object.assign(entry, { told: undefined, extendedUntil: undefined });
     if (entry.state !== "ended") Object.assign(entry, { state: "ended", since: realtime() });
     this.#writer.changed();
+  }
+
+  /** Nothing is known of it any more. */
+  #remove(service: Service, name: string): void {
+    this.#mains.end(service);
+    this.#watchdogs.end(name);
+    this.#services.delete(name);
   }
 
   #applyWatchdog({ entry, settings }: Service, name: string, said: Notification): void {
@@ -308,45 +351,49 @@ export class Registry {
       log.error(`${name}: watchdog: it ${why}; lainos_watchdog=restart would restart it`);
       return;
     }
-    const seconds = this.#restarter.restart(name);
-    log.error(`${name}: watchdog: it ${why}; it is restarted${seconds ? ` in ${seconds} s` : ""}`);
+    log.error(`${name}: watchdog: it ${why}; ${describePlan(this.#restarter.restart(name))}`);
   }
 
   /** Takes up what an earlier daemon wrote down. The descriptors that it kept are lost. */
   #load(): void {
-    let entries: Entry[];
-    try {
-      entries = readState(this.#options.file) ?? [];
-    } catch (error) {
-      this.#options.log.warning(`${(error as Error).message}: starting without it`);
-      entries = [];
-    }
-    for (const entry of entries) {
-      if (entry.service === undefined) {
+    const { file, log } = this.#options;
+    for (const entry of restoreEntries(file, this.lookup, log)) {
+      const name = entry.service;
+      if (name === undefined) {
         this.#unattributed.restore(entry);
         continue;
       }
-      const name = entry.service;
-      if (!this.lookup.isService(name)) continue;
       if (entry.fds > 0) {
-        this.#options.log.warning(
-          `${name}: ${entry.fds} descriptors were lost with the last daemon`,
-        );
+        log.warning(`${name}: ${entry.fds} descriptors were lost with the last daemon`);
       }
       const service: Service = { entry: { ...entry, fds: 0 }, settings: this.settingsOf(name) };
       this.#services.set(name, service);
-      if (entry.pid === undefined || entry.startTime === undefined || !isAlive(entry)) {
-        this.#end(service);
-        continue;
-      }
-      this.#setMain(service, name, { pid: entry.pid, startTime: BigInt(entry.startTime) });
-      const isRunning = entry.state === "ready" || entry.state === "reloading";
-      if (isRunning) this.#watchdogs.set(name, BigInt(Math.trunc(entry.watchdogUsec ?? 0)));
+      if (entry.pid === undefined) this.#end(service);
+      else this.#goOn(service, name);
     }
     this.#writer.changed();
   }
+
+  /** Takes up a service whose main process is there still. */
+  #goOn(service: Service, name: string): void {
+    this.#mains.watch(service);
+    const { pid, state, watchdogUsec = 0, watchdogMissed } = service.entry;
+    if (pid === undefined) return;
+    const isRunning = state === "ready" || state === "reloading";
+    if (isRunning && watchdogUsec > 0) this.#watchdogs.set(name, BigInt(watchdogUsec));
+    // Nothing else would have it restarted, if that was still to come.
+    else if (watchdogMissed && service.settings.restarts) {
+      this.#missed(name, "was to be restarted by the last daemon");
+    }
+  }
 }
 
-/** Whether it says nothing but WATCHDOG=1, which changes nothing that is written down. */
-export const isPing = (said: Notification): boolean =>
-  said.watchdog === "alive" && Object.keys(said).length === 2;
+/** One datagram of a service. */
+interface Said {
+  origin: SenderProcess;
+  sender: Credentials;
+  said: Notification;
+  fds: readonly Fd[];
+  /** Those of `fds` that are the store's from now on, closed or kept. */
+  kept: Set<Fd>;
+}

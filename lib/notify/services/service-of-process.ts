@@ -1,7 +1,7 @@
 /** Which OpenRC service a process belongs to, by what only root can arrange: cgroups and supervisors. */
-import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { outsideFor } from "../../cli/index.ts";
+import { type Logger, outsideFor } from "../../cli/index.ts";
 import {
   type Credentials,
   commandWords,
@@ -12,6 +12,9 @@ import {
   startTimeOf,
   uidsOf,
 } from "../../linux/index.ts";
+import { LastingFailure } from "../failures/lasting-failure.ts";
+import type { SpareDescriptors } from "../failures/spare-descriptors.ts";
+import { readNote, readNoteNames } from "./read-note.ts";
 
 /** Where OpenRC has its things. */
 export interface Places {
@@ -74,12 +77,20 @@ interface Remembered {
 /** Finds and remembers what senders are. */
 export class ServiceLookup {
   readonly #places: Places;
+  readonly #spare: SpareDescriptors;
+  readonly #failure: LastingFailure;
   readonly #remembered = new Map<number, Remembered>();
   /** What was answered of a service's pid files, and when. */
   readonly #pids = new Map<string, { asked: number; pids: number[] }>();
 
-  constructor(places: Places) {
+  constructor(places: Places, log: Logger, spare: SpareDescriptors) {
     this.#places = places;
+    this.#spare = spare;
+    this.#failure = new LastingFailure(
+      log,
+      "main processes are not known by their pid files",
+      "pid files are looked at again",
+    );
   }
 
   /**
@@ -88,6 +99,10 @@ export class ServiceLookup {
    * @returns undefined if it has ended, or if the uid is none of the process's: the pid is another's now
    */
   find(sender: Credentials): SenderProcess | undefined {
+    return this.#spare.use(() => this.#find(sender));
+  }
+
+  #find(sender: Credentials): SenderProcess | undefined {
     const now = performance.now();
     let entry = this.#remembered.get(sender.pid);
     if (entry && now - entry.checked > CERTAIN) {
@@ -124,8 +139,7 @@ export class ServiceLookup {
   /** Whether OpenRC has the service in this state: started, starting, stopping. */
   isIn(state: string, name: string): boolean {
     // They are links, which point nowhere when looked at from another root.
-    const path = join(this.#places.state, state, name);
-    return SERVICE_NAME.test(name) && lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    return SERVICE_NAME.test(name) && isThere(join(this.#places.state, state, name));
   }
 
   /** The service and part of a process: the cgroup decides, and where it says nothing the tree. */
@@ -179,6 +193,10 @@ export class ServiceLookup {
    * that start-stop-daemon was given. It counts only if it is of that service.
    */
   mainOf(service: string): ProcessId | undefined {
+    return this.#spare.use(() => this.#mainOf(service));
+  }
+
+  #mainOf(service: string): ProcessId | undefined {
     for (const noted of [this.#childOf(service), ...this.#pidsOf(service)]) {
       const found = noted === undefined ? undefined : this.#look(noted, performance.now());
       if (!found || found.origin.service !== service) continue;
@@ -214,15 +232,23 @@ export class ServiceLookup {
     const now = performance.now();
     const known = this.#pids.get(service);
     if (known && now - known.asked < FRESH) return known.pids;
-    const pids = outside.doNow("pids", service).split(/\s+/).filter(Boolean).map(Number);
-    this.#pids.set(service, { asked: now, pids });
-    return pids;
+    try {
+      const said = outside.doNow("pids", service);
+      const pids = said.split(/\s+/).filter(Boolean).map(Number);
+      this.#pids.set(service, { asked: now, pids });
+      this.#failure.worked();
+      return pids;
+    } catch (error) {
+      // What was so before may still be: each is held against the kernel's word on that process.
+      this.#failure.failed(error);
+      return known?.pids ?? [];
+    }
   }
 
   #pidFiles(service: string): (number | undefined)[] {
     const daemons = join(this.#places.state, "daemons", service);
-    return readdirNames(daemons).map((name) => {
-      const file = /^pidfile=(\/.*)$/m.exec(readText(join(daemons, name)))?.[1];
+    return readNoteNames(daemons).map((name) => {
+      const file = /^pidfile=(\/.*)$/m.exec(readNote(join(daemons, name)))?.[1];
       return file === undefined ? undefined : pidIn(file);
     });
   }
@@ -255,11 +281,11 @@ export function serviceOfCgroups(
 
 /** The pid that a file has; undefined without one. */
 function pidIn(path: string): number | undefined {
-  const pid = /^\s*(\d{1,10})\s*$/.exec(readText(path))?.[1];
+  const pid = /^\s*(\d{1,10})\s*$/.exec(readNote(path))?.[1];
   return pid === undefined ? undefined : Number(pid);
 }
 
-/** A small file of the system; "" if it is not there. */
+/** A file of /proc; "" if it is not there. */
 function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -269,11 +295,11 @@ function readText(path: string): string {
   }
 }
 
-function readdirNames(path: string): string[] {
+function isThere(path: string): boolean {
   try {
-    return readdirSync(path);
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
   } catch (error) {
-    if (hasCode(error, "ENOENT", "ENOTDIR")) return [];
+    if (hasCode(error, "ENOTDIR", "ENAMETOOLONG", "ELOOP")) return false;
     throw error;
   }
 }

@@ -1,8 +1,8 @@
 /** What /etc/conf.d/NAME says about a service's notifications. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode, messageOf } from "../../linux/index.ts";
 import { ACCESS, type Access } from "../protocol/notification.ts";
+import { readPlainFile } from "./read-note.ts";
 
 export interface Settings {
   /** lainos_notify_access: who may speak for it, until NOTIFYACCESS says otherwise. */
@@ -28,6 +28,9 @@ const DEFAULTS: Settings = {
   storeMost: 0,
   storePreserved: false,
 };
+
+/** No settings file is as long, in bytes; what is more is left out. */
+const LONGEST = 2 ** 20;
 
 /** The most that lainos_fdstore_max takes. */
 const STORE_LIMIT = 4096;
@@ -62,20 +65,28 @@ const VALUES: Readonly<Record<string, Value>> = {
  *
  * @param folder where the settings are, /etc/conf.d
  * @param problem called with what is wrong with a value, which then has no effect
+ * @param known what they were before, which holds where the file cannot be read now
+ * @param read reads it, as `readPlainFile` does
  */
 export function readSettings(
   folder: string,
   service: string,
   problem: (text: string) => void,
+  known: Settings = DEFAULTS,
+  read = readPlainFile,
 ): Settings {
-  let text: string;
+  let text: string | undefined;
   const path = join(folder, service);
   try {
-    text = readFileSync(path, "utf8");
+    text = read(path, LONGEST);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return DEFAULTS;
-    problem(`${messageOf(error)}`);
-    return DEFAULTS;
+    problem(messageOf(error));
+    return known;
+  }
+  if (text === undefined) {
+    problem(`${path} is no plain file: what it said before holds`);
+    return known;
   }
   const settings = { ...DEFAULTS };
   for (const [, name = "", value = ""] of text.matchAll(

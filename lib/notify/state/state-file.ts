@@ -2,16 +2,9 @@
  * Who said what, as lainos-notifyd writes it down: by rename, so that `status` and `wait` read it
  * whole and inotify tells them of it, and so that it outlives a restart of the daemon.
  */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import type { Logger } from "../../cli/index.ts";
-import {
-  hasCode,
-  IN_MOVED_TO,
-  IN_Q_OVERFLOW,
-  watchPath,
-  writeFileAtomically,
-} from "../../linux/index.ts";
+import { hasCode, IN_MOVED_TO, IN_Q_OVERFLOW, watchPath } from "../../linux/index.ts";
 import { ACCESS, type Access } from "../protocol/notification.ts";
 
 export const DEFAULT_STATE = "/run/lainos/notify/state.json";
@@ -59,36 +52,83 @@ export interface Entry {
   fds: number;
 }
 
-const optional = (value: unknown, kind: "string" | "number" | "boolean") =>
-  value === undefined || typeof value === kind;
+type Check = (value: unknown) => boolean;
 
-function isEntry(value: unknown): value is Entry {
-  if (typeof value !== "object" || value === null) return false;
-  const entry = value as Record<keyof Entry, unknown>;
-  return (
-    STATES.includes(entry.state as State) &&
-    (entry.access === undefined || ACCESS.includes(entry.access as Access)) &&
-    typeof entry.command === "string" &&
-    [entry.uid, entry.since, entry.fds].every(Number.isFinite) &&
-    [entry.pid, entry.errno, entry.exitStatus, entry.watchdogUsec].every((part) =>
-      optional(part, "number"),
-    ) &&
-    [entry.extendedUntil, entry.reloadBegan].every((part) => optional(part, "number")) &&
-    [entry.service, entry.status, entry.busError, entry.varlinkError].every((part) =>
-      optional(part, "string"),
-    ) &&
-    (entry.startTime === undefined || /^\d+$/.test(String(entry.startTime))) &&
-    [entry.told, entry.watchdogMissed].every((part) => optional(part, "boolean"))
-  );
+const isText: Check = (value) => typeof value === "string";
+const isFlag: Check = (value) => typeof value === "boolean";
+const isOneOf =
+  (values: readonly string[]): Check =>
+  (value) =>
+    values.includes(value as string);
+const isWhole =
+  (least: number, most: number): Check =>
+  (value) =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+/** Two of the longest spans of sd_notify(3), of 64 bits each. */
+const isSpan = isWhole(0, 2 ** 65);
+
+/** What each may be. */
+const CHECKS: Readonly<Record<keyof Entry, Check>> = {
+  service: (value) => isText(value) && value !== "",
+  pid: isWhole(1, 0x7fffffff),
+  startTime: (value) => isText(value) && /^\d{1,20}$/.test(value as string),
+  command: isText,
+  uid: isWhole(0, 0xfffffffe),
+  state: isOneOf(STATES),
+  since: isWhole(0, Number.MAX_SAFE_INTEGER),
+  status: isText,
+  access: isOneOf(ACCESS),
+  told: isFlag,
+  errno: isWhole(0, 4095),
+  busError: isText,
+  varlinkError: isText,
+  exitStatus: isWhole(0, 255),
+  watchdogUsec: isSpan,
+  watchdogMissed: isFlag,
+  extendedUntil: isSpan,
+  reloadBegan: isSpan,
+  fds: isWhole(0, 2 ** 20),
+};
+
+const KEYS = Object.keys(CHECKS) as (keyof Entry)[];
+
+/** Those that an entry has always, and that of which it is nobody's without. */
+const NEEDED: readonly (keyof Entry)[] = ["command", "uid", "state", "since", "fds"];
+
+/** An entry as it was found: what of it is not as it is written is left out, and named. */
+export interface FoundEntry {
+  entry: Partial<Entry>;
+  damaged: readonly (keyof Entry)[];
 }
 
+function findEntry(value: unknown): FoundEntry {
+  const entry: Partial<Entry> = {};
+  if (typeof value !== "object" || value === null) return { entry, damaged: NEEDED };
+  const given = value as Record<keyof Entry, unknown>;
+  const damaged = KEYS.filter((key) =>
+    given[key] === undefined ? NEEDED.includes(key) : !CHECKS[key](given[key]),
+  );
+  for (const key of KEYS) {
+    if (given[key] !== undefined && !damaged.includes(key)) {
+      Object.assign(entry, { [key]: given[key] });
+    }
+  }
+  return { entry, damaged };
+}
+
+/** Whether an entry has all that one needs to be shown. */
+const isWholeEntry = ({ entry, damaged }: FoundEntry): boolean =>
+  NEEDED.every((key) => entry[key] !== undefined) &&
+  !damaged.some((key) => ["service", "pid", "startTime"].includes(key)) &&
+  (entry.pid === undefined) === (entry.startTime === undefined);
+
 /**
- * Reads the file.
+ * Reads the file, each entry as it was found.
  *
  * @returns undefined if it is not there
  * @throws {Error} if it is not what lainos-notifyd writes
  */
-export function readState(path: string): Entry[] | undefined {
+export function findEntries(path: string): FoundEntry[] | undefined {
   const wrong = () => new Error(`${path} is not what lainos-notifyd writes`);
   let fd: number;
   try {
@@ -114,55 +154,24 @@ export function readState(path: string): Entry[] | undefined {
     throw wrong();
   }
   if (content?.form !== FORM || !Array.isArray(content.senders)) throw wrong();
-  if (!content.senders.every(isEntry)) throw wrong();
-  return content.senders;
+  return content.senders.map(findEntry);
 }
 
-/** Changes are written together, so many milliseconds after the first of them. */
-const SOON = 20;
-
-/** Writing may take a tenth of the time at most, however fast things change. */
-const REST = 10;
-
-/** Writes the file, which everybody may read, when something has changed. */
-export class StateWriter {
-  readonly #path: string;
-  readonly #log: Logger;
-  readonly #entries: () => readonly Entry[];
-  #timer: Timer | undefined;
-  #restUntil = 0;
-
-  constructor(path: string, log: Logger, entries: () => readonly Entry[]) {
-    this.#path = path;
-    this.#log = log;
-    this.#entries = entries;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  }
-
-  /** It is to be written soon. */
-  changed(): void {
-    this.#timer ??= setTimeout(
-      () => this.flush(),
-      Math.max(SOON, this.#restUntil - performance.now()),
-    );
-  }
-
-  /** Writes it at once if anything has changed. */
-  flush(): void {
-    if (this.#timer === undefined) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const began = performance.now();
-    try {
-      const content = { form: FORM, senders: this.#entries() };
-      writeFileAtomically(this.#path, `${JSON.stringify(content)}\n`);
-    } catch (error) {
-      this.#log.error(`the state is not written: ${(error as Error).message}`);
-    }
-    const ended = performance.now();
-    this.#restUntil = ended + (ended - began) * REST;
-  }
+/**
+ * Reads the file for somebody who looks at it. An entry that says nothing of use any more is left out.
+ *
+ * @returns undefined if it is not there
+ * @throws {Error} if it is not what lainos-notifyd writes
+ */
+export function readState(path: string): Entry[] | undefined {
+  return findEntries(path)
+    ?.filter(isWholeEntry)
+    .map(({ entry }) => entry as Entry);
 }
+
+/** The text of the file. */
+export const formatState = (senders: readonly Entry[]): string =>
+  `${JSON.stringify({ form: FORM, senders })}\n`;
 
 /**
  * Calls `changed` whenever the file has been written anew, also if it is not there yet.

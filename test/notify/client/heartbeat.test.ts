@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { createLogger } from "../../../lib/cli/index.ts";
 import { bindDatagram, close, ReceiveBuffer, receive } from "../../../lib/linux/index.ts";
 import { Heartbeat } from "../../../lib/notify/client/heartbeat.ts";
+import type { RestartPlan } from "../../../lib/notify/services/restarter.ts";
+import { quietFor, until } from "../../support/until.ts";
 import { cleanUp, later, newFolder, start } from "../support/world.ts";
 
 afterEach(cleanUp);
@@ -16,7 +18,10 @@ function beatAt(socket: string, watchdog: { interval?: number } = { interval: IN
   const restarted: string[] = [];
   const lines: string[] = [];
   const log = createLogger("test", true, (level, message) => lines.push(`${level} ${message}`) > 0);
-  const restart = (service: string) => restarted.push(service) - 1;
+  const restart = (service: string): RestartPlan => {
+    restarted.push(service);
+    return { kind: "planned", seconds: 0 };
+  };
   const heartbeat = new Heartbeat(log, { ...watchdog, socket, restart });
   later(() => heartbeat.stop());
   return { heartbeat, restarted, lines };
@@ -36,16 +41,20 @@ test("a lainos-notifyd that answers is left alone, and hears WATCHDOG=1 again an
 
 test("one that hangs is restarted, and once more if that did not help", async () => {
   const socket = join(newFolder(), "notify");
-  const daemon = await start(socket);
+  const daemon = await start(socket, "--verbose");
   const { restarted, lines } = beatAt(socket);
   daemon.child.kill("SIGSTOP");
-  while (restarted.length < 2) await Bun.sleep(10);
+  await until(
+    "two restarts",
+    () => restarted,
+    ({ length }) => length >= 2,
+  );
   expect(restarted).toEqual(["lainos-notifyd", "lainos-notifyd"]);
   expect(lines[0]).toBe("error lainos-notifyd does not answer: it is restarted");
   daemon.child.kill("SIGCONT");
-  await Bun.sleep(2 * INTERVAL);
+  await daemon.logged(/BARRIER=1[\s\S]*WATCHDOG=1/);
   const soFar = restarted.length;
-  await Bun.sleep(4 * INTERVAL);
+  await quietFor(4 * INTERVAL, "another restart");
   expect(restarted).toHaveLength(soFar);
 });
 
@@ -64,13 +73,13 @@ while True: s.send(b"STATUS=x")`;
   });
   await daemon.logged("STATUS=x");
   const { restarted } = beatAt(socket, { interval: 3000 });
-  await Bun.sleep(6000);
+  await quietFor(6000, "a restart");
   expect(restarted).toEqual([]);
 });
 
 test("one that is not there is for OpenRC to start", async () => {
   const { restarted, lines } = beatAt(join(newFolder(), "none"));
-  await Bun.sleep(4 * INTERVAL);
+  await quietFor(4 * INTERVAL, "a restart or a line in the log");
   expect({ restarted, lines }).toEqual({ restarted: [], lines: [] });
 });
 
@@ -79,7 +88,7 @@ test("without a watchdog nothing is said", async () => {
   const fd = bindDatagram(socket);
   later(() => close(fd));
   const { heartbeat } = beatAt(socket, {});
-  await Bun.sleep(INTERVAL);
+  await quietFor(INTERVAL, "a word");
   heartbeat.stop();
   expect(receive(fd, new ReceiveBuffer(100))).toBeUndefined();
 });

@@ -4,6 +4,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { watchStops } from "../../../lib/notify/services/openrc.ts";
 import { placesBelow } from "../../../lib/notify/services/service-of-process.ts";
+import { until } from "../../support/until.ts";
 import { cleanUp, later, newFolder } from "../support/world.ts";
 
 afterEach(cleanUp);
@@ -16,15 +17,22 @@ test("a stop is told when it begins and when it has ended, and a start is not", 
   }
   writeFileSync(mark("started"), "");
   const told: string[] = [];
-  const endWatch = watchStops(placesBelow(root), (service) => void told.push(service));
+  const endWatch = watchStops(
+    placesBelow(root),
+    (service) => void told.push(service),
+    () => {},
+  );
   later(() => endWatch?.());
   const move = (from: string, to?: string) => {
     if (to !== undefined) writeFileSync(mark(to), "");
     rmSync(mark(from));
   };
-  const tellings = async (count: number) => {
-    while (told.length < count) await Bun.sleep(1);
-  };
+  const tellings = (count: number) =>
+    until(
+      `it is told ${count} times`,
+      () => told,
+      ({ length }) => length >= count,
+    );
   move("started", "stopping");
   await tellings(1);
   move("stopping");
@@ -37,5 +45,11 @@ test("a stop is told when it begins and when it has ended, and a start is not", 
 });
 
 test("where there is no OpenRC nothing is watched", () => {
-  expect(watchStops(placesBelow(newFolder()), () => {})).toBeUndefined();
+  expect(
+    watchStops(
+      placesBelow(newFolder()),
+      () => {},
+      () => {},
+    ),
+  ).toBeUndefined();
 });
