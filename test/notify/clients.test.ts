@@ -3,6 +3,7 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { syslogSink } from "../../lib/cli/index.ts";
+import { until } from "../support/until.ts";
 import {
   cleanUp,
   compile,
@@ -12,7 +13,7 @@ import {
   newRoot,
   Service,
   type Shown,
-  shown,
+  shownOf,
   start,
 } from "./support/world.ts";
 
@@ -40,20 +41,13 @@ async function world(settings = "lainos_notify_access=all\nlainos_fdstore_max=8\
     });
     return child;
   };
-  const known = () => shown(daemon.state).find((entry) => entry.service === service.name);
   /** Waits until what is known of it is as it should be. */
-  const until = async (isSo: (entry: Shown) => boolean) => {
-    for (;;) {
-      const entry = known();
-      if (entry && isSo(entry)) return entry;
-      await Bun.sleep(50);
-    }
-  };
-  return { folder, daemon, service, run, known, until };
+  const known = (isSo: (entry: Shown) => boolean) => shownOf(daemon.state, service.name, isSo);
+  return { folder, daemon, run, known };
 }
 
 test("libsystemd's functions all work", async () => {
-  const { daemon, run, until } = await world();
+  const { daemon, run, known } = await world();
   const program = await compile("sd-notify.c", "-lsystemd");
   const other = Bun.spawn(["sleep", "60"]);
   later(async () => {
@@ -63,21 +57,21 @@ test("libsystemd's functions all work", async () => {
   const child = run([program, `${other.pid}`]);
   expect((await child.stdout.text()).trim()).toMatch(/^1 1 1 1 1 (1|lacking 1)$/);
   await daemon.logged(`pid ${other.pid} uid 0 (sleep): STATUS=in another's name`);
-  expect(await until(({ fds }) => fds === 2)).toMatchObject({ status: "number 7" });
+  expect(await known(({ fds }) => fds === 2)).toMatchObject({ status: "number 7" });
 });
 
 test("systemd-notify speaks for the script that calls it", async () => {
-  const { run, until } = await world("");
+  const { run, known } = await world("");
   const script = "systemd-notify --ready --status='a script' && sleep 60";
   const child = run(["sh", "-c", `${script}; true`]);
-  expect(await until(({ state }) => state === "ready")).toMatchObject({
+  expect(await known(({ state }) => state === "ready")).toMatchObject({
     status: "a script",
     pid: child.pid,
   });
 });
 
 test("a Python service as in sd_notify(3) is heard", async () => {
-  const { folder, run, until } = await world("");
+  const { folder, run, known } = await world("");
   const path = join(folder, "service.py");
   // By the page's example, in our own words: notify READY and RELOADING with the monotonic time.
   writeFileSync(
@@ -98,21 +92,21 @@ while True: signal.pause()
 `,
   );
   const child = run(["/usr/bin/python3", path]);
-  await until(({ state }) => state === "ready");
+  await known(({ state }) => state === "ready");
   child.kill("SIGHUP");
-  const { reloadBegan } = await until(({ state }) => state === "reloading");
+  const { reloadBegan } = await known(({ state }) => state === "reloading");
   expect(reloadBegan).toBeGreaterThan(1_000_000);
 });
 
 test("dbus-daemon says when it is ready", async () => {
-  const { folder, run, until } = await world("");
+  const { folder, run, known } = await world("");
   const address = `unix:path=${join(folder, "bus")}`;
   run(["dbus-daemon", "--session", "--nofork", "--nopidfile", `--address=${address}`]);
-  expect(await until(({ state }) => state === "ready")).toMatchObject({ command: "dbus-daemon" });
+  expect(await known(({ state }) => state === "ready")).toMatchObject({ command: "dbus-daemon" });
 });
 
 test.skipIf(!Bun.which("syslog-ng"))("syslog-ng says so too, and takes our lines", async () => {
-  const { folder, daemon, run, until } = await world("");
+  const { folder, daemon, run, known } = await world("");
   const config = join(folder, "syslog-ng.conf");
   const [log, out] = [join(folder, "log"), join(folder, "out")];
   const form = "$FACILITY $LEVEL $PROGRAM $PID $MSG\\n";
@@ -141,14 +135,15 @@ log { source(s); destination(d); };
     config,
     ...own,
   ]);
-  expect(await until(({ state }) => state === "ready")).toMatchObject({
+  expect(await known(({ state }) => state === "ready")).toMatchObject({
     // Newer ones name their main thread.
     command: expect.stringMatching(/^syslog-ng(-main)?$/),
   });
   const give = syslogSink("a-daemon", log);
-  while (!give("warning", "a line")) await Bun.sleep(20);
-  const written = () => (existsSync(out) ? readFileSync(out, "utf8") : "");
-  while (!written().includes("a line")) await Bun.sleep(20);
-  expect(written()).toBe(`daemon warning a-daemon ${process.pid} a line\n`);
+  await until("syslog-ng takes a line", () => give("warning", "a line"));
+  const written = await until("it is written", () =>
+    existsSync(out) ? readFileSync(out, "utf8") : "",
+  );
+  expect(written).toBe(`daemon warning a-daemon ${process.pid} a line\n`);
   expect(await daemon.stop()).toBe(0);
 });

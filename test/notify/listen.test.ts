@@ -4,6 +4,7 @@ import { chownSync, existsSync, lstatSync, mkdirSync, readFileSync, writeFileSyn
 import { join } from "node:path";
 import { close } from "../../lib/linux/index.ts";
 import { fetchDescriptors } from "../../lib/notify/index.ts";
+import { until } from "../support/until.ts";
 import {
   COMMAND,
   cleanUp,
@@ -14,6 +15,7 @@ import {
   python,
   Service,
   shown,
+  shownOf,
 } from "./support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -40,10 +42,12 @@ async function startAsNobody(folder: string, root: string, state: string) {
     child.kill("SIGKILL");
     await child.exited;
   });
-  while (!readFileSync(log, "utf8").includes("receiving at")) {
-    if (child.exitCode !== null) throw new Error(readFileSync(log, "utf8"));
-    await Bun.sleep(20);
-  }
+  await until(
+    "it receives",
+    () => readFileSync(log, "utf8"),
+    (text) => text.includes("receiving at") || child.exitCode !== null,
+  );
+  if (child.exitCode !== null) throw new Error(readFileSync(log, "utf8"));
   return { child, socket, store, state, log };
 }
 
@@ -78,9 +82,7 @@ test("a daemon without any right receives, keeps and hands back at sockets of ro
   for (const { fd } of fetched) close(fd);
   // Of a process that is not its own it sees the end too.
   await main.end();
-  while (shown(state).find((one) => one.service === service.name)?.state !== "ended") {
-    await Bun.sleep(20);
-  }
+  await shownOf(state, service.name, (one) => one.state === "ended");
   expect(lstatSync(state).uid).toBe(NOBODY);
   daemon.child.kill("SIGTERM");
   expect(await daemon.child.exited).toBe(0);
@@ -100,7 +102,11 @@ test("a second one is refused while the first runs, and takes the place of one t
   await first.child.exited;
   const third = await startAsNobody(folder, root, join(states, "state.json"));
   await python(first.socket, "send(b'STATUS=again')");
-  while (!readFileSync(third.log, "utf8").includes("STATUS=again")) await Bun.sleep(20);
+  await until(
+    "the third hears it",
+    () => readFileSync(third.log, "utf8"),
+    (text) => text.includes("STATUS=again"),
+  );
 });
 
 test("sockets of another kind are not taken", async () => {

@@ -2,7 +2,9 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "../support/until.ts";
 import {
+  allGivenBack,
   cleanUp,
   compile,
   descriptorsOf,
@@ -34,7 +36,7 @@ test("200,000 datagrams of 50 senders: none is lost, and no sender starves", asy
   expect(done).toBe(senders);
   // When the first was through, the slowest had sent its share too.
   expect(least).toBeGreaterThan(each / 100);
-  while (descriptorsOf(daemon.child.pid) > before) await Bun.sleep(5);
+  await allGivenBack(daemon.child.pid, before);
   expect(await daemon.stop()).toBe(0);
   const lines = daemon.text().split("\n");
   const heard = lines.filter((line) => /STATUS=sender|BARRIER=1/.test(line)).length;
@@ -72,8 +74,7 @@ test("nonsense neither ends it nor leaves anything behind", async () => {
   // that, and for all that is kept: an epoll instance, and Bun's duplicate of it.
   const watches = (entry?.pid === undefined ? 0 : 3) + (kept > 0 ? 2 : 0);
   const left = () => descriptorsOf(daemon.child.pid) - before - kept;
-  for (let tries = 0; left() > watches && tries < 400; tries++) await Bun.sleep(50);
-  expect(left()).toBeLessThanOrEqual(watches);
+  await until(`no more than ${watches} descriptors are left`, left, (count) => count <= watches);
   // The garbage collector has its own time: what is bounded is the growth, not the last figure.
   expect(resident.at(-1)).toBeLessThan((resident[0] ?? 0) + 64 * 1024);
   expect(notifyd("status", "--state", daemon.state).status).toBe(0);

@@ -13,12 +13,13 @@ import {
   receive,
 } from "../../../lib/linux/index.ts";
 import { ours, runToEnd, theirs } from "../../loginctl/both.ts";
+import { cleanUp, start } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 
-const cleanups: (() => void)[] = [];
-afterEach(() => {
-  for (const clean of cleanups.splice(0).reverse()) clean();
+const cleanups: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const clean of cleanups.splice(0).reverse()) await clean();
 });
 
 function newFolder(): string {
@@ -383,32 +384,17 @@ describe("systemd-notify", () => {
   });
 
   test("is understood by lainos-notifyd", async () => {
-    const folder = newFolder();
-    const socket = join(folder, "notify");
-    const daemon = Bun.spawn(
-      ["bun", join(import.meta.dir, "../../../cmd/notifyd.ts"), "--socket", socket, "--verbose"],
-      { stderr: "pipe" },
-    );
-    cleanups.push(() => daemon.kill("SIGKILL"));
-    const reader = daemon.stderr.getReader();
-    let log = "";
-    const logged = async (text: string) => {
-      while (!log.includes(text)) {
-        const { done, value } = await reader.read();
-        if (done) throw new Error(`it ended:\n${log}`);
-        log += Buffer.from(value).toString();
-      }
-    };
-    await logged("receiving at");
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket, "--verbose");
+    cleanups.push(cleanUp);
     const done = await runToEnd([...ours("systemd-notify"), "--ready", "--status=up"], {
       NOTIFY_SOCKET: socket,
     });
     expect(done).toMatchObject({ code: 0, stdout: "", stderr: "" });
-    await logged(`pid ${process.pid} uid 0`);
-    await logged("READY=1 STATUS=up");
-    await logged("BARRIER=1");
-    daemon.kill("SIGTERM");
-    expect(await daemon.exited).toBe(0);
+    await daemon.logged(`pid ${process.pid} uid 0`);
+    await daemon.logged("READY=1 STATUS=up");
+    await daemon.logged("BARRIER=1");
+    expect(await daemon.stop()).toBe(0);
   });
 
   test("helps, and says its version", async () => {

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { close, listenStream } from "../../../lib/linux/index.ts";
 import { accept } from "../../../lib/linux/sockets/socket.ts";
 import { fetchDescriptors } from "../../../lib/notify/index.ts";
+import { until } from "../../support/until.ts";
 import {
+  allGivenBack,
   cleanUp,
   descriptorsOf,
   later,
@@ -102,7 +104,7 @@ test("keeps one open file once, as many as the settings say, and none without th
   const before = descriptorsOf(daemon.child.pid);
   await main.tell('send(b"FDSTORE=1", [other] * 200); send(b"FDSTORE=1", [r] * 200); barrier()');
   // Fewer only if the connection of the fetch was still open.
-  while (descriptorsOf(daemon.child.pid) > before) await Bun.sleep(5);
+  await allGivenBack(daemon.child.pid, before);
 
   const none = await world("");
   await none.main.tell('send(b"FDSTORE=1", [0]); barrier()');
@@ -142,12 +144,12 @@ test("a client is told in words when nobody answers", async () => {
   const listener = listenStream(path);
   later(() => close(listener));
   const asked = fetchDescriptors({}, path);
-  let connection = accept(listener);
-  while (connection === undefined) {
-    await Bun.sleep(5);
-    connection = accept(listener);
-  }
-  close(connection);
+  const connection = await until(
+    "a client connects",
+    () => accept(listener),
+    (fd) => fd !== undefined,
+  );
+  if (connection !== undefined) close(connection);
   await expect(asked).rejects.toThrow(/closed|ECONNRESET/);
 });
 

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { quietFor, until } from "../../support/until.ts";
 import {
   cleanUp,
   later,
@@ -12,6 +13,7 @@ import {
   python,
   Service,
   shown,
+  shownOf,
   start,
   startWith,
 } from "../support/world.ts";
@@ -65,8 +67,7 @@ describe("what a service says", () => {
     await main.tell('send(b"STOPPING=1"); send(b"READY=1"); barrier()');
     expect(one(service.name)?.state).toBe("stopping");
     await main.end();
-    const end = async () => one(service.name)?.state === "ended";
-    while (!(await end())) await Bun.sleep(20);
+    await shownOf(daemon.state, service.name, ({ state }) => state === "ended");
     expect(one(service.name)).not.toHaveProperty("pid");
   });
 
@@ -211,7 +212,11 @@ r, w = os.pipe(); send(b"BARRIER=1", [w]); os.close(w); select.select([r], [], [
     await main.tell('send(b"READY=1"); barrier()');
     rmSync(join(started, service.name));
     await main.end();
-    while (find(daemon.state, service.name)) await Bun.sleep(50);
+    await until(
+      "it is forgotten",
+      () => find(daemon.state, service.name),
+      (entry) => entry === undefined,
+    );
   });
 });
 
@@ -298,8 +303,7 @@ describe("status and wait", () => {
       "--state",
       daemon.state,
     ]);
-    // It would have ended long before, had it not looked at what was asked for.
-    await Bun.sleep(500);
+    await quietFor(500, "it ends, as it would had it not looked at what was asked for");
     await main.tell('send(b"READY=1"); barrier()');
     expect(await waiting.exited).toBe(0);
   });
@@ -335,7 +339,7 @@ describe("a watchdog", () => {
 
   test("that is missed is said, and restarts the service if it is to", async () => {
     const { path, calls } = recordedRestarts();
-    const { root, socket, daemon, one } = await world({ PATH: path });
+    const { root, socket, daemon } = await world({ PATH: path });
     const quiet = new Service(root, newName());
     const restarted = new Service(root, newName(), "lainos_watchdog=restart\n");
     for (const [service, words] of [
@@ -346,7 +350,7 @@ describe("a watchdog", () => {
       service.notePid(main.pid);
       await main.tell(`${words}; barrier()`);
       await daemon.logged(`${service.name}: watchdog: it was not heard of in time`);
-      while (!one(service.name)?.watchdogMissed) await Bun.sleep(20);
+      await shownOf(daemon.state, service.name, ({ watchdogMissed }) => watchdogMissed === true);
     }
     await daemon.logged(`${restarted.name}: restarted`);
     expect(calls()).toBe(`${restarted.name} restart\n`);

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cgroup, cgroupRoot, mount, unmount } from "../../../lib/linux/index.ts";
+import { until } from "../../support/until.ts";
 
 export const COMMAND = join(import.meta.dir, "../../../cmd/notifyd.ts");
 
@@ -25,7 +26,7 @@ export function newFolder(): string {
   return path;
 }
 
-/** Starts lainos-notifyd; it is usable when this returns, because the descriptor said so. */
+/** Starts lainos-notifyd; it is usable when this returns, because it has said so. */
 export async function start(socket: string, ...args: string[]) {
   return startWith({}, socket, ...args);
 }
@@ -33,52 +34,47 @@ export async function start(socket: string, ...args: string[]) {
 /** The same with more in its environment. */
 export async function startWith(env: Record<string, string>, socket: string, ...args: string[]) {
   const folder = newFolder();
-  const ready = join(folder, "ready");
-  const own = ["--store", join(folder, "store"), "--state", join(folder, "state/state.json")];
-  const quiet = ["--syslog", join(folder, "none")];
-  // A shell gives it the file as descriptor 3; a test of a pipe is below.
-  const child = Bun.spawn(
-    [
-      "sh",
-      "-c",
-      'exec "$@" 3>"$0"',
-      ready,
-      "bun",
-      COMMAND,
-      "--socket",
-      socket,
-      ...own,
-      ...quiet,
-      ...args,
-    ],
-    { stderr: "pipe", env: { ...process.env, ...env } },
-  );
+  const paths = { socket, store: join(folder, "store"), state: join(folder, "state/state.json") };
+  return { ...(await startDaemon({ paths, args, env })), ...paths };
+}
+
+export interface StartOptions {
+  /** Where the daemon has its files, as it sees them. */
+  paths: { socket: string; store: string; state: string };
+  /** More arguments, of which the last of a kind counts. */
+  args?: readonly string[];
+  env?: Readonly<Record<string, string>>;
+  /** What starts the daemon, such as in a namespace. */
+  prefix?: readonly string[];
+}
+
+/** Starts lainos-notifyd, and waits until it receives or has ended. */
+export async function startDaemon({ paths, args = [], env = {}, prefix = [] }: StartOptions) {
+  const own = Object.entries(paths).flatMap(([name, path]) => [`--${name}`, path]);
+  const child = Bun.spawn([...prefix, "bun", COMMAND, ...own, "--syslog", "/nowhere", ...args], {
+    stderr: "pipe",
+    env: { ...process.env, ...env },
+  });
   later(async () => {
     child.kill("SIGKILL");
     await child.exited;
   });
   let log = "";
-  const waiting = new Set<() => void>();
   const ended = (async () => {
     const decoder = new TextDecoder();
-    for await (const chunk of child.stderr) {
-      log += decoder.decode(chunk, { stream: true });
-      for (const look of waiting) look();
-    }
-    for (const look of waiting) look();
+    for await (const chunk of child.stderr) log += decoder.decode(chunk, { stream: true });
   })();
-  /** Resolves when the log has the text; the test's timeout bounds it. */
-  const logged = (text: string | RegExp) => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const look = () => {
-      if (typeof text === "string" ? log.includes(text) : text.test(log)) {
-        waiting.delete(look);
-        resolve();
-      }
-    };
-    waiting.add(look);
-    look();
-    return promise;
+  /** Resolves when the log has the text. */
+  const logged = async (text: string | RegExp) => {
+    const has = () => (typeof text === "string" ? log.includes(text) : text.test(log));
+    await until(
+      `${text} in the log`,
+      () => log,
+      () => has() || child.exitCode !== null || child.signalCode !== null,
+    );
+    // What it wrote last may still be in the pipe.
+    if (!has()) await ended;
+    if (!has()) throw new Error(`it has ended without ${text} in its log:\n${log}`);
   };
   const stop = async (signal: NodeJS.Signals = "SIGTERM") => {
     child.kill(signal);
@@ -86,31 +82,50 @@ export async function startWith(env: Record<string, string>, socket: string, ...
     return child.exitCode;
   };
   await logged("receiving at");
-  const paths = { socket, store: join(folder, "store"), state: join(folder, "state/state.json") };
-  return { child, logged, stop, text: () => log, ...paths };
+  return { child, logged, stop, text: () => log };
 }
 
-/** Runs a Python program that has `s`, a socket connected to the notify socket, and `path`. */
-export async function python(socket: string, program: string, prefix: string[] = []) {
-  const child = Bun.spawn(
-    [
-      ...prefix,
-      "/usr/bin/python3",
-      "-c",
-      `import array, os, select, socket, sys, time
+/** The start of a Python program: `s` is connected to the notify socket, which is at `path`. */
+const SENDER = `import array, os, select, socket, sys, time
 path = sys.argv[1]
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.connect(path)
 def send(data, fds=()):
     s.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
-${program}`,
-      socket,
-    ],
-    { stdout: "pipe", stderr: "inherit" },
-  );
+def barrier(seconds=60):
+    r, w = os.pipe()
+    send(b"BARRIER=1", [w])
+    os.close(w)
+    return len(select.select([r], [], [], seconds)[0])
+`;
+
+const sender = (socket: string, program: string, prefix: readonly string[]) =>
+  Bun.spawn([...prefix, "/usr/bin/python3", "-uc", `${SENDER}${program}`, socket], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+
+/** Runs a Python program that has `s`, a socket connected to the notify socket, `path`, send and barrier. */
+export async function python(socket: string, program: string, prefix: readonly string[] = []) {
+  const child = sender(socket, program, prefix);
   const out = await child.stdout.text();
   expect(await child.exited).toBe(0);
   return { out: out.trim(), pid: child.pid };
+}
+
+/** The same, which stays until it is ended; what it said has been handled when this returns. */
+export async function speaker(socket: string, program: string, prefix: readonly string[] = []) {
+  const child = sender(socket, `${program}\nprint(barrier())\nsys.stdin.read()`, prefix);
+  const end = async () => {
+    child.stdin.end();
+    child.kill("SIGKILL");
+    await child.exited;
+  };
+  later(end);
+  const { value } = await child.stdout.getReader().read();
+  expect(Buffer.from(value ?? []).toString().trim()).toBe("1");
+  return { pid: child.pid, end };
 }
 
 /** Compiles a C program of this folder; returns its path. */
@@ -134,6 +149,14 @@ export async function compile(source: string, ...libraries: string[]): Promise<s
 
 /** How many descriptors a process has open. */
 export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
+/** Waits until a process has no more descriptors open than before. */
+export const allGivenBack = (pid: number, before: number): Promise<number> =>
+  until(
+    `no more than ${before} descriptors are open`,
+    () => descriptorsOf(pid),
+    (count) => count <= before,
+  );
 
 /** A line of `lainos-notifyd status --json`. */
 export interface Shown {
@@ -170,6 +193,18 @@ export function shown(state: string): Shown[] {
   return JSON.parse(out) as Shown[];
 }
 
+/** Waits until what is known of a service is as it should be. */
+export const shownOf = (
+  state: string,
+  service: string,
+  isSo: (entry: Shown) => boolean,
+): Promise<Shown> =>
+  until(
+    `${service} as it should be in ${state}`,
+    () => shown(state).find((entry) => entry.service === service) as Shown,
+    (entry) => entry !== undefined && isSo(entry),
+  );
+
 /** The mount of cgroup2, made if there is none. */
 function hierarchy(): string {
   const mounted = cgroupRoot();
@@ -205,17 +240,21 @@ for line in sys.stdin:
 export class Service {
   readonly #cgroup: Cgroup;
   readonly #root: string;
+  readonly #seen: string;
 
   /**
    * @param root the folder that stands for / with the daemon
    * @param settings its conf.d file
+   * @param seen the same folder as the daemon sees it
    */
   constructor(
     root: string,
     readonly name: string,
     settings = "",
+    seen = root,
   ) {
     this.#root = root;
+    this.#seen = seen;
     for (const folder of ["init.d", "conf.d"])
       mkdirSync(join(root, "etc", folder), { recursive: true });
     writeFileSync(join(root, "etc/init.d", name), "");
@@ -224,7 +263,7 @@ export class Service {
     this.#cgroup.create();
     later(async () => {
       this.#cgroup.signal(9);
-      while (!this.#cgroup.remove()) await Bun.sleep(10);
+      await until(`the cgroup of ${name} is empty`, () => this.#cgroup.remove());
     });
   }
 
@@ -236,9 +275,14 @@ export class Service {
   notePid(pid: number): void {
     const daemons = join(this.#root, "run/openrc/daemons", this.name);
     mkdirSync(daemons, { recursive: true });
-    const file = join(this.#root, `${this.name}.pid`);
-    writeFileSync(file, `${pid}\n`);
-    writeFileSync(join(daemons, "001"), `exec=/usr/bin/python3\npidfile=${file}\n`);
+    writeFileSync(this.pidFile, `${pid}\n`);
+    const seen = join(this.#seen, "run", `${this.name}.pid`);
+    writeFileSync(join(daemons, "001"), `exec=/usr/bin/python3\npidfile=${seen}\n`);
+  }
+
+  /** Where its pid is noted. */
+  get pidFile(): string {
+    return join(this.#root, "run", `${this.name}.pid`);
   }
 
   /** Runs a command in the service's cgroup. */
