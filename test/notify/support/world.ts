@@ -124,7 +124,11 @@ export async function speaker(socket: string, program: string, prefix: readonly 
   };
   later(end);
   const { value } = await child.stdout.getReader().read();
-  expect(Buffer.from(value ?? []).toString().trim()).toBe("1");
+  expect(
+    Buffer.from(value ?? [])
+      .toString()
+      .trim(),
+  ).toBe("1");
   return { pid: child.pid, end };
 }
 
@@ -218,7 +222,9 @@ function hierarchy(): string {
 /** What a service runs: each line of its standard input, the answer in one line. */
 const SERVICE = `import array, os, select, signal, socket, subprocess, sys, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.connect(sys.argv[1])
+def connect():
+    s.connect(sys.argv[1])
+if os.path.exists(sys.argv[1]): connect()
 def send(data, fds=(), pid=None):
     extra = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     if pid: extra.append((socket.SOL_SOCKET, 2, array.array("i", [pid, 0, 0])))
@@ -229,6 +235,19 @@ def barrier():
     os.close(w)
     select.select([r], [], [], 20)
     os.close(r)
+def say(data, seconds=30):
+    "1 if it was heard and its barrier answered, 0 if not; a daemon that ends answers none."
+    try:
+        send(data)
+        r, w = os.pipe()
+        send(b"BARRIER=1", [w])
+        os.close(w)
+        answered = len(select.select([r], [], [], seconds)[0])
+        os.close(r)
+        send(b"WATCHDOG=1")
+        return answered
+    except OSError:
+        return 0
 for line in sys.stdin:
     answer = None
     scope = globals()
@@ -322,7 +341,9 @@ export class Service {
     };
     later(end);
     await tell("pass");
-    return { pid: child.pid, tell, end };
+    /** Speaks to the daemon that there is now. */
+    const reconnect = () => tell("connect()");
+    return { pid: child.pid, tell, reconnect, end };
   }
 }
 
