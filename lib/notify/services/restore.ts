@@ -53,7 +53,7 @@ function restoreOne(found: FoundEntry, lookup: ServiceLookup): Entry | undefined
   const main = service === undefined ? undefined : mainOf(service, noted, lookup);
   const process = service === undefined ? (isSame ? running : undefined) : main;
   const command = noted.command ?? process?.command;
-  const uid = noted.uid ?? (service === undefined ? undefined : process?.uids[0]);
+  const uid = service === undefined ? noted.uid : userOf(noted.uid, process);
   if (command === undefined || uid === undefined) return undefined;
   if (service === undefined) {
     const wasService = noted.service !== undefined || found.damaged.includes("service");
@@ -72,6 +72,12 @@ function restoreOne(found: FoundEntry, lookup: ServiceLookup): Entry | undefined
     since: noted.since ?? realtime(),
     fds: noted.fds ?? 0,
   };
+}
+
+/** The user by whom a service spoke: one of its process's own, or root, who may say anything. */
+function userOf(uid: number | undefined, process: SenderProcess | undefined): number | undefined {
+  const isOne = uid !== undefined && (uid === 0 || !process || process.uids.includes(uid));
+  return isOne ? uid : process?.uids[0];
 }
 
 /** A process as it is now, whoever runs it. */
