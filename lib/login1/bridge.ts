@@ -112,7 +112,7 @@ async function start(
   operations.start();
   power.start();
   sources.start();
-  const varlink = serveVarlink(manager, login1.afterReply, log, limited);
+  const varlink = serveVarlink(manager, log, limited);
   ends.push(() => varlink?.stop());
   await takeUnitName(connection, log);
   return { closed, stop, reload: () => reload(settings, log) };
@@ -217,7 +217,6 @@ function devicesChanged(log: Logger, { manager, devices, uaccess, sources }: Par
 
 function serveVarlink(
   manager: Manager,
-  afterReply: AfterReply,
   log: Logger,
   limited: LimitedLog,
 ): VarlinkServer | undefined {
@@ -227,7 +226,7 @@ function serveVarlink(
     version,
     url: "https://github.com/The-LainOS-Project/lainos-layer-02",
   };
-  const service = new Service(info, [loginInterface(manager, afterReply)], ({ method }, error) =>
+  const service = new Service(info, [loginInterface(manager)], ({ method }, error) =>
     limited.write("error", method, `${method} by varlink failed: ${traceOf(error)}`),
   );
   try {

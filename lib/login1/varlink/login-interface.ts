@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { BusError } from "../../dbus/index.ts";
 import { close, pidfdInode } from "../../linux/index.ts";
 import {
+  type AfterReply,
   type Interface,
   Parameters,
   type Peer,
@@ -13,7 +14,6 @@ import {
   VarlinkError,
   varlinkErrors,
 } from "../../varlink/index.ts";
-import type { AfterReply } from "../sessions/create-session.ts";
 import { type Leader, leaderOfPid } from "../sessions/leader.ts";
 import { findSession } from "../sessions/lookup.ts";
 import type { Manager } from "../sessions/manager.ts";
@@ -54,19 +54,15 @@ const PARAMETERS = {
 
 const login = (name: string) => new VarlinkError(`${LOGIN_INTERFACE}.${name}`);
 
-/**
- * io.systemd.Login of these sessions.
- *
- * @param afterReply does something once the answer to the call that is being answered is on its way
- */
-export function loginInterface(manager: Manager, afterReply: AfterReply): Interface {
+/** io.systemd.Login of these sessions. */
+export function loginInterface(manager: Manager): Interface {
   return {
     name: LOGIN_INTERFACE,
     description: LOGIN_DESCRIPTION,
     methods: {
-      CreateSession: (given, peer) =>
+      CreateSession: (given, peer, afterReply) =>
         translated(() => createSession(manager, given, peer, afterReply)),
-      ReleaseSession: (given, peer) =>
+      ReleaseSession: (given, peer, afterReply) =>
         translated(() => releaseSession(manager, given, peer, afterReply)),
     },
   };
