@@ -6,6 +6,21 @@ import { dirname } from "node:path";
  * row do not know each other, and none knows what is above it, types included.
  */
 export const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  "lib/linux": [
+    ...[["ffi"], ["time"], ["events"], ["files"], ["devices"], ["users"], ["processes"]],
+    ...[["sockets"], ["sandbox"], ["index"]],
+  ],
+  "lib/dbus": [["protocol"], ["connection"], ["objects"], ["index"]],
+  "lib/notify": [
+    ["failures", "protocol"],
+    ["fdstore", "state"],
+    ["services"],
+    ["cli", "client"],
+    ["descriptor-guard", "listen"],
+    ["server"],
+    ["daemon"],
+    ["index"],
+  ],
   "lib/login1": [
     ["vocabulary"],
     ["host"],

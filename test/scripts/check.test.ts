@@ -1,5 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { circles, importProblem, importsOf, partOf, shellDialect } from "../../scripts/check.ts";
+import { LAYERS } from "../../scripts/layers.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
 
 describe("the direction of imports", () => {
   test.each([
@@ -9,7 +14,9 @@ describe("the direction of imports", () => {
     ["lib/login1/session.ts", "lib/dbus/index.ts"],
     ["lib/login1/session.ts", "lib/linux/index.ts"],
     ["lib/login1/session.ts", "lib/cli/index.ts"],
-    ["lib/login1/session.ts", "lib/login1/deep/er.ts"],
+    ["lib/login1/sessions/manager.ts", "lib/login1/model/objects.ts"],
+    ["lib/login1/dbus/objects.ts", "lib/login1/login1.ts"],
+    ["lib/login1/index.ts", "lib/login1/bridge.ts"],
     ["lib/dbus/bus.ts", "lib/linux/index.ts"],
     ["lib/login1/varlink.ts", "lib/varlink/index.ts"],
     ["lib/varlink/server.ts", "lib/linux/index.ts"],
@@ -31,6 +38,10 @@ describe("the direction of imports", () => {
     ["lib/dbus/bus.ts", "lib/login1/index.ts"],
     ["lib/varlink/server.ts", "lib/dbus/index.ts"],
     ["lib/varlink/server.ts", "lib/login1/index.ts"],
+    ["lib/login1/model/objects.ts", "lib/login1/sessions/manager.ts"],
+    ["lib/login1/seats/foreground.ts", "lib/login1/inhibitors/inhibitors.ts"],
+    ["lib/login1/login1.ts", "lib/login1/dbus/objects.ts"],
+    ["lib/login1/sessions/manager.ts", "lib/login1/new-folder/file.ts"],
     ["cmd/notifyd.ts", "lib/notify/parse.ts"],
     ["cmd/notifyd.ts", "scripts/build.ts"],
   ])("%s may not import %s", (from, to) => {
@@ -41,6 +52,48 @@ describe("the direction of imports", () => {
     expect(partOf("lib/login1/dbus/user.ts")).toBe("lib/login1");
     expect(importProblem("lib/login1/dbus/user.ts", "lib/dbus/index.ts")).toBeUndefined();
   });
+});
+
+describe("the pictures of the folders", () => {
+  const textOf = (domain: string) => readFileSync(join(ROOT, domain, "README.md"), "utf8");
+
+  test.each(["lib/login1", "lib/notify"])(
+    "the one of %s has its rows, the highest first",
+    (domain) => {
+      const picture = /```\n([\s\S]*?)```/.exec(textOf(domain))?.[1] ?? "";
+      const rows = picture.trimEnd().split("\n");
+      const names = rows.map((row) => (row.split(/ {2,}/, 1)[0] ?? "").split(" "));
+      expect(names.toReversed()).toEqual((LAYERS[domain] ?? []).map((row) => [...row].sort()));
+    },
+  );
+
+  test.each(["lib/linux", "lib/dbus"])(
+    "the one of %s has its folders, the lowest first",
+    (domain) => {
+      const names = [...textOf(domain).matchAll(/^\| `(\w+)\/`/gm)].map(([, name]) => name);
+      expect([...names, "index"]).toEqual((LAYERS[domain] ?? []).flat());
+    },
+  );
+
+  test.each(Object.keys(LAYERS))("%s has no folder or file besides", (domain) => {
+    const names = readdirSync(join(ROOT, domain)).map((name) => name.replace(/\.ts$/, ""));
+    expect(names.filter((name) => name !== "README.md").sort()).toEqual(
+      (LAYERS[domain] ?? []).flat().sort(),
+    );
+  });
+});
+
+test("every file that the code map names is there", () => {
+  const map = readFileSync(join(ROOT, "docs/code-map.md"), "utf8");
+  const named = [...map.matchAll(/`([\w/.-]+\/[\w.-]*)`/g)].map(([, path = ""]) => path);
+  expect(named.length).toBeGreaterThan(30);
+  // Below lib/login1 the map says only the folder.
+  const missing = named.filter((path) => {
+    return ![path, join("lib/login1", path), join("lib/notify", path), join("lib/dbus", path)].some(
+      (each) => existsSync(join(ROOT, each)) || existsSync(join(ROOT, "lib/linux", path)),
+    );
+  });
+  expect(missing).toEqual([]);
 });
 
 describe("what a file imports", () => {
