@@ -2,7 +2,6 @@
 export { addressOfPath, parseAddresses, systemBusAddress } from "./connection/address.ts";
 export type { Caller } from "./connection/callers.ts";
 export type { Request } from "./connection/calls.ts";
-export type { Reconnection } from "./connection/connect.ts";
 export { Connection, type IncomingCall } from "./connection/connection.ts";
 export {
   type CallContext,
@@ -14,7 +13,7 @@ export {
   type SignalMember,
   whenKnown,
 } from "./objects/interface.ts";
-export { escapeLabel, unescapeLabel } from "./objects/object-path.ts";
+export { escapeLabel } from "./objects/object-path.ts";
 export { type Folder, ObjectTree } from "./objects/object-tree.ts";
 export { BusError, busErrors } from "./protocol/errors.ts";
 export { Variant } from "./protocol/variant.ts";

@@ -1,7 +1,6 @@
 /** Varlink: the serving side, and one call of the other: https://varlink.org. */
 export { callVarlink } from "./call.ts";
 export { VarlinkError, varlinkErrors } from "./errors.ts";
-export { LONGEST_MESSAGE } from "./message.ts";
 export { Parameters } from "./parameters.ts";
 export type { Peer } from "./peer.ts";
 export { type ServerOptions, VarlinkServer } from "./server.ts";

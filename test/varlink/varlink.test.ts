@@ -23,7 +23,6 @@ import {
 } from "../../lib/linux/index.ts";
 import {
   type AfterReply,
-  LONGEST_MESSAGE,
   Parameters,
   type Peer,
   type ServerOptions,
@@ -31,6 +30,7 @@ import {
   VarlinkError,
   VarlinkServer,
 } from "../../lib/varlink/index.ts";
+import { LONGEST_MESSAGE } from "../../lib/varlink/message.ts";
 import { Random } from "../login1/random-source.ts";
 import { until } from "../until.ts";
 import { Client } from "./client.ts";

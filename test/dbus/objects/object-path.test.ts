@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { escapeLabel, unescapeLabel } from "../../../lib/dbus/index.ts";
+import { escapeLabel, unescapeLabel } from "../../../lib/dbus/objects/object-path.ts";
 
 test("labels escape and unescape", () => {
   const pairs = { "1": "_31", c1: "c1", "1000": "_31000", seat0: "seat0", "": "_", "a-b": "a_2db" };
