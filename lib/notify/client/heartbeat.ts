@@ -46,11 +46,17 @@ export function watchdogInterval(text = process.env.WATCHDOG_USEC): number | und
 class Speaker {
   readonly #queue: { text: string; fds: readonly Fd[]; said: () => void }[] = [];
   #again: Timer | undefined;
+  #isFailing = false;
 
   constructor(
     readonly socket: string,
     readonly failure: LastingFailure,
   ) {}
+
+  /** Whether it is of this process that nothing can be said, and not of lainos-notifyd. */
+  get isFailing(): boolean {
+    return this.#isFailing;
+  }
 
   /** @param said called when it is in the socket, or can never be */
   say(text: string, fds: readonly Fd[] = [], said: () => void = () => {}): void {
@@ -82,6 +88,7 @@ class Speaker {
       try {
         const isSent = send(socket, Buffer.from(text), fds) !== undefined;
         this.failure.worked();
+        this.#isFailing = false;
         return isSent;
       } finally {
         close(socket);
@@ -90,6 +97,7 @@ class Speaker {
       // One that does not run OpenRC starts, with an empty slate.
       if (hasCode(error, "ENOENT", "ECONNREFUSED")) return true;
       this.failure.failed(error);
+      this.#isFailing = true;
       return false;
     }
   }
@@ -147,8 +155,8 @@ export class Heartbeat {
   #beat(): void {
     try {
       this.#alive.say("WATCHDOG=1");
-      if (this.#endBarrier) this.#unanswered++;
-      else this.#askBarrier();
+      if (!this.#endBarrier) this.#askBarrier();
+      else if (!this.#questions.isFailing) this.#unanswered++;
     } catch (error) {
       this.#failure.failed(error);
     }

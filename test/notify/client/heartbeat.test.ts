@@ -1,8 +1,15 @@
 /** A daemon of ours and lainos-notifyd see that the other is alive. */
 import { afterEach, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createLogger } from "../../../lib/cli/index.ts";
-import { bindDatagram, close, ReceiveBuffer, receive } from "../../../lib/linux/index.ts";
+import {
+  bindDatagram,
+  close,
+  listenStream,
+  ReceiveBuffer,
+  receive,
+} from "../../../lib/linux/index.ts";
 import { Heartbeat } from "../../../lib/notify/client/heartbeat.ts";
 import type { RestartPlan } from "../../../lib/notify/services/restarter.ts";
 import { quietFor, until } from "../../support/until.ts";
@@ -91,4 +98,28 @@ test("without a watchdog nothing is said", async () => {
   await quietFor(INTERVAL, "a word");
   heartbeat.stop();
   expect(receive(fd, new ReceiveBuffer(100))).toBeUndefined();
+});
+
+test("what cannot be said is said later, and why is logged once", async () => {
+  const socket = join(newFolder(), "notify");
+  const stream = listenStream(socket);
+  const { lines } = beatAt(socket);
+  await until(
+    "it is logged",
+    () => lines,
+    ({ length }) => length > 0,
+  );
+  await quietFor(2 * INTERVAL, "another line");
+  expect(lines).toEqual([expect.stringContaining("error no sign of life to lainos-notifyd: ")]);
+  close(stream);
+  rmSync(socket);
+  const fd = bindDatagram(socket);
+  later(() => close(fd));
+  const said = await until(
+    "a word",
+    () => receive(fd, new ReceiveBuffer(100)),
+    (next) => next !== undefined,
+  );
+  expect(Buffer.from(said?.data ?? []).toString()).toBe("READY=1");
+  expect(lines.at(-1)).toContain("is told again that this daemon is alive");
 });

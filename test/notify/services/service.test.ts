@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { quietFor, until } from "../../support/until.ts";
+import { until } from "../../support/until.ts";
 import {
   cleanUp,
   later,
@@ -31,6 +31,16 @@ async function world(env: Record<string, string> = {}) {
 
 const find = (state: string, service: string) =>
   shown(state).find((entry) => entry.service === service);
+
+/** A rc-service that notes what it is asked for. */
+function recordedRestarts() {
+  const folder = newFolder();
+  writeFileSync(join(folder, "rc-service"), `#!/bin/sh\necho "$@" >> ${folder}/calls\n`);
+  chmodSync(join(folder, "rc-service"), 0o755);
+  const calls = () =>
+    existsSync(join(folder, "calls")) ? readFileSync(join(folder, "calls"), "utf8") : "";
+  return { path: `${folder}:${process.env.PATH}`, calls };
+}
 
 describe("what a service says", () => {
   test("is shown under its name, and is there once a barrier is answered", async () => {
@@ -220,123 +230,54 @@ r, w = os.pipe(); send(b"BARRIER=1", [w]); os.close(w); select.select([r], [], [
   });
 });
 
-describe("status and wait", () => {
-  test("--watch prints each change once", async () => {
-    const { root, socket, daemon } = await world();
-    const service = new Service(root, newName());
+describe("what happens while no daemon runs", () => {
+  test("a service that was stopped meanwhile is forgotten", async () => {
+    const root = newRoot();
+    const started = join(root, "run/openrc/started");
+    mkdirSync(started, { recursive: true });
+    const socket = join(newFolder(), "notify");
+    const daemon = await start(socket, "--root", root);
+    const [gone, stays] = [new Service(root, newName()), new Service(root, newName())];
+    for (const service of [gone, stays]) {
+      writeFileSync(join(started, service.name), "");
+      const main = await service.process(socket);
+      service.notePid(main.pid);
+      await main.tell('send(b"READY=1"); barrier()');
+      if (service === gone) later(() => main.end());
+    }
+    await daemon.stop("SIGKILL");
+    rmSync(join(started, gone.name));
+    await start(socket, "--root", root, "--state", daemon.state);
+    await until(
+      "it is forgotten",
+      () => shown(daemon.state).map(({ service }) => service),
+      (names) => !names.includes(gone.name),
+    );
+    expect(find(daemon.state, stays.name)?.state).toBe("ready");
+  });
+
+  test("a restart that waited for its time is not forgotten", async () => {
+    const { path, calls } = recordedRestarts();
+    const { root, socket, daemon } = await world({ PATH: path });
+    const service = new Service(root, newName(), "lainos_watchdog=restart\n");
     const main = await service.process(socket);
     service.notePid(main.pid);
-    await main.tell('send(b"STATUS=one"); barrier()');
-    const watch = Bun.spawn(
-      [
-        "bun",
-        join(import.meta.dir, "../../../cmd/notifyd.ts"),
-        "status",
-        "--watch",
-        "--json",
-        "--state",
-        daemon.state,
-      ],
-      { stdout: "pipe" },
-    );
-    later(async () => {
-      watch.kill("SIGKILL");
-      await watch.exited;
-    });
-    const reader = watch.stdout.getReader();
-    const next = async () => Buffer.from((await reader.read()).value ?? []).toString();
-    expect(await next()).toContain('"status":"one"');
-    await main.tell('send(b"STATUS=two"); barrier()');
-    expect(await next()).toContain('"status":"two"');
-    watch.kill("SIGTERM");
-    expect(await watch.exited).toBe(0);
-  });
-
-  test("wait ends with READY=1, and not with that of a run before", async () => {
-    const { root, socket, daemon } = await world();
-    const service = new Service(root, newName());
-    const first = await service.process(socket);
-    service.notePid(first.pid);
-    await first.tell('send(b"READY=1"); barrier()');
-    const wait = (...more: string[]) =>
-      notifyd("wait", service.name, "--ready", "--state", daemon.state, ...more);
-    expect(wait().status).toBe(0);
-    await first.end();
-    const late = wait("--timeout", "0.2");
-    expect(late).toMatchObject({
-      status: 1,
-      errors: expect.stringContaining("not ready after 0.2"),
-    });
-    expect(wait("--timeout", "soon").status).toBe(2);
-
-    const second = await service.process(socket);
-    service.notePid(second.pid);
-    const waiting = Bun.spawn([
-      "bun",
-      join(import.meta.dir, "../../../cmd/notifyd.ts"),
-      "wait",
-      service.name,
-      "--timeout",
-      "20",
-      "--state",
-      daemon.state,
-    ]);
-    await second.tell('send(b"STATUS=soon"); barrier(); send(b"READY=1"); barrier()');
-    expect(await waiting.exited).toBe(0);
-    await second.tell('send(b"STOPPING=1\\nSTATUS=bad disk"); barrier()');
-    expect(wait().errors).toContain("stopping before it was ready: bad disk");
-  });
-
-  test("a service may ask for more time", async () => {
-    const { root, socket, daemon } = await world();
-    const service = new Service(root, newName());
-    const main = await service.process(socket);
-    service.notePid(main.pid);
-    await main.tell('send(b"EXTEND_TIMEOUT_USEC=20000000"); barrier()');
-    const waiting = Bun.spawn([
-      "bun",
-      join(import.meta.dir, "../../../cmd/notifyd.ts"),
-      "wait",
-      service.name,
-      "--timeout",
-      "0.001",
-      "--state",
-      daemon.state,
-    ]);
-    await quietFor(500, "it ends, as it would had it not looked at what was asked for");
-    await main.tell('send(b"READY=1"); barrier()');
-    expect(await waiting.exited).toBe(0);
-  });
-
-  test("names what is missing", async () => {
-    const { daemon } = await world();
-    const nobody = notifyd("status", "nobody", "--state", daemon.state);
-    expect(nobody).toMatchObject({
-      status: 1,
-      errors: expect.stringContaining("has said nothing"),
-    });
-    const none = notifyd("status", "--state", "/nowhere/state.json");
-    expect(none).toMatchObject({
-      status: 1,
-      errors: expect.stringContaining("start lainos-notifyd"),
-    });
-    expect(notifyd("wait", "x", "--state", "/nowhere/state.json").errors).toContain(
-      "start lainos-notifyd",
-    );
+    await main.tell('send(b"READY=1\\nWATCHDOG=trigger"); barrier()');
+    await daemon.logged(`${service.name}: restarted`);
+    await main.tell('send(b"WATCHDOG=trigger"); barrier()');
+    await daemon.logged("it is restarted in 5 s");
+    await main.tell('send(b"WATCHDOG=trigger"); barrier()');
+    await daemon.logged(/its restart is due in [1-5] s already/);
+    await daemon.stop("SIGKILL");
+    const again = ["--root", root, "--state", daemon.state] as const;
+    const next = await startWith({ PATH: path }, socket, ...again);
+    await next.logged("it was to be restarted by the last daemon; it is restarted");
+    await next.logged(`${service.name}: restarted`);
+    expect(calls()).toBe(`${service.name} restart\n`.repeat(2));
   });
 });
 
 describe("a watchdog", () => {
-  /** A rc-service that notes what it is asked for. */
-  function recordedRestarts() {
-    const folder = newFolder();
-    writeFileSync(join(folder, "rc-service"), `#!/bin/sh\necho "$@" >> ${folder}/calls\n`);
-    chmodSync(join(folder, "rc-service"), 0o755);
-    const calls = () =>
-      existsSync(join(folder, "calls")) ? readFileSync(join(folder, "calls"), "utf8") : "";
-    return { path: `${folder}:${process.env.PATH}`, calls };
-  }
-
   test("that is missed is said, and restarts the service if it is to", async () => {
     const { path, calls } = recordedRestarts();
     const { root, socket, daemon } = await world({ PATH: path });
