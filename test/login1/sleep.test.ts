@@ -264,8 +264,8 @@ describe("sleep.conf", () => {
     power.write("run/lainos/sleep.conf", `[Sleep]\n${lines.join("\n")}\n`);
     await power.call("Reload");
   };
-  const WAYS = ["Suspend", "Hibernate", "HybridSleep"];
-  const can = async () => await Promise.all(WAYS.map((way) => power.ask(`Can${way}`)));
+  const POWER_VERBS = ["Suspend", "Hibernate", "HybridSleep"];
+  const can = async () => await Promise.all(POWER_VERBS.map((way) => power.ask(`Can${way}`)));
 
   test("forbids ways to sleep, and those that are made of them unless they are allowed", async () => {
     await configure("AllowHibernation=no");

@@ -9,13 +9,13 @@ import type { Power } from "../power/shutdown.ts";
 import type { Sleeper } from "../power/sleep.ts";
 import type { Manager } from "../sessions/manager.ts";
 import type { HandleAction } from "../settings/logind-conf.ts";
-import { isShutdown, type Sleep, WAYS, type WayName } from "../vocabulary/power-verbs.ts";
+import { isShutdown, POWER_VERBS, type PowerVerb, type Sleep } from "../vocabulary/power-verbs.ts";
 import type { ActionEvent } from "./event.ts";
 
 /** What the machine can do, as far as a decision depends on it. */
 export interface Ability {
   /** Why a way to go down or to sleep is impossible; undefined if it is possible. */
-  impossible(way: WayName): string | undefined;
+  impossible(way: PowerVerb): string | undefined;
   /** What SleepOperation comes to. */
   sleep: Sleep | undefined;
 }
@@ -25,7 +25,7 @@ export type Decision =
   | { does: "lock" }
   | { does: "secure-attention-key" }
   | { does: "refuse"; why: string }
-  | { does: "go"; way: WayName; instead?: string };
+  | { does: "go"; way: PowerVerb; instead?: string };
 
 /** What an action comes to on a machine; hibernation that is impossible becomes suspension, as with logind. */
 export function decide(action: HandleAction, { impossible, sleep }: Ability): Decision {
@@ -115,7 +115,7 @@ export class ActionHandler {
         return;
       case "go": {
         const { way, instead } = decision;
-        const { inhibitedBy } = WAYS[way];
+        const { inhibitedBy } = POWER_VERBS[way];
         const blocking = ignoreInhibited ? undefined : inhibitors.blocking(inhibitedBy);
         if (operations.underWay) {
           this.#refuse(action, event, `${operations.underWay} is under way`);
@@ -130,7 +130,7 @@ export class ActionHandler {
     }
   }
 
-  async #go(way: WayName, event: ActionEvent): Promise<void> {
+  async #go(way: PowerVerb, event: ActionEvent): Promise<void> {
     const { operations, power } = this.#parts;
     try {
       await (isShutdown(way) ? power.shutDown(way) : operations.begin(way));

@@ -50,7 +50,7 @@ export class ActionSources implements SessionObserver {
       },
       () => wantedKeys(settings.config),
     );
-    settings.followers.push(() => {
+    settings.observers.push(() => {
       this.devicesChanged();
       this.#switches.keysChanged();
       this.changed();

@@ -6,7 +6,7 @@ import type { Login1 } from "../login1.ts";
 import type { Seat, Session, User } from "../model/objects.ts";
 import type { BusNotifier } from "../state/pending-changes.ts";
 import { MANAGER_PATH } from "../vocabulary/paths.ts";
-import { isShutdown, type WayName } from "../vocabulary/power-verbs.ts";
+import { isShutdown, type PowerVerb } from "../vocabulary/power-verbs.ts";
 import { managerInterface } from "./manager.ts";
 
 /** What the signals are of; they cannot come before there is what they tell of. */
@@ -84,7 +84,7 @@ export class BusSignals implements BusNotifier, DeviceEvents {
   }
 
   /** A shutdown or sleep is about to begin, or is over. */
-  prepareFor(way: WayName, active: boolean): void {
+  prepareFor(way: PowerVerb, active: boolean): void {
     if (!isShutdown(way)) {
       this.#ofManager("PrepareForSleep", [active]);
       return;

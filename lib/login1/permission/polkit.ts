@@ -25,14 +25,14 @@ const MOST_OF_USER = 128;
 const MOST_WITH_PERSONS = 128;
 
 /** How long polkit has, in milliseconds. */
-export interface Patience {
+export interface AuthorizationTimeout {
   /** When it decides by itself. */
   alone: number;
   /** When a person may be typing a password. */
   withPerson: number;
 }
 
-const PATIENCE: Patience = { alone: 25_000, withPerson: 300_000 };
+const TIMEOUTS: AuthorizationTimeout = { alone: 25_000, withPerson: 300_000 };
 
 /** The bus's words for a name that nobody has and that it cannot start. */
 const NOBODY = [
@@ -43,7 +43,7 @@ const NOBODY = [
 export class Polkit {
   readonly #connection: Connection;
   readonly #log: Logger;
-  readonly #patience: Patience;
+  readonly #timeouts: AuthorizationTimeout;
   /** What is being asked, by the caller that it is about. */
   readonly #asked = new Map<string, Set<string>>();
   /** How many questions wait, by the uid that they are about. */
@@ -51,10 +51,10 @@ export class Polkit {
   #withPersons = 0;
   #count = 0;
 
-  constructor(connection: Connection, log: Logger, patience = PATIENCE) {
+  constructor(connection: Connection, log: Logger, timeouts = TIMEOUTS) {
     this.#connection = connection;
     this.#log = log;
-    this.#patience = patience;
+    this.#timeouts = timeouts;
     // A prompt for somebody who has left would stay on the screen.
     connection.onNameLost((name) => {
       for (const id of this.#asked.get(name) ?? []) this.#cancel(id);
@@ -111,7 +111,7 @@ export class Polkit {
           interactive ? ALLOW_USER_INTERACTION : 0,
           id,
         ],
-        timeout: interactive ? this.#patience.withPerson : this.#patience.alone,
+        timeout: interactive ? this.#timeouts.withPerson : this.#timeouts.alone,
         autoStart: true,
       });
       const [authorized, challenge] = result as [boolean, boolean, unknown];

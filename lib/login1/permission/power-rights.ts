@@ -4,7 +4,7 @@ import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { Session } from "../model/objects.ts";
 import { isInteractive } from "../vocabulary/classes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
-import { WAYS, type WayName } from "../vocabulary/power-verbs.ts";
+import { POWER_VERBS, type PowerVerb } from "../vocabulary/power-verbs.ts";
 import type { Authorizer } from "./authorize.ts";
 import { VERB_RIGHTS } from "./verb-rights.ts";
 
@@ -59,11 +59,11 @@ function othersLoggedIn({ manager }: PowerRightsParts, uid: number): boolean {
  */
 export async function verifyPower(
   parts: PowerRightsParts,
-  way: WayName,
+  way: PowerVerb,
   flags: bigint,
   call: CallContext,
 ): Promise<void> {
-  const { inhibitedBy, phrase } = WAYS[way];
+  const { inhibitedBy, phrase } = POWER_VERBS[way];
   const { right, withOthers, againstInhibitors } = VERB_RIGHTS[way];
   const { authorizer, inhibitors } = parts;
   const { uid } = await call.caller();
@@ -95,10 +95,10 @@ export async function verifyPower(
  */
 export async function canDo(
   parts: PowerRightsParts,
-  way: WayName,
+  way: PowerVerb,
   call: CallContext,
 ): Promise<string> {
-  const { inhibitedBy, phrase: what } = WAYS[way];
+  const { inhibitedBy, phrase: what } = POWER_VERBS[way];
   const { right, withOthers, againstInhibitors } = VERB_RIGHTS[way];
   const { authorizer, inhibitors } = parts;
   const { uid } = await call.caller();

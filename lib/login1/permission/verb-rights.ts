@@ -1,5 +1,5 @@
 /** What a caller needs to shut down or put to sleep; see org.freedesktop.login1(5). */
-import type { WayName } from "../vocabulary/power-verbs.ts";
+import type { PowerVerb } from "../vocabulary/power-verbs.ts";
 import { ACTIONS, type Action } from "./actions.ts";
 
 export interface VerbRights {
@@ -23,7 +23,7 @@ const hibernate: VerbRights = {
   againstInhibitors: ACTIONS.hibernateIgnoreInhibit,
 };
 
-export const VERB_RIGHTS: Readonly<Record<WayName, VerbRights>> = {
+export const VERB_RIGHTS: Readonly<Record<PowerVerb, VerbRights>> = {
   poweroff: {
     right: ACTIONS.powerOff,
     withOthers: ACTIONS.powerOffMultipleSessions,

@@ -12,7 +12,7 @@ import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { StateFiles } from "../state/state-files.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { OPERATION } from "../vocabulary/paths.ts";
-import { isShutdown, isWay, WAYS, type WayName } from "../vocabulary/power-verbs.ts";
+import { isPowerVerb, isShutdown, POWER_VERBS, type PowerVerb } from "../vocabulary/power-verbs.ts";
 
 /**
  * How far it is: `before` runs what comes before the announcement, `waiting` has
@@ -22,29 +22,29 @@ const STAGES = ["before", "waiting", "doing"] as const;
 type Stage = (typeof STAGES)[number];
 
 interface Operation {
-  readonly way: WayName;
+  readonly way: PowerVerb;
   stage: Stage;
   /** Called when it is over, after the announcement of that. */
   readonly onEnded: (() => void)[];
 }
 
 /** What carries out shutdowns or sleeps. */
-export interface Performer {
+export interface OperationBackend {
   /** Runs before anybody is told. To throw is to call it off; nothing may be left to undo then. */
-  before(way: WayName): Promise<void>;
+  before(way: PowerVerb): Promise<void>;
   /** Does it, and resolves when it is over; true if the machine goes down for good. */
-  perform(way: WayName): Promise<boolean>;
+  perform(way: PowerVerb): Promise<boolean>;
   /** Undoes `before`, whether it was done or not. Called once, unless the machine goes down for good. */
-  after(way: WayName): Promise<void>;
+  after(way: PowerVerb): Promise<void>;
 }
 
 export class Operations {
   /** Tells the bus. */
-  readonly #announce: (way: WayName, active: boolean) => void;
+  readonly #announce: (way: PowerVerb, active: boolean) => void;
   readonly #inhibitors: Inhibitors;
   readonly #files: StateFiles;
   readonly #log: Logger;
-  readonly #performers: { shutdown?: Performer; sleep?: Performer } = {};
+  readonly #performers: { shutdown?: OperationBackend; sleep?: OperationBackend } = {};
   #current: Operation | undefined;
   /** Ends the wait for delay inhibitors. */
   #endWait: (() => void) | undefined;
@@ -53,7 +53,7 @@ export class Operations {
     log: Logger,
     inhibitors: Inhibitors,
     files: StateFiles,
-    announce: (way: WayName, active: boolean) => void,
+    announce: (way: PowerVerb, active: boolean) => void,
   ) {
     this.#log = log;
     this.#inhibitors = inhibitors;
@@ -63,7 +63,7 @@ export class Operations {
   }
 
   /** Says who carries out what is inhibited by `what`. */
-  performBy(what: "shutdown" | "sleep", performer: Performer): void {
+  performBy(what: "shutdown" | "sleep", performer: OperationBackend): void {
     this.#performers[what] = performer;
   }
 
@@ -82,13 +82,13 @@ export class Operations {
     else void this.#finish(operation);
   }
 
-  #load(): { way: WayName; stage: Stage } | undefined {
+  #load(): { way: PowerVerb; stage: Stage } | undefined {
     try {
       const values = this.#files.load(OPERATION);
       if (!values) return undefined;
       const way = values.get("WAY") ?? "";
       const stage = STAGES.find((known) => known === values.get("STAGE"));
-      if (isWay(way) && stage) return { way, stage };
+      if (isPowerVerb(way) && stage) return { way, stage };
       throw new Error("its WAY or STAGE is missing or wrong");
     } catch (error) {
       this.#log.warning(`${OPERATION} is not used: ${messageOf(error)}`);
@@ -103,7 +103,7 @@ export class Operations {
   }
 
   /** What is under way, announced or not; undefined for nothing. */
-  get underWay(): WayName | undefined {
+  get underWay(): PowerVerb | undefined {
     return this.#current?.way;
   }
 
@@ -114,10 +114,10 @@ export class Operations {
   }
 
   /** The way that the machine is about to go, announced on the bus; undefined for none. */
-  announced(what: "shutdown" | "sleep"): WayName | undefined {
+  announced(what: "shutdown" | "sleep"): PowerVerb | undefined {
     const current = this.#current;
     if (!current || current.stage === "before") return undefined;
-    return WAYS[current.way].inhibitedBy === what ? current.way : undefined;
+    return POWER_VERBS[current.way].inhibitedBy === what ? current.way : undefined;
   }
 
   /**
@@ -126,7 +126,7 @@ export class Operations {
    * @throws {BusError} OperationInProgress
    */
   checkInhibitable(whats: readonly InhibitWhat[]): void {
-    if (this.#current && whats.includes(WAYS[this.#current.way].inhibitedBy)) {
+    if (this.#current && whats.includes(POWER_VERBS[this.#current.way].inhibitedBy)) {
       throw login1Errors.operationInProgress(
         "The operation inhibition has been requested for is already running",
       );
@@ -138,7 +138,7 @@ export class Operations {
    *
    * @throws {BusError} OperationInProgress
    */
-  checkFree(way: WayName): void {
+  checkFree(way: PowerVerb): void {
     if (!this.#current) return;
     throw login1Errors.operationInProgress(
       `Action ${this.#current.way} already in progress, refusing requested ${way} operation.`,
@@ -152,7 +152,7 @@ export class Operations {
    * @throws {BusError} OperationInProgress
    * @throws {Error} what came before it, or a shutdown, failed; it is called off then
    */
-  async begin(way: WayName): Promise<void> {
+  async begin(way: PowerVerb): Promise<void> {
     this.checkFree(way);
     const operation: Operation = { way, stage: "before", onEnded: [] };
     this.#current = operation;
@@ -167,7 +167,8 @@ export class Operations {
     this.#save(operation);
     this.#tell(way, true);
     const { delayMax } = this.#inhibitors;
-    if (delayMax > 0n && this.#inhibitors.delaying(WAYS[way].inhibitedBy)) this.#wait(operation);
+    if (delayMax > 0n && this.#inhibitors.delaying(POWER_VERBS[way].inhibitedBy))
+      this.#wait(operation);
     else if (isShutdown(way)) {
       const failure = await this.#perform(operation);
       if (failure) throw failure;
@@ -188,7 +189,7 @@ export class Operations {
   /** Calls off what still waits for a delay inhibitor; false if there is nothing such. */
   cancel(what: "shutdown" | "sleep"): boolean {
     const current = this.#current;
-    if (current?.stage !== "waiting" || WAYS[current.way].inhibitedBy !== what) return false;
+    if (current?.stage !== "waiting" || POWER_VERBS[current.way].inhibitedBy !== what) return false;
     this.#endWait?.();
     // No inhibitor that ends now may set it off any more.
     current.stage = "doing";
@@ -196,14 +197,14 @@ export class Operations {
     return true;
   }
 
-  #performer(way: WayName): Performer {
-    const performer = this.#performers[WAYS[way].inhibitedBy];
+  #performer(way: PowerVerb): OperationBackend {
+    const performer = this.#performers[POWER_VERBS[way].inhibitedBy];
     if (!performer) throw new Error(`nobody carries out ${way}`);
     return performer;
   }
 
   #wait(operation: Operation): void {
-    const { inhibitedBy } = WAYS[operation.way];
+    const { inhibitedBy } = POWER_VERBS[operation.way];
     this.#endWait?.();
     if (!this.#inhibitors.delaying(inhibitedBy)) {
       void this.#perform(operation);
@@ -223,7 +224,7 @@ export class Operations {
   #onInhibitorEnded(): void {
     const current = this.#current;
     if (current?.stage !== "waiting") return;
-    if (this.#inhibitors.delaying(WAYS[current.way].inhibitedBy)) return;
+    if (this.#inhibitors.delaying(POWER_VERBS[current.way].inhibitedBy)) return;
     this.#endWait?.();
     void this.#perform(current);
   }
@@ -268,7 +269,7 @@ export class Operations {
     for (const ended of operation.onEnded) ended();
   }
 
-  #tell(way: WayName, active: boolean): void {
+  #tell(way: PowerVerb, active: boolean): void {
     try {
       this.#announce(way, active);
     } catch (error) {

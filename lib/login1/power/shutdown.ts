@@ -11,7 +11,7 @@ import { NEVER } from "../settings/values.ts";
 import type { StateFiles } from "../state/state-files.ts";
 import { escapeC, unescapeC } from "../vocabulary/c-escape.ts";
 import { LOGINS_FORBIDDEN, SCHEDULED_SHUTDOWN } from "../vocabulary/paths.ts";
-import { isShutdown, type Shutdown, WAYS } from "../vocabulary/power-verbs.ts";
+import { isShutdown, POWER_VERBS, type Shutdown } from "../vocabulary/power-verbs.ts";
 import type { Operations } from "./operations.ts";
 import { isNear, nextWarning, wall } from "./wall.ts";
 
@@ -64,7 +64,7 @@ export class Power {
   ) {
     this.#log = log;
     this.wallEnabled = settings.config.WallMessages;
-    settings.followers.push(() => {
+    settings.observers.push(() => {
       this.wallEnabled = settings.config.WallMessages;
     });
     this.#operations = operations;
@@ -326,7 +326,7 @@ export class Power {
 
   #tell(way: Shutdown, due: bigint | undefined): Promise<void> {
     const when = due === undefined || due <= now().realtime ? "now" : `at ${format(due)}`;
-    const notice = `About to ${WAYS[way].phrase} ${when}.`;
+    const notice = `About to ${POWER_VERBS[way].phrase} ${when}.`;
     return wall(this.#log, this.wallMessage === "" ? notice : `${this.wallMessage}\n${notice}`);
   }
 }

@@ -12,7 +12,7 @@ import { runHook } from "../host/privileged.ts";
 import type { Settings } from "../settings/logind-conf.ts";
 import { NEVER } from "../settings/values.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
-import { isShutdown, type Sleep, type WayName } from "../vocabulary/power-verbs.ts";
+import { isShutdown, type PowerVerb, type Sleep } from "../vocabulary/power-verbs.ts";
 import type { Operations } from "./operations.ts";
 import { kernelSupport, POWER, type Support, sleepSupport } from "./sleep-support.ts";
 
@@ -169,7 +169,7 @@ export class Sleeper {
   }
 }
 
-function toSleep(way: WayName): Sleep {
+function toSleep(way: PowerVerb): Sleep {
   if (isShutdown(way)) throw new Error(`${way} is no sleep`);
   return way;
 }

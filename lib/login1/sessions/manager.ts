@@ -82,7 +82,7 @@ export class Manager {
     this.#hotplug = new SeatHotplug(registry, publisher, foreground, (session) =>
       end.release(session),
     );
-    settings.followers.push(() => this.#limitTasks());
+    settings.observers.push(() => this.#limitTasks());
   }
 
   /** The parts of login1 that follow the sessions, to be added before `start`. */

@@ -2,7 +2,7 @@
 import { totalmem } from "node:os";
 import type { Logger } from "../../cli/index.ts";
 import { MOST_VTS } from "../hardware/vt.ts";
-import { isShutdown, isWay, type Sleep } from "../vocabulary/power-verbs.ts";
+import { isPowerVerb, isShutdown, type Sleep } from "../vocabulary/power-verbs.ts";
 import { type Calendar, readCalendar } from "./calendar.ts";
 import {
   boolean,
@@ -72,7 +72,7 @@ const SETTINGS = {
   SleepOperation: list<Sleep>(
     ["suspend-then-hibernate", "suspend"],
     "of suspend, hibernate, hybrid-sleep and suspend-then-hibernate",
-    (word): word is Sleep => isWay(word) && !isShutdown(word),
+    (word): word is Sleep => isPowerVerb(word) && !isShutdown(word),
     { empty: [] },
   ),
   HandlePowerKey: handle("poweroff"),
@@ -172,7 +172,7 @@ export function readConfig(log: Logger, folders = CONFIG_FOLDERS): Config {
 /** The configuration in force, which can be read again while everybody holds on to this. */
 export class Settings {
   /** Called after the files were read again. None may throw. */
-  readonly followers: (() => void)[] = [];
+  readonly observers: (() => void)[] = [];
   #config: Config;
   #sleep: SleepConfig;
   readonly #log: Logger;
@@ -197,7 +197,7 @@ export class Settings {
     this.#config = config;
     this.#sleep = sleep;
     this.#log.info("the configuration was read again");
-    for (const follower of this.followers) follower();
+    for (const observer of this.observers) observer();
   }
 }
 

@@ -8,7 +8,7 @@ interface Way {
 }
 
 /** By the names that logind has for them in files, signals and properties. */
-export const WAYS = {
+export const POWER_VERBS = {
   poweroff: { inhibitedBy: "shutdown", phrase: "power off the machine" },
   reboot: { inhibitedBy: "shutdown", phrase: "reboot the machine" },
   kexec: { inhibitedBy: "shutdown", phrase: "reboot the machine" },
@@ -22,10 +22,10 @@ export const WAYS = {
   },
 } as const satisfies Record<string, Way>;
 
-export type WayName = keyof typeof WAYS;
+export type PowerVerb = keyof typeof POWER_VERBS;
 export type Shutdown = "poweroff" | "reboot" | "kexec" | "halt";
-export type Sleep = Exclude<WayName, Shutdown>;
+export type Sleep = Exclude<PowerVerb, Shutdown>;
 
-export const isWay = (name: string): name is WayName => Object.hasOwn(WAYS, name);
+export const isPowerVerb = (name: string): name is PowerVerb => Object.hasOwn(POWER_VERBS, name);
 export const isShutdown = (name: string): name is Shutdown =>
-  isWay(name) && WAYS[name].inhibitedBy === "shutdown";
+  isPowerVerb(name) && POWER_VERBS[name].inhibitedBy === "shutdown";
