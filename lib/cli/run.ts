@@ -41,7 +41,8 @@ export const PASSED_ON = "--";
 
 /**
  * Parses the arguments, runs the command, and sets the process's exit status.
- * It returns when the command does; a daemon's goes on in the event loop.
+ * It returns when the command does; a daemon's goes on in the event loop. It ends the process where the
+ * command fails.
  */
 export async function run(command: AnyCommand, args = process.argv.slice(2)): Promise<void> {
   const name = (await resolve(command.meta))?.name ?? basename(process.argv0);
@@ -64,7 +65,8 @@ export async function run(command: AnyCommand, args = process.argv.slice(2)): Pr
     const { subCommands: _, ...alone } = target;
     await runCommand(alone, { rawArgs: own, ...(passes && { data: rest.slice(own.length + 1) }) });
   } catch (error) {
-    process.exitCode = report(name, error);
+    // Whatever the command has begun (a watch, a connection) must not keep a failed daemon alive and deaf.
+    process.exit(report(name, error));
   }
 }
 
