@@ -79,13 +79,28 @@ export class ObjectTree {
     this.#folders.set(path, folder);
   }
 
-  /** Sends a signal that `definition` declares, from the object at `path`. */
-  emit<Target>(
+  /** Sends a signal that `definition` declares, from the object at `path`, to all who listen. */
+  emit<Target>(path: string, definition: Interface<Target>, member: string, body: unknown[]): void {
+    this.#emit(path, definition, member, body, undefined);
+  }
+
+  /** The same to one connection alone, by its unique name: what is in it may be for nobody else. */
+  emitTo<Target>(
+    destination: string,
     path: string,
     definition: Interface<Target>,
     member: string,
     body: unknown[],
-    destination?: string,
+  ): void {
+    this.#emit(path, definition, member, body, destination);
+  }
+
+  #emit<Target>(
+    path: string,
+    definition: Interface<Target>,
+    member: string,
+    body: unknown[],
+    destination: string | undefined,
   ): void {
     const declared = definition.signals?.[member];
     if (!declared) {

@@ -121,7 +121,7 @@ export class BusSignals implements BusNotifier, DeviceEvents {
   /** To nobody but the controller: a device's descriptor must never be everybody's. */
   #toController({ objectPath, controller }: Session, name: string, body: unknown[]): void {
     if (controller === undefined) return;
-    const emit = () => this.tree.emit(objectPath, this.#of.session, name, body, controller);
+    const emit = () => this.tree.emitTo(controller, objectPath, this.#of.session, name, body);
     if (this.#unnamed) this.#unnamed.push(emit);
     else emit();
   }
