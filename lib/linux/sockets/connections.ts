@@ -23,8 +23,9 @@ export function onConnection(
 ): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let endWatch = () => {};
-  /** What accept(2) failed of the last time, until it works again. */
+  /** What accept(2) and `admit` failed of the last time, until they work again. */
   let lasting: string | undefined;
+  let refused: string | undefined;
   const tryAgain = (error: unknown) => {
     if (messageOf(error) !== lasting) failed(error);
     lasting = messageOf(error);
@@ -54,9 +55,11 @@ export function onConnection(
       if (fd === undefined) return false;
       try {
         admit(fd);
+        refused = undefined;
       } catch (error) {
-        // That one's alone.
-        failed(error);
+        // That one's alone, but whoever lacks descriptors fails at each.
+        if (messageOf(error) !== refused) failed(error);
+        refused = messageOf(error);
       }
     }
     return true;
