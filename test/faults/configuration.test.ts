@@ -60,6 +60,21 @@ describe.each(FILES)("%s", (path, section, key) => {
   );
 });
 
+test.each(["etc/lainos", "etc/lainos/logind.conf.d", "etc/lainos/sleep.conf.d"])(
+  "%s that is a link in a circle is named, and the bridge starts",
+  async (folder) => {
+    const circle = 'mkdir -p "$(dirname "$1")"; rm -rf "$1"; ln -s "$(basename "$1")" "$1"';
+    expect(await faulty.world.run(["sh", "-euc", circle, "sh", `/${folder}`])).toMatchObject({
+      code: 0,
+    });
+    const from = faulty.world.log.length;
+    await faulty.world.endBridge("SIGKILL");
+    await faulty.world.startBridge();
+    await expectUsual();
+    expect(faulty.world.log.slice(from)).toContain(`/${folder}: ELOOP`);
+  },
+);
+
 test.each(["infinity", "18446744073709", "2147483648"])(
   "a delay of %s is waited for, and in its property",
   async (span) => {

@@ -61,8 +61,16 @@ export function parseConfig(
  * /dev/null hides it altogether.
  *
  * @param folders `/etc/lainos` and so on, the strongest first
+ * @param onBad told of each folder and file that cannot be looked at
  */
-export function configFiles(folders: string[], name: string): string[] {
+export function configFiles(
+  folders: string[],
+  name: string,
+  onBad: (where: string, what: string) => void,
+): string[] {
+  const list = (folder: string) => attempt(() => readdirSync(folder), [], folder, onBad);
+  const isMasked = (path: string) =>
+    attempt(() => readlinkSync(path) === "/dev/null", false, path, onBad);
   const main = folders
     .map((folder) => join(folder, name))
     .find((path) => list(join(path, "..")).includes(name));
@@ -77,21 +85,19 @@ export function configFiles(folders: string[], name: string): string[] {
   return [...(main ? [main] : []), ...sorted].filter((path) => !isMasked(path));
 }
 
-function list(folder: string): string[] {
+/** What `look` returns; `none` where there is nothing, and where it cannot be looked at. */
+function attempt<Found>(
+  look: () => Found,
+  none: Found,
+  path: string,
+  onBad: (where: string, what: string) => void,
+): Found {
   try {
-    return readdirSync(folder);
+    return look();
   } catch (error) {
-    if (hasCode(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
-}
-
-function isMasked(path: string): boolean {
-  try {
-    return readlinkSync(path) === "/dev/null";
-  } catch (error) {
-    if (hasCode(error, "EINVAL", "ENOENT")) return false;
-    throw error;
+    // A file that is no link is EINVAL.
+    if (!hasCode(error, "ENOENT", "ENOTDIR", "EINVAL")) onBad(path, messageOf(error));
+    return none;
   }
 }
 

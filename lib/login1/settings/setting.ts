@@ -80,7 +80,7 @@ export function readSettings<Known extends object>(
   const onBad = (where: string, what: string) =>
     log.warning(`${where}: ${brief(what)}; it is ignored`);
   const said = new Map<string, unknown>();
-  for (const path of configFiles(folders, name)) {
+  for (const path of configFiles(folders, name, onBad)) {
     for (const { section: found, key, value, where } of loadConfig(path, onBad)) {
       if (found !== section) {
         onBad(where, `${key}= is in [${found}], and only [${section}] is known`);
