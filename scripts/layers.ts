@@ -37,15 +37,6 @@ export const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = 
     ["bridge"],
     ["index"],
   ],
-  "lib/notify": [
-    ["failures", "protocol"],
-    ["fdstore", "state"],
-    ["services"],
-    ["cli", "client", "descriptor-guard", "listen"],
-    ["server"],
-    ["daemon"],
-    ["index"],
-  ],
 };
 
 /** The name that a path has in its domain's layers: that of its folder, or of the file. */
