@@ -210,6 +210,12 @@ for (const [name, begin] of Object.entries(faults)) {
 
     test("is said once, and its end too, however often something changes", async () => {
       const one = await login();
+      // What failed before has been written by now, and is said to be.
+      const last = (text: string) => world.log.lastIndexOf(text);
+      await world.until("nothing waits", () => {
+        const written = Math.max(last("the state files are written again"), last(": ready"));
+        return last("it is tried again") < written;
+      });
       await begin();
       const start = world.log.length;
       for (let count = 0; count < 20; count++) {

@@ -358,7 +358,8 @@ describe("ReleaseSession", () => {
       const inside = await caller({ user: ALICE, cgroup: scopeOf(id) });
       const answer = await inside.call("ReleaseSession", { Id: name === "by name" ? id : name });
       expect(answer).toEqual({ parameters: {} });
-      expect(stateOf(id).STATE).toBe("closing");
+      // The answer does not wait for it.
+      await world.until("it closes", () => stateOf(id).STATE === "closing");
       await inside.end();
       leader.kill("SIGKILL");
       await leader.exited;
@@ -371,7 +372,7 @@ describe("ReleaseSession", () => {
     const parameters = { UID: ALICE, PID: { pid: login.pid }, Type: "tty", Class: "user" };
     const id = idOf(await login.call("CreateSession", parameters));
     expect(await login.call("ReleaseSession", { Id: id })).toEqual({ parameters: {} });
-    expect(stateOf(id).STATE).toBe("closing");
+    await world.until("it closes", () => stateOf(id).STATE === "closing");
     await login.end();
     await gone(id);
   });
