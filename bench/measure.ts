@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, EXECUTABLES } from "../scripts/build.ts";
-import { World } from "../test/login1/world.ts";
+import { World } from "../test/login1/support/world.ts";
 import { layOverEtc, type Server } from "./peer.ts";
 
 /** `nobody`, who is on every system. */

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path";
 import { $ } from "zx";
 import { cacheDir, ensureHostPackages, HostError, hostKind } from "../scripts/host.ts";
-import type { World } from "../test/login1/world.ts";
+import type { World } from "../test/login1/support/world.ts";
 
 const PACKAGE = "elogind";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { elogindServer, layOverEtc, type Peer, type Server } from "../../bench/peer.ts";
 import { BusError, type Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { createSession, hasOwner, World } from "../../test/login1/world.ts";
+import { createSession, hasOwner, World } from "../../test/login1/support/world.ts";
 import { ROOT } from "../build.ts";
 import type { InterfaceName, Member } from "./contract.ts";
 import { membersIn } from "./introspection.ts";

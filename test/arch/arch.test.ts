@@ -15,7 +15,7 @@ import { bootAndWait, LIVE_USER } from "../../scripts/live/index.ts";
 import { quiet } from "../../scripts/live/progress.ts";
 import { sourceDate } from "../../scripts/makepkg.ts";
 import { pacmanWords } from "../../scripts/pacman.ts";
-import { must } from "../inside.ts";
+import { must } from "../support/inside.ts";
 import { WITHOUT_FILES } from "../transaction/expectations.ts";
 import { buildNext, type Repositories } from "../transaction/world.ts";
 import { type Medium, makeWorld, pacstrapMedium, removeWorld, type World } from "./medium.ts";

@@ -10,8 +10,8 @@ import {
   ObjectTree,
 } from "../../lib/dbus/index.ts";
 import { close, O_RDONLY, open, readSome } from "../../lib/linux/index.ts";
+import { onBus, type PrivateBus, startBus } from "../support/private-bus.ts";
 import { until } from "../until.ts";
-import { onBus, type PrivateBus, startBus } from "./private-bus.ts";
 
 const NAME = "com.example.Cupboard";
 const PATH = "/com/example/Cupboard";

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { callManager, getProperty, World } from "../login1/world.ts";
+import { callManager, getProperty, World } from "../login1/support/world.ts";
 import { DAMAGES, PLACES, stateText } from "./damages.ts";
 import { breakRun, FAULTS, mendRun } from "./run-folder.ts";
 

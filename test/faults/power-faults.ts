@@ -1,5 +1,5 @@
 /** A world whose /run can be broken: what its openrc-shutdown notes is elsewhere. */
-import { PowerWorld } from "../login1/power-world.ts";
+import { PowerWorld } from "../login1/support/power-world.ts";
 
 const NOTES = "usr/local/sbin/notes";
 const FAILS = "usr/local/sbin/fails";

@@ -1,7 +1,7 @@
 /** Shutdowns and sleeps where /run takes nothing, a step fails, or a file is damaged. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { close, now } from "../../lib/linux/index.ts";
-import { errorOf } from "../login1/power-world.ts";
+import { errorOf } from "../login1/support/power-world.ts";
 import { DAMAGES, PLACES, stateText } from "./damages.ts";
 import { FaultyPower } from "./power-faults.ts";
 import { breakRun, FAULTS, mendRun } from "./run-folder.ts";

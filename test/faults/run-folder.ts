@@ -1,5 +1,5 @@
 /** A world's /run that takes nothing for a while. */
-import type { World } from "../login1/world.ts";
+import type { World } from "../login1/support/world.ts";
 
 /** The ways in which that may be. */
 export const FAULTS = ["full", "read-only", "out of inodes"] as const;

@@ -16,14 +16,14 @@ import {
   watchPath,
 } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state/env-file.ts";
+import { takeableNull } from "../login1/support/null-device.ts";
 import {
   type CreateOptions,
   callManager,
   createSession,
   getProperty,
   World,
-} from "../login1/world.ts";
-import { takeableNull } from "./null-device.ts";
+} from "../login1/support/world.ts";
 
 const ALICE = 65534;
 const BOB = 8;

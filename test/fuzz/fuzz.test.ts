@@ -17,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { buildProgram } from "../../scripts/live/security/programs.ts";
-import { World } from "../login1/world.ts";
+import { World } from "../login1/support/world.ts";
 import { anonymous, heldBy } from "../scale/bridge-process.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "../..");

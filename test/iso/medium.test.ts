@@ -25,7 +25,7 @@ import { buildStandin } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { quiet } from "../../scripts/live/progress.ts";
 import { sourceDate } from "../../scripts/makepkg.ts";
-import { onMachine, type TakePicture } from "../on-machine.ts";
+import { onMachine, type TakePicture } from "../support/on-machine.ts";
 
 /** The first time also fetches the root's packages. */
 const BUILD_TIMEOUT = 900_000;

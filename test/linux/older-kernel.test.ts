@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compile } from "../login1/probe.ts";
+import { compile } from "../login1/support/probe.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const LIBRARY = join(ROOT, "lib/linux/index.ts");

@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { hasCode, messageOf } from "../../lib/linux/index.ts";
 import { LIVE_USER, type Live } from "../../scripts/live/index.ts";
 import { readInitPid } from "../../scripts/live/state.ts";
-import { Random } from "../login1/random-source.ts";
+import { Random } from "../login1/support/random-source.ts";
 import {
   BOOT_TIMEOUT,
   bootSystem,

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { existsSync } from "node:fs";
 import { LIVE_USER, type Live, SYSTEMDS_OWN } from "../../scripts/live/index.ts";
 import { parseSessions } from "../../scripts/live/ready.ts";
-import { readAssignments } from "../assignments.ts";
+import { readAssignments } from "../support/assignments.ts";
 import {
   BOOT_TIMEOUT,
   bootSystem,

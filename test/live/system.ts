@@ -3,10 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LIVE_USER, type Live, startLive } from "../../scripts/live/index.ts";
-import { must, show } from "../inside.ts";
-import { buildProbe } from "../login1/probe.ts";
+import { buildProbe } from "../login1/support/probe.ts";
+import { must, show } from "../support/inside.ts";
 
-export { must, show } from "../inside.ts";
+export { must, show } from "../support/inside.ts";
 
 /** Booting takes seconds, and the first time also builds a package and a root file system. */
 export const BOOT_TIMEOUT = 900_000;

@@ -12,7 +12,13 @@ import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, openPidfd, pidfdInode } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state/env-file.ts";
-import { callManager, createSession, createSessionByPidfd, getProperty, World } from "./world.ts";
+import {
+  callManager,
+  createSession,
+  createSessionByPidfd,
+  getProperty,
+  World,
+} from "./support/world.ts";
 
 // Two accounts that every Debian and Arch system has.
 const ALICE = { uid: 65534, name: "nobody" };

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, openPidfd } from "../../lib/linux/index.ts";
-import { readAssignments } from "../assignments.ts";
-import { pamModule } from "./pam-module.ts";
-import { buildProbe } from "./probe.ts";
-import { callManager, createSession, createSessionByPidfd, World } from "./world.ts";
+import { readAssignments } from "../support/assignments.ts";
+import { pamModule } from "./support/pam-module.ts";
+import { buildProbe } from "./support/probe.ts";
+import { callManager, createSession, createSessionByPidfd, World } from "./support/world.ts";
 
 let world: World;
 let bus: Connection;

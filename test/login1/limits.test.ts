@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { cgroupRoot, close } from "../../lib/linux/index.ts";
-import { callManager, createSession, World } from "./world.ts";
+import { callManager, createSession, World } from "./support/world.ts";
 
 const INVALID = "org.freedesktop.DBus.Error.InvalidArgs";
 const LIMIT = "org.freedesktop.DBus.Error.LimitsExceeded";

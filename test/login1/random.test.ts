@@ -6,11 +6,11 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildView } from "./probe.ts";
-import { RandomRun } from "./random-run.ts";
-import { Random } from "./random-source.ts";
-import { View } from "./views.ts";
-import { World } from "./world.ts";
+import { buildView } from "./support/probe.ts";
+import { RandomRun } from "./support/random-run.ts";
+import { Random } from "./support/random-source.ts";
+import { View } from "./support/views.ts";
+import { World } from "./support/world.ts";
 
 const EVENTS = 2000;
 

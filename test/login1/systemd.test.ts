@@ -10,8 +10,8 @@ import { close } from "../../lib/linux/index.ts";
 import { faults } from "../../scripts/members/compare.ts";
 import { type Member, readContract } from "../../scripts/members/contract.ts";
 import { membersIn } from "../../scripts/members/introspection.ts";
-import { pamModule } from "./pam-module.ts";
-import { createSession, World } from "./world.ts";
+import { pamModule } from "./support/pam-module.ts";
+import { createSession, World } from "./support/world.ts";
 
 const USER = "nobody";
 const UID = 65534;

@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import type { Connection } from "../../lib/dbus/index.ts";
-import { addDevice, DEVICE, makeDevice, removeDevice } from "../login1/udev-database.ts";
-import { type CreateOptions, createSession, World } from "../login1/world.ts";
+import { addDevice, DEVICE, makeDevice, removeDevice } from "../login1/support/udev-database.ts";
+import { type CreateOptions, createSession, World } from "../login1/support/world.ts";
 import { ours, theirs } from "./both.ts";
 
 const NOBODY = 65534;

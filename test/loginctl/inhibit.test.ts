@@ -11,7 +11,7 @@ import {
 import { readdirSync } from "node:fs";
 import { BusError, type Connection } from "../../lib/dbus/index.ts";
 import { close, socketPair, waitForHangUp } from "../../lib/linux/index.ts";
-import { World } from "../login1/world.ts";
+import { World } from "../login1/support/world.ts";
 import { ours, theirs } from "./both.ts";
 import { StandIn } from "./stand-in.ts";
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdirSync, writeFileSync } from "node:fs";
 import { BusError, type Connection, Variant } from "../../lib/dbus/index.ts";
 import { VERBS } from "../../lib/loginctl/verbs.ts";
-import { createSession, World } from "../login1/world.ts";
+import { createSession, World } from "../login1/support/world.ts";
 import { ours, steady, theirs } from "./both.ts";
 import { StandIn } from "./stand-in.ts";
 

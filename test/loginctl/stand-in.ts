@@ -1,6 +1,6 @@
 /** A login1 that does nothing but note what it is asked and answer what a test wants. */
 import { BusError, type Connection, type IncomingCall } from "../../lib/dbus/index.ts";
-import { World } from "../login1/world.ts";
+import { World } from "../login1/support/world.ts";
 
 export interface NotedCall {
   path: string;

@@ -9,10 +9,10 @@ import { LIVE_USER } from "../../scripts/live/index.ts";
 import { DESKTOP_LOG } from "../../scripts/machine/configure.ts";
 import { type Machine, startMachine } from "../../scripts/machine/index.ts";
 import { countColours, readScreen } from "../../scripts/machine/screen.ts";
-import { must, show } from "../inside.ts";
-import { compile } from "../login1/probe.ts";
+import { compile } from "../login1/support/probe.ts";
+import { must, show } from "../support/inside.ts";
 
-export { must, show } from "../inside.ts";
+export { must, show } from "../support/inside.ts";
 
 /** Without KVM, on a loaded machine; the first time also builds the root and fetches a kernel. */
 export const BOOT_TIMEOUT = 900_000;

@@ -7,9 +7,9 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LIVE_USER, type Live, SYSTEMDS_OWN, startLive } from "../../scripts/live/index.ts";
 import { OLDEST_ROOT } from "../../scripts/live/rootfs.ts";
-import { must, show } from "../inside.ts";
 import { testServices } from "../live/service-rows.ts";
 import { sessionGone } from "../live/system.ts";
+import { must, show } from "../support/inside.ts";
 
 let live: Live;
 

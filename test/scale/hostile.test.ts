@@ -7,8 +7,8 @@ import { visible } from "../../lib/cli/log.ts";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state/env-file.ts";
-import { compile } from "../login1/probe.ts";
-import { callManager, createSession, World } from "../login1/world.ts";
+import { compile } from "../login1/support/probe.ts";
+import { callManager, createSession, World } from "../login1/support/world.ts";
 import { anonymous, heldBy } from "./bridge-process.ts";
 
 const MALLORY = 65534;

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { buildView } from "../login1/probe.ts";
-import { View } from "../login1/views.ts";
-import { callManager, createSession, World } from "../login1/world.ts";
+import { buildView } from "../login1/support/probe.ts";
+import { View } from "../login1/support/views.ts";
+import { callManager, createSession, World } from "../login1/support/world.ts";
 import { anonymous, heldBy, type Work, workOf } from "./bridge-process.ts";
 
 const MANY = 1000;

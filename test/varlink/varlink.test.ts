@@ -31,7 +31,7 @@ import {
   VarlinkServer,
 } from "../../lib/varlink/index.ts";
 import { LONGEST_MESSAGE } from "../../lib/varlink/message.ts";
-import { Random } from "../login1/random-source.ts";
+import { Random } from "../login1/support/random-source.ts";
 import { until } from "../until.ts";
 import { Client } from "./client.ts";
 

@@ -1,7 +1,7 @@
 /** Lists of addresses, and the bus that is found by one. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { addressOfPath, Connection, parseAddresses } from "../../../lib/dbus/index.ts";
-import { type PrivateBus, startBus } from "../private-bus.ts";
+import { type PrivateBus, startBus } from "../../support/private-bus.ts";
 
 let bus: PrivateBus;
 beforeAll(async () => {

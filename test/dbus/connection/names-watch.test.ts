@@ -3,8 +3,8 @@ import { afterEach, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Connection } from "../../../lib/dbus/index.ts";
+import { startBus } from "../../support/private-bus.ts";
 import { until } from "../../until.ts";
-import { startBus } from "../private-bus.ts";
 
 const ends: (() => void | Promise<void>)[] = [];
 afterEach(async () => {

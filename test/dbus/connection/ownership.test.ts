@@ -4,8 +4,8 @@ import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Connection, Variant } from "../../../lib/dbus/index.ts";
 import { O_RDONLY, open } from "../../../lib/linux/index.ts";
+import { type PrivateBus, startBus } from "../../support/private-bus.ts";
 import { until } from "../../until.ts";
-import { type PrivateBus, startBus } from "../private-bus.ts";
 
 let bus: PrivateBus;
 let file: string;

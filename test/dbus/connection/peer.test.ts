@@ -16,7 +16,7 @@ import {
   send as sendNow,
 } from "../../../lib/linux/index.ts";
 import { accept } from "../../../lib/linux/sockets/socket.ts";
-import { Random } from "../../login1/random-source.ts";
+import { Random } from "../../login1/support/random-source.ts";
 import { until } from "../../until.ts";
 
 let folder: string;

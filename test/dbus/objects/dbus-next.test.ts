@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import dbus, { type ClientInterface, type MessageBus, Variant } from "dbus-next";
 import { Connection, type Interface, membersOf, ObjectTree } from "../../../lib/dbus/index.ts";
-import { type PrivateBus, startBus } from "../private-bus.ts";
+import { type PrivateBus, startBus } from "../../support/private-bus.ts";
 
 const NAME = "com.example.Cupboard";
 const PATH = "/com/example/Cupboard";

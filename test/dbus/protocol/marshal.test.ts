@@ -7,7 +7,7 @@ import { marshal } from "../../../lib/dbus/protocol/marshal.ts";
 import { MessageType, type Outgoing } from "../../../lib/dbus/protocol/message.ts";
 import { messageLength, Unmarshaller } from "../../../lib/dbus/protocol/unmarshal.ts";
 import { Variant } from "../../../lib/dbus/protocol/variant.ts";
-import { Random } from "../../login1/random-source.ts";
+import { Random } from "../../login1/support/random-source.ts";
 import { RandomBodies } from "./random-bodies.ts";
 
 const message = (signature: string, body: unknown[]): Outgoing => ({

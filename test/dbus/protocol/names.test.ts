@@ -8,7 +8,7 @@ import {
   isMemberName,
   isObjectPath,
 } from "../../../lib/dbus/protocol/names.ts";
-import { Random } from "../../login1/random-source.ts";
+import { Random } from "../../login1/support/random-source.ts";
 
 // Its types leave these out.
 const { validators } = dbus as unknown as {

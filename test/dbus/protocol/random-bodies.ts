@@ -1,6 +1,6 @@
 /** Random signatures with values of theirs: what a body may be, from the plainest to nests. */
 import { Variant } from "../../../lib/dbus/protocol/variant.ts";
-import type { Random } from "../../login1/random-source.ts";
+import type { Random } from "../../login1/support/random-source.ts";
 
 const BASIC = [..."ybnqiuxtdsogh"];
 /** What arrays and dictionaries have at most, structs too. */

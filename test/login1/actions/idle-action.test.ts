@@ -1,0 +1,218 @@
+/** What comes of idleness, and what else of logind.conf is obeyed over the bus: maintenance, wall messages, Sleep. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { close, now } from "../../../lib/linux/index.ts";
+import { type IdlePart, idleDue, stopDue } from "../../../lib/login1/actions/idle-action.ts";
+import { ttyIdleAfter } from "../../../lib/login1/settings/logind-conf.ts";
+import { NEVER } from "../../../lib/login1/settings/values.ts";
+import { PowerWorld } from "../support/power-world.ts";
+import { configOf } from "../support/settings.ts";
+import { type CreateOptions, createSession } from "../support/world.ts";
+
+const USER = 65534;
+const MINUTE = 60_000_000n;
+
+const part = (hint: boolean, since: bigint, timed = false): IdlePart => ({
+  idle: { hint, since: { realtime: since, monotonic: since } },
+  timed,
+});
+
+describe("idleness is due", () => {
+  const busy = part(false, 0n);
+  const idle = part(true, 100n);
+  const touched = part(false, 300n, true);
+  test.each<[string, IdlePart[], bigint, bigint, ReturnType<typeof idleDue>]>([
+    ["after nobody has logged in", [], 10n, 5n, { at: 15n, idle: true }],
+    [
+      "after the last session turned idle",
+      [idle, part(true, 50n)],
+      0n,
+      5n,
+      { at: 105n, idle: true },
+    ],
+    ["not before it could begin", [idle], 200n, 5n, { at: 205n, idle: true }],
+    ["never while somebody is busy", [idle, busy], 0n, 5n, undefined],
+    ["to be seen when a terminal turns idle", [idle, touched], 0n, 5n, { at: 320n, idle: false }],
+    ["never while another is busy", [busy, touched], 0n, 5n, undefined],
+    ["never if the span is for ever", [idle], 0n, NEVER, undefined],
+  ])("%s", (_what, parts, from, span, due) => {
+    expect(idleDue(parts, from, span, 20n)).toEqual(due);
+  });
+
+  test("for a session that has been idle, and for a terminal untouched, for so long", () => {
+    expect(stopDue(idle, 7n)).toBe(107n);
+    expect(stopDue(busy, 7n)).toBeUndefined();
+    expect(stopDue(touched, 7n)).toBe(307n);
+    expect(stopDue(idle, NEVER)).toBeUndefined();
+  });
+
+  test("for a terminal after the shorter of the two spans", () => {
+    expect(ttyIdleAfter(configOf())).toBe(30n * MINUTE);
+    expect(ttyIdleAfter(configOf("StopIdleSessionSec=1min"))).toBe(MINUTE);
+    expect(ttyIdleAfter(configOf("IdleActionSec=0", "StopIdleSessionSec=2min"))).toBe(2n * MINUTE);
+    expect(ttyIdleAfter(configOf("IdleActionSec=0"))).toBe(NEVER);
+  });
+});
+
+describe("over the bus", () => {
+  let power: PowerWorld;
+  const held: number[] = [];
+  const FILE = "run/lainos/logind.conf.d/50-test.conf";
+  beforeAll(async () => {
+    power = await PowerWorld.create(`
+      mkdir -p /run/fake/power
+      mount --bind /run/fake/power /sys/power
+    `);
+  });
+  afterAll(() => power.end());
+  beforeEach(async () => {
+    power.write("run/fake/power/state", "freeze mem\n");
+    power.remove(FILE);
+    await power.reset();
+  });
+  afterEach(() => {
+    for (const fd of held.splice(0)) close(fd);
+    power.remove("dev/ttyS9");
+  });
+  const configure = async (...lines: string[]) => {
+    power.write(FILE, ["[Login]", ...lines, ""].join("\n"));
+    await power.call("Reload");
+  };
+  const logged = (line: string) =>
+    power.world.until(`the line: ${line}`, () => power.world.log.includes(line));
+  const ran = (command: string) =>
+    power.world.until(command, () => power.commands.includes(command));
+  async function login(options: Partial<CreateOptions> = {}) {
+    const leader = await power.world.leader();
+    const made = await createSession(power.bus, { uid: USER, leader: leader.pid, ...options });
+    held.push(made.fd);
+    const idle = (hint: boolean) =>
+      power.bus.call({
+        destination: "org.freedesktop.login1",
+        path: made.path,
+        interface: "org.freedesktop.login1.Session",
+        member: "SetIdleHint",
+        signature: "b",
+        body: [hint],
+      });
+    return { ...made, leader, idle };
+  }
+  /** A session on a terminal that was touched so long ago, in seconds. */
+  function terminal(ago: number) {
+    const path = join(power.world.root, "dev/ttyS9");
+    writeFileSync(path, "");
+    const at = Date.now() / 1000 - ago;
+    utimesSync(path, at, at);
+    return login({ type: "tty", tty: "ttyS9" });
+  }
+  const gone = (id: string) =>
+    power.world.until("the session is gone", () => !power.exists(`run/systemd/sessions/${id}`));
+
+  test("the machine powers off when all have been idle for so long, and not before", async () => {
+    const one = await login();
+    const two = await login();
+    await configure("IdleAction=poweroff", "IdleActionSec=400ms");
+    expect(await power.property("IdleAction")).toBe("poweroff");
+    expect(await power.property("IdleActionUSec")).toBe(400_000n);
+    await one.idle(true);
+    expect(await power.property("IdleHint")).toBe(false);
+    const before = now().monotonic;
+    await two.idle(true);
+    await ran("openrc-shutdown --poweroff now");
+    expect(now().monotonic - before >= 400_000n).toBe(true);
+    await logged("nobody has used the machine for 0.4 s: poweroff\n");
+  });
+
+  test("an inhibitor of idleness keeps from it, and it begins anew when that ends", async () => {
+    const fd = await power.inhibit("idle", "block");
+    const { idle } = await login();
+    await idle(true);
+    expect(await power.property("IdleHint")).toBe(false);
+    await configure("IdleAction=reboot", "IdleActionSec=300ms");
+    // What would be due by now is seen to be held back before the inhibitor ends.
+    await Bun.sleep(400);
+    expect(power.commands).toEqual([]);
+    const before = now().monotonic;
+    close(fd);
+    await ran("openrc-shutdown --reboot now");
+    expect(now().monotonic - before >= 300_000n).toBe(true);
+    expect(await power.property("IdleHint")).toBe(true);
+  });
+
+  test("it is done once for each idleness, after the machine has slept too", async () => {
+    const { idle } = await login();
+    await configure("IdleAction=suspend", "IdleActionSec=100ms");
+    const sleeps = () =>
+      power.signals.filter((signal) => signal === "PrepareForSleep false").length;
+    await idle(true);
+    await power.world.until("it has slept", () => sleeps() === 1);
+    await idle(false);
+    await idle(true);
+    await power.world.until("it has slept again", () => sleeps() === 2);
+    await configure("IdleAction=lock", "IdleActionSec=100ms");
+    await idle(false);
+    await idle(true);
+    await logged("for 0.1 s: lock\n");
+    expect(sleeps()).toBe(2);
+  });
+
+  test("a terminal that nobody touches counts", async () => {
+    await terminal(3600);
+    await configure("IdleAction=halt", "IdleActionSec=2h");
+    expect(await power.property("IdleHint")).toBe(false);
+    expect(power.commands).toEqual([]);
+    await configure("IdleAction=halt", "IdleActionSec=200ms");
+    expect(await power.property("IdleHint")).toBe(true);
+    await ran("openrc-shutdown --halt now");
+  });
+
+  test("StopIdleSessionSec ends the sessions that are idle, and no others", async () => {
+    const graphical = await login();
+    const busy = await login();
+    const greeter = await login({ class: "greeter" });
+    await configure("StopIdleSessionSec=200ms");
+    expect(await power.property("StopIdleSessionUSec")).toBe(200_000n);
+    await greeter.idle(true);
+    await graphical.idle(true);
+    await gone(graphical.id);
+    await logged(`session ${graphical.id} of nobody was idle for 0.2 s\n`);
+    const tty = await terminal(0);
+    await gone(tty.id);
+    for (const { id } of [busy, greeter]) {
+      expect(power.exists(`run/systemd/sessions/${id}`)).toBe(true);
+    }
+  });
+
+  test("a shutdown without a time is due at the designated one", async () => {
+    expect(await power.property("DesignatedMaintenanceTime")).toBe("");
+    await configure("DesignatedMaintenanceTime=Sun 03:00 UTC");
+    expect(await power.property("DesignatedMaintenanceTime")).toBe("Sun *-*-* 03:00:00 UTC");
+    await power.call("ScheduleShutdown", "st", "reboot", NEVER);
+    const [way, due] = (await power.property("ScheduledShutdown")) as [string, bigint];
+    const at = new Date(Number(due / 1000n));
+    expect([way, at.getUTCDay(), at.getUTCHours(), at.getUTCMinutes()]).toEqual([
+      ...["reboot", 0, 3, 0],
+    ] as never);
+    expect(due > now().realtime && due <= now().realtime + 8n * 24n * 60n * MINUTE).toBe(true);
+    expect(await power.ask("CancelScheduledShutdown")).toBe(true);
+  });
+
+  test("people are told of a shutdown unless WallMessages says no", async () => {
+    expect(await power.property("EnableWallMessages")).toBe(false);
+    await configure("WallMessages=yes");
+    expect(await power.property("EnableWallMessages")).toBe(true);
+    await power.call("Reboot", "b", false);
+    await ran("wall -- About to reboot the machine now.");
+  });
+
+  test("Sleep takes the first of SleepOperation that there is, in logind's order", async () => {
+    await configure("SleepOperation=hibernate suspend");
+    expect(await power.property("SleepOperation")).toEqual(["suspend", "hibernate"]);
+    expect(await power.ask("CanSleep")).toBe("yes");
+    await power.call("Sleep", "t", 0n);
+    await power.world.until("it sleeps", () => power.read("run/fake/power/state") === "mem");
+    await configure("SleepOperation=", "SleepOperation=hibernate");
+    expect(await power.ask("CanSleep")).toBe("na");
+  });
+});

@@ -1,0 +1,202 @@
+/**
+ * What control of a session does to its VT, and a switch of VTs to its devices.
+ * As in vt.test.ts, only where no screen shows a console. /dev/null stands for an
+ * input device, as in devices-bus.test.ts.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Connection } from "../../../lib/dbus/index.ts";
+import { close, ioctlBytes, O_NOCTTY, O_RDWR, open } from "../../../lib/linux/index.ts";
+import { activeVt, hasVts, switchVt } from "../../../lib/login1/hardware/vt.ts";
+import { parseState } from "../../../lib/login1/state/env-file.ts";
+import { createSession, World } from "../support/world.ts";
+
+const DUMMY = "/sys/class/vtconsole/vtcon0/name";
+const invisible =
+  hasVts() &&
+  existsSync(DUMMY) &&
+  readFileSync(DUMMY, "utf8").includes("dummy") &&
+  !existsSync("/sys/class/vtconsole/vtcon1");
+
+const ALICE = 65534;
+const SESSION = "org.freedesktop.login1.Session";
+const MUTED = { graphics: true, keyboardOff: true, asks: true };
+const FREE = { graphics: false, keyboardOff: false, asks: false };
+
+const FAKE_SYSFS = `
+  mount -t tmpfs tmpfs /sys/dev/char
+  mkdir -p /run/sys/class/input /run/sys/input3/event3 /run/udev/data
+  for device in input3 input3/event3; do
+    ln -s /run/sys/class/input /run/sys/$device/subsystem
+  done
+  : > /run/sys/input3/uevent
+  printf 'MAJOR=1\\nMINOR=3\\nDEVNAME=null\\n' > /run/sys/input3/event3/uevent
+  ln -s /run/sys/input3/event3 /sys/dev/char/1:3
+  printf 'G:seat\\n' > /run/udev/data/+input:input3
+`;
+
+/** What the kernel says of a VT: see console_ioctl(2). */
+function modeOf(number: number) {
+  const fd = open(`/dev/tty${number}`, O_RDWR | O_NOCTTY);
+  const get = (request: number, name: string) => {
+    const bytes = new Uint8Array(8);
+    ioctlBytes(fd, request, bytes, name);
+    return bytes;
+  };
+  const mode = {
+    graphics: get(0x4b3b, "KDGETMODE")[0] === 1,
+    keyboardOff: get(0x4b44, "KDGKBMODE")[0] === 4,
+    asks: get(0x5601, "VT_GETMODE")[0] === 1,
+  };
+  close(fd);
+  return mode;
+}
+
+describe.skipIf(!invisible)("control of a session on a VT", () => {
+  const FIRST = 10;
+  const SECOND = 11;
+  let world: World;
+  let bus: Connection;
+  let before: number | undefined;
+  const events: string[] = [];
+
+  beforeAll(async () => {
+    before = activeVt();
+    switchVt(FIRST);
+    world = await World.create({ vts: [0, FIRST, SECOND] });
+    expect(await world.run(["sh", "-ec", FAKE_SYSFS])).toMatchObject({ code: 0, stderr: "" });
+    // What it has open is kept over a restart.
+    await world.startNotifyd();
+    await world.endBridge("SIGKILL");
+    await world.startBridge();
+    bus = await world.connect();
+    for (const member of ["PauseDevice", "ResumeDevice"]) {
+      const match = { sender: "org.freedesktop.login1", interface: SESSION, member };
+      await bus.onSignal(match, ([, , how]) => {
+        events.push(typeof how === "string" ? `${member} ${how} on VT ${activeVt()}` : member);
+      });
+    }
+  });
+  beforeEach(() => {
+    switchVt(FIRST);
+    events.length = 0;
+  });
+  afterEach(() => world.reset(bus));
+  afterAll(async () => {
+    bus.close();
+    await world.end();
+    if (before !== undefined) switchVt(before);
+  });
+
+  const state = (folder: string, name: string) =>
+    Object.fromEntries(
+      parseState(readFileSync(join(world.root, "run/systemd", folder, name), "utf8")),
+    );
+  const owner = (number: number) => statSync(`${world.root}/dev/tty${number}`).uid;
+  const login = async (vtnr: number) => {
+    const leader = await world.leader();
+    const made = await createSession(bus, { uid: ALICE, leader: leader.pid, seat: "seat0", vtnr });
+    const call = (connection: Connection, member: string, signature = "", body: unknown[] = []) =>
+      connection.call({
+        destination: "org.freedesktop.login1",
+        path: made.path,
+        interface: SESSION,
+        member,
+        signature,
+        body,
+      });
+    return { ...made, leader, call };
+  };
+  const seat = (member: string, signature = "", body: unknown[] = []) =>
+    bus.call({
+      destination: "org.freedesktop.login1",
+      path: "/org/freedesktop/login1/seat/seat0",
+      interface: "org.freedesktop.login1.Seat",
+      member,
+      signature,
+      body,
+    });
+
+  test("mutes the VT and gives it to the user, and its end takes that back", async () => {
+    const { call, fd } = await login(FIRST);
+    expect(modeOf(FIRST)).toEqual(FREE);
+    await call(bus, "TakeControl", "b", [false]);
+    expect(modeOf(FIRST)).toEqual(MUTED);
+    expect(owner(FIRST)).toBe(ALICE);
+    await call(bus, "ReleaseControl");
+    expect(modeOf(FIRST)).toEqual(FREE);
+    expect(owner(FIRST)).toBe(0);
+    const holder = await world.connect();
+    await call(holder, "TakeControl", "b", [false]);
+    expect(modeOf(FIRST)).toEqual(MUTED);
+    holder.close();
+    await world.until("the VT is free", () => !modeOf(FIRST).asks);
+    expect(modeOf(FIRST)).toEqual(FREE);
+    close(fd);
+  });
+
+  test("ends with the session", async () => {
+    const { leader, call, fd } = await login(FIRST);
+    await call(bus, "TakeControl", "b", [false]);
+    leader.kill("SIGKILL");
+    await world.until("the VT is free", () => !modeOf(FIRST).graphics);
+    expect(modeOf(FIRST)).toEqual(FREE);
+    close(fd);
+  });
+
+  test("has the devices paused before the VT is left, and back when it is", async () => {
+    const one = await login(FIRST);
+    const two = await login(SECOND);
+    await one.call(bus, "TakeControl", "b", [false]);
+    const [device] = (await one.call(bus, "TakeDevice", "uu", [1, 3])) as [number];
+    await seat("SwitchTo", "u", [SECOND]);
+    await world.until("the second is active", () => state("seats", "seat0").ACTIVE === two.id);
+    expect(activeVt()).toBe(SECOND);
+    await seat("SwitchToPrevious");
+    await world.until("the devices are back", () => events.includes("ResumeDevice"));
+    expect(activeVt()).toBe(FIRST);
+    expect(events.map((event) => event.split(" on ")[0])).toEqual([
+      "PauseDevice force",
+      "ResumeDevice",
+    ]);
+    for (const fd of [device, one.fd, two.fd]) close(fd);
+  });
+
+  test("outlives a restart of the bridge, which the kernel asks from then on", async () => {
+    const one = await login(FIRST);
+    const two = await login(SECOND);
+    await one.call(bus, "TakeControl", "b", [false]);
+    const [device] = (await one.call(bus, "TakeDevice", "uu", [1, 3])) as [number];
+    await world.endBridge("SIGKILL");
+    await world.startBridge();
+    expect(modeOf(FIRST)).toEqual(MUTED);
+    await two.call(bus, "Activate");
+    await world.until("the second is active", () => state("seats", "seat0").ACTIVE === two.id);
+    expect(events[0]).toStartWith("PauseDevice force");
+    for (const fd of [device, one.fd, two.fd]) close(fd);
+  });
+
+  test("a switch while the bridge is away pauses what it took, and one back resumes it", async () => {
+    const one = await login(FIRST);
+    await one.call(bus, "TakeControl", "b", [false]);
+    const [device] = (await one.call(bus, "TakeDevice", "uu", [1, 3])) as [number];
+    await world.endBridge("SIGKILL");
+    switchVt(SECOND);
+    await world.until("the kernel switches", () => activeVt() === SECOND);
+    await world.startBridge();
+    await world.until("the pause", () => events.length > 0);
+    expect(events).toEqual([`PauseDevice force on VT ${SECOND}`]);
+    switchVt(FIRST);
+    await world.until("the devices are back", () => events.includes("ResumeDevice"));
+    for (const fd of [device, one.fd]) close(fd);
+  });
+
+  test("a VT without a session can be switched to, and none beyond the last", async () => {
+    await seat("SwitchTo", "u", [SECOND]);
+    await world.until("it is there", () => activeVt() === SECOND);
+    await expect(seat("SwitchTo", "u", [64])).rejects.toMatchObject({
+      errorName: "org.freedesktop.DBus.Error.InvalidArgs",
+    });
+  });
+});

@@ -1,0 +1,112 @@
+/**
+ * Sessions on virtual terminals. VTs are the machine's: these tests switch them
+ * for real, and so run only where no screen shows a console (the kernel's dummy one).
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import type { Connection } from "../../../lib/dbus/index.ts";
+import { close } from "../../../lib/linux/index.ts";
+import { activeVt, hasVts, switchVt, vtNumber } from "../../../lib/login1/hardware/vt.ts";
+import { parseState } from "../../../lib/login1/state/env-file.ts";
+import { callManager, createSession, World } from "../support/world.ts";
+
+const DUMMY = "/sys/class/vtconsole/vtcon0/name";
+const invisible =
+  hasVts() &&
+  existsSync(DUMMY) &&
+  readFileSync(DUMMY, "utf8").includes("dummy") &&
+  !existsSync("/sys/class/vtconsole/vtcon1");
+
+describe.skipIf(!invisible)("on VTs", () => {
+  const FIRST = 8;
+  const SECOND = 9;
+  let world: World;
+  let bus: Connection;
+  let before: number | undefined;
+
+  beforeAll(async () => {
+    before = activeVt();
+    switchVt(FIRST);
+    world = await World.create({ vts: [0, FIRST, SECOND] });
+    bus = await world.connect();
+  });
+  afterEach(() => world.reset(bus));
+  afterAll(async () => {
+    bus.close();
+    await world.end();
+    if (before !== undefined) switchVt(before);
+  });
+
+  const state = (folder: string, name: string) =>
+    Object.fromEntries(
+      parseState(readFileSync(`${world.root}/run/systemd/${folder}/${name}`, "utf8")),
+    );
+  /** A session whose descriptor the test holds. */
+  const login = async (vtnr: number, options = {}) => {
+    const leader = await world.leader();
+    const made = await createSession(bus, {
+      uid: 65534,
+      leader: leader.pid,
+      seat: "seat0",
+      vtnr,
+      ...options,
+    });
+    return { ...made, leader };
+  };
+
+  test("the VT in the foreground says which session is active, and a switch moves it", async () => {
+    switchVt(FIRST);
+    const one = await login(FIRST);
+    const two = await login(SECOND);
+    expect(state("seats", "seat0")).toMatchObject({ ACTIVE: one.id, CAN_TTY: "1" });
+    expect(state("sessions", two.id)).toMatchObject({ STATE: "online", VTNR: String(SECOND) });
+    switchVt(SECOND);
+    await world.until("the second is active", () => state("seats", "seat0").ACTIVE === two.id);
+    await callManager(bus, "ActivateSession", "s", [one.id]);
+    await world.until("the first is active", () => state("seats", "seat0").ACTIVE === one.id);
+    expect(activeVt()).toBe(FIRST);
+    expect(state("sessions", two.id).ACTIVE).toBe("0");
+    for (const { fd } of [one, two]) close(fd);
+  });
+
+  test("a tty's name gives seat and VT; a wrong pair and an occupied VT are refused", async () => {
+    const one = await login(0, { seat: "", tty: `/dev/tty${SECOND}`, type: "tty" });
+    expect(one).toMatchObject({ seat: "seat0", vtnr: SECOND });
+    expect(state("sessions", one.id)).toMatchObject({ TTY: `tty${SECOND}`, TYPE: "tty" });
+    await expect(login(FIRST, { tty: `tty${SECOND}` })).rejects.toThrow("do not match");
+    await expect(login(0)).rejects.toThrow("out of range");
+    await expect(login(SECOND)).rejects.toMatchObject({
+      errorName: "org.freedesktop.login1.SessionBusy",
+    });
+    close(one.fd);
+  });
+
+  test("a greeter's VT is taken over by the login that follows", async () => {
+    switchVt(FIRST);
+    const greeter = await login(FIRST, { class: "greeter" });
+    const user = await login(FIRST);
+    expect(state("seats", "seat0").ACTIVE).toBe(user.id);
+    user.leader.kill("SIGKILL");
+    await world.until("the greeter is back", () => state("seats", "seat0").ACTIVE === greeter.id);
+    for (const { fd } of [greeter, user]) close(fd);
+  });
+
+  test("a restart finds the VT that is active by then", async () => {
+    switchVt(FIRST);
+    const one = await login(FIRST);
+    const two = await login(SECOND);
+    await world.endBridge("SIGKILL");
+    switchVt(SECOND);
+    await world.startBridge();
+    expect(state("seats", "seat0").ACTIVE).toBe(two.id);
+    for (const { fd } of [one, two]) close(fd);
+  });
+});
+
+test("only a VT's own name has a number", () => {
+  expect(vtNumber("tty7")).toBe(7);
+  expect(vtNumber("/dev/tty63")).toBe(63);
+  for (const name of ["tty0", "tty64", "ttyS0", "pts/7", "tty", "tty07", ""]) {
+    expect(vtNumber(name)).toBeUndefined();
+  }
+});
