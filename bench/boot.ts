@@ -4,12 +4,12 @@
  */
 import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
-import { BootedMedium } from "../scripts/boot/index.ts";
-import { awaitGreeter } from "../scripts/boot/session.ts";
 import { buildStandin } from "../scripts/iso/debian.ts";
 import { readProfile } from "../scripts/iso/profile.ts";
-import { lines } from "../scripts/live/progress.ts";
+import { lines } from "../scripts/lib/progress.ts";
 import { sourceDate } from "../scripts/makepkg.ts";
+import { BootedMedium } from "../testbed/boot/index.ts";
+import { awaitGreeter } from "../testbed/boot/session.ts";
 
 interface Boot {
   /** From the kernel's first moment to the greeter's start, in seconds. */

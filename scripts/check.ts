@@ -36,7 +36,7 @@ const BASE_IMPORTS: Readonly<Record<string, readonly string[]>> = {
 const DOMAINS_MAY_IMPORT = ["linux", "cli", "dbus", "varlink"];
 
 /** Folders of tools, which may import everything. */
-const TOOLS = ["scripts", "test", "bench"];
+const TOOLS = ["scripts", "testbed", "test", "bench"];
 
 /**
  * The part of the program that a path belongs to: `lib/NAME`, or the top folder.
@@ -197,7 +197,7 @@ const imports: Check = async () => {
   const faults: string[] = [];
   const graph = new Map<string, readonly string[]>();
   for (const path of await sources()) {
-    if (!/^(cmd|lib|scripts|test|bench)\/.*\.ts$/.test(path)) continue;
+    if (!/^(cmd|lib|scripts|testbed|test|bench)\/.*\.ts$/.test(path)) continue;
     const found = importsOf(path, await Bun.file(join(ROOT, path)).text());
     // In lib types count too: what one file must know of another to be read.
     graph.set(path, path.startsWith("lib/") ? found.all : found.loaded);

@@ -2,9 +2,9 @@
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HostError } from "../host.ts";
-import { checkEffects } from "../live/install.ts";
-import { removeUnmounted } from "../live/mounts.ts";
-import type { Reporter } from "../live/progress.ts";
+import { checkEffects } from "../lib/install.ts";
+import { removeUnmounted } from "../lib/mounts.ts";
+import type { Reporter } from "../lib/progress.ts";
 import { makeRepository, REPOSITORY } from "../package.ts";
 import { ALONE, forgetPackages, PACMAN_CACHE } from "../pacman.ts";
 import { buildPackages } from "../repo/build.ts";

@@ -15,13 +15,13 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { buildPackageStep } from "../../testbed/live/index.ts";
 import { ensureHostPackages, HostError } from "../host.ts";
-import { create, destroy, merged, upper, withOverlay } from "../live/container.ts";
-import { buildPackageStep } from "../live/index.ts";
-import { installPackage } from "../live/install.ts";
-import type { Reporter } from "../live/progress.ts";
-import { ensureRootfs, type Recipe } from "../live/rootfs.ts";
-import { missing } from "../live/state.ts";
+import { installPackage } from "../lib/install.ts";
+import { create, destroy, merged, upper, withOverlay } from "../lib/overlay.ts";
+import type { Reporter } from "../lib/progress.ts";
+import { ensureRootfs, type Recipe } from "../lib/rootfs.ts";
+import { missing } from "../lib/state.ts";
 import { buildByName } from "../repo/build.ts";
 import { layOut, makeImage } from "./medium.ts";
 import { AIROOTFS, imageName, type Profile } from "./profile.ts";
@@ -73,17 +73,17 @@ export const REPLACED: Readonly<Record<string, string>> = {
  * none are for the installer to add.
  */
 const SERVICES: Readonly<Record<string, readonly [folder: string, runlevel?: string]>> = {
-  devfs: ["machine/openrc-standins", "sysinit"],
+  devfs: ["lib/openrc-standins", "sysinit"],
   dmesg: ["iso/standins", "sysinit"],
   udev: ["iso/standins", "sysinit"],
-  sysfs: ["live/openrc-standins", "sysinit"],
+  sysfs: ["lib/openrc-standins", "sysinit"],
   root: ["iso/standins", "boot"],
   keymaps: ["iso/standins"],
   swap: ["iso/standins"],
-  localmount: ["live/openrc-standins", "boot"],
-  loopback: ["live/openrc-standins", "boot"],
-  hostname: ["live/openrc-standins", "boot"],
-  bootmisc: ["live/openrc-standins", "boot"],
+  localmount: ["lib/openrc-standins", "boot"],
+  loopback: ["lib/openrc-standins", "boot"],
+  hostname: ["lib/openrc-standins", "boot"],
+  bootmisc: ["lib/openrc-standins", "boot"],
 };
 
 const SCRIPTS = join(import.meta.dir, "..");

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { $ } from "zx";
 import { ensureHostPackages, HostError, hostKind } from "../host.ts";
-import type { Reporter } from "../live/progress.ts";
+import type { Reporter } from "../lib/progress.ts";
 import type { Profile } from "./profile.ts";
 
 /** Bytes that a build takes at its largest: the root, its squashfs and the image. */

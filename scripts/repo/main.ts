@@ -2,8 +2,8 @@
 import { join, resolve } from "node:path";
 import { defineCommand } from "citty";
 import { run, UsageFailure } from "../../lib/cli/index.ts";
-import { onInterrupt } from "../live/interrupt.ts";
-import { reported } from "../live/report.ts";
+import { onInterrupt } from "../lib/interrupt.ts";
+import { reported } from "../lib/report.ts";
 import { checkRepositories, reportFindings, SYNC } from "./check.ts";
 import { makeRepositories, type Result } from "./make.ts";
 import { ARCHITECTURE, REPOSITORIES } from "./repository.ts";

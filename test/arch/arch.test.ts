@@ -9,12 +9,12 @@ import { $ } from "zx";
 import { checkRoot, failuresIn } from "../../scripts/iso/arch.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { KEYRING } from "../../scripts/iso/trust.ts";
-import { configure } from "../../scripts/live/configure.ts";
-import { create, destroy, merged, withOverlay } from "../../scripts/live/container.ts";
-import { bootAndWait, LIVE_USER } from "../../scripts/live/index.ts";
-import { quiet } from "../../scripts/live/progress.ts";
+import { create, destroy, merged, withOverlay } from "../../scripts/lib/overlay.ts";
+import { quiet } from "../../scripts/lib/progress.ts";
 import { sourceDate } from "../../scripts/makepkg.ts";
 import { pacmanWords } from "../../scripts/pacman.ts";
+import { configure } from "../../testbed/live/configure.ts";
+import { bootAndWait, LIVE_USER } from "../../testbed/live/index.ts";
 import { must } from "../support/inside.ts";
 import { WITHOUT_FILES } from "../transaction/expectations.ts";
 import { buildNext, type Repositories } from "../transaction/world.ts";
@@ -404,7 +404,7 @@ test(
   "bun run live makes its root of a host's repositories, where that is Arch, and boots it",
   async () => {
     const host = await makeHost("NAME=Arch Linux\nID=arch\n", world.repositories);
-    const done = await host.run("scripts/live/main.ts", "--json", "--name", "test-arch-live");
+    const done = await host.run("testbed/live/main.ts", "--json", "--name", "test-arch-live");
     expect(done.stderr).toBe("");
     expect(done.code).toBe(0);
     const { services, sessions } = JSON.parse(done.stdout);
@@ -418,7 +418,7 @@ test(
 test("bun run live says what it lacks on a host with other repositories than Arch's", async () => {
   const { core = "" } = world.repositories;
   const host = await makeHost("NAME=Artix Linux\nID=artix\n", { system: core, world: core });
-  const done = await host.run("scripts/live/main.ts", "--json", "--name", "test-arch-live");
+  const done = await host.run("testbed/live/main.ts", "--json", "--name", "test-arch-live");
   expect(done.code).toBe(1);
   expect(done.stderr).toBe(
     "live: the test system is made of Arch's packages, and /etc/pacman.conf has no core and no extra, but system, world (as Artix does): run this on Arch or Debian\n",

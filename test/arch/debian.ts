@@ -60,9 +60,10 @@ const SKIPPED = new RegExp(
 
 /** Init scripts that Debian's OpenRC lacks: where ours for it are. */
 export const INIT_SCRIPTS: Readonly<Record<string, readonly string[]>> = {
-  [join(SCRIPTS, "live/openrc-standins")]: [
-    ...["bootmisc", "devfs", "hostname", "localmount", "loopback", "root", "sysfs"],
+  [join(SCRIPTS, "lib/openrc-standins")]: [
+    ...["bootmisc", "hostname", "localmount", "loopback", "sysfs"],
   ],
+  [join(SCRIPTS, "../testbed/live/openrc-standins")]: ["devfs", "root"],
   [join(SCRIPTS, "iso/standins")]: ["dmesg", "keymaps", "swap"],
 };
 

@@ -6,7 +6,7 @@ import { ensureHostPackages } from "../../scripts/host.ts";
 import { layOverlay } from "../../scripts/iso/debian.ts";
 import { readProfile } from "../../scripts/iso/profile.ts";
 import { KEYRING } from "../../scripts/iso/trust.ts";
-import { removeUnmounted } from "../../scripts/live/mounts.ts";
+import { removeUnmounted } from "../../scripts/lib/mounts.ts";
 import { sourceDate } from "../../scripts/makepkg.ts";
 import { buildPackage } from "../../scripts/package.ts";
 import { ALONE } from "../../scripts/pacman.ts";

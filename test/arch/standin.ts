@@ -21,10 +21,10 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { $ } from "zx";
 import { MEDIUM_ROOT } from "../../scripts/iso/debian.ts";
-import { ARCH_PACKAGES } from "../../scripts/live/arch-root.ts";
-import { ensureRootfs, keepRoot } from "../../scripts/live/rootfs.ts";
+import { ensureRootfs, keepRoot } from "../../scripts/lib/rootfs.ts";
 import { PACKAGES, readRecipes } from "../../scripts/repo/recipe.ts";
 import { packageName } from "../../scripts/repo/repository.ts";
+import { ARCH_PACKAGES } from "../../testbed/live/arch-root.ts";
 import { type Facts, factsOf, readTable } from "../transaction/facts.ts";
 import {
   fileName,

@@ -6,9 +6,9 @@ import { $ } from "zx";
 import { PALETTE } from "../../scripts/artwork/palette.ts";
 import { ensureHostPackages } from "../../scripts/host.ts";
 import { MEDIUM_ROOT } from "../../scripts/iso/debian.ts";
-import { create, destroy, merged, upper, withOverlay } from "../../scripts/live/container.ts";
-import { ensureRootfs } from "../../scripts/live/rootfs.ts";
-import { missing } from "../../scripts/live/state.ts";
+import { create, destroy, merged, upper, withOverlay } from "../../scripts/lib/overlay.ts";
+import { ensureRootfs } from "../../scripts/lib/rootfs.ts";
+import { missing } from "../../scripts/lib/state.ts";
 import { buildByName } from "../../scripts/repo/build.ts";
 import { type Picture, Screen } from "./screen.ts";
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # start.sh ROOT LOOP DISPLAY COMMAND...
-# Runs COMMAND in ROOT, where scripts/live/with-overlay.sh has put a system: with a system bus, polkit
+# Runs COMMAND in ROOT, where scripts/lib/with-overlay.sh has put a system: with a system bus, polkit
 # and Openbox, on the host's X server DISPLAY, without a network.
 #
 # The loop device LOOP (loop3, say) is the only disk there, as /dev/sda: KPMcore passes over what lsblk

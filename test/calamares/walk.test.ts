@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PALETTE } from "../../scripts/artwork/palette.ts";
 import { MEDIUM_ROOT } from "../../scripts/iso/debian.ts";
-import { ensureRootfs } from "../../scripts/live/rootfs.ts";
+import { ensureRootfs } from "../../scripts/lib/rootfs.ts";
 import { CONFIG, Installer, type InstallerOptions } from "./installer.ts";
 import type { Picture } from "./screen.ts";
 

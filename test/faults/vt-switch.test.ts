@@ -7,8 +7,8 @@ import { existsSync, readFileSync } from "node:fs";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { activeVt, hasVts, switchVt } from "../../lib/login1/hardware/vt.ts";
-import { createSession, World } from "../login1/world.ts";
-import { takeableNull } from "./null-device.ts";
+import { takeableNull } from "../login1/support/null-device.ts";
+import { createSession, World } from "../login1/support/world.ts";
 
 const DUMMY = "/sys/class/vtconsole/vtcon0/name";
 const invisible =

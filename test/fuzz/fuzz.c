@@ -13,7 +13,7 @@
  * on SEED and its number alone. Prints how many were sent and answered, one NAME=VALUE a line, and
  * ends with 1 and a line that says which message was not answered.
  */
-#include "../../scripts/live/security/programs/kinds.h"
+#include "../../testbed/live/security/programs/kinds.h"
 #include <stdarg.h>
 #include <sys/resource.h>
 

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { buildProgram } from "../../scripts/live/security/programs.ts";
+import { buildProgram } from "../../testbed/live/security/programs.ts";
 import { World } from "../login1/support/world.ts";
 import { anonymous, heldBy } from "../scale/bridge-process.ts";
 
@@ -65,7 +65,7 @@ afterAll(async () => {
 
 /** Every method that login1 may have, with its interface and signature, for the attacker to choose. */
 function members(): string {
-  const table = readFileSync(join(REPOSITORY, "scripts/members/login1.tsv"), "utf8");
+  const table = readFileSync(join(REPOSITORY, "testbed/members/login1.tsv"), "utf8");
   const lines = table
     .split("\n")
     .map((line) => line.split("\t"))

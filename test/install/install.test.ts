@@ -5,8 +5,12 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { BootedMedium, type Firmware, stageTable } from "../../scripts/boot/index.ts";
-import { type Choices, install, LOG, LOG_TIMEOUT } from "../../scripts/boot/installer.ts";
+import { buildStandin } from "../../scripts/iso/debian.ts";
+import { readProfile } from "../../scripts/iso/profile.ts";
+import { quiet } from "../../scripts/lib/progress.ts";
+import { sourceDate } from "../../scripts/makepkg.ts";
+import { BootedMedium, type Firmware, stageTable } from "../../testbed/boot/index.ts";
+import { type Choices, install, LOG, LOG_TIMEOUT } from "../../testbed/boot/installer.ts";
 import {
   asUser,
   awaitGreeter,
@@ -14,11 +18,7 @@ import {
   logInAtGreeter,
   nodes,
   swayTree,
-} from "../../scripts/boot/session.ts";
-import { buildStandin } from "../../scripts/iso/debian.ts";
-import { readProfile } from "../../scripts/iso/profile.ts";
-import { quiet } from "../../scripts/live/progress.ts";
-import { sourceDate } from "../../scripts/makepkg.ts";
+} from "../../testbed/boot/session.ts";
 import { onMachine } from "../support/on-machine.ts";
 
 /** The first time also fetches the root's packages. */

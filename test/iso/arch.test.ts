@@ -5,11 +5,11 @@ import { basename, join } from "node:path";
 import { $ } from "zx";
 import { ensureHostPackages } from "../../scripts/host.ts";
 import { checkRoot, failuresIn, runMkarchiso, stageProfile } from "../../scripts/iso/arch.ts";
-import { EXECUTABLES } from "../../scripts/live/install.ts";
-import { mounts, removeUnmounted } from "../../scripts/live/mounts.ts";
-import { waitFor } from "../../scripts/live/ready.ts";
+import { EXECUTABLES } from "../../scripts/lib/install.ts";
+import { mounts, removeUnmounted } from "../../scripts/lib/mounts.ts";
 import { makeRepository } from "../../scripts/package.ts";
 import { forgetPackages } from "../../scripts/pacman.ts";
+import { waitFor } from "../../testbed/live/ready.ts";
 import { makePackage, removeAll, scratch } from "../repo/support.ts";
 
 const run = $({ nothrow: true, quiet: true });

@@ -6,8 +6,13 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { PALETTE } from "../../scripts/artwork/palette.ts";
-import { BootedMedium, type Entry, type Firmware } from "../../scripts/boot/index.ts";
-import { TITLE } from "../../scripts/boot/installer.ts";
+import { COMMAND_LINE, INIT } from "../../scripts/iso/check.ts";
+import { buildStandin } from "../../scripts/iso/debian.ts";
+import { readProfile } from "../../scripts/iso/profile.ts";
+import { quiet } from "../../scripts/lib/progress.ts";
+import { sourceDate } from "../../scripts/makepkg.ts";
+import { BootedMedium, type Entry, type Firmware } from "../../testbed/boot/index.ts";
+import { TITLE } from "../../testbed/boot/installer.ts";
 import {
   asUser,
   awaitGreeter,
@@ -19,12 +24,7 @@ import {
   type SwayNode,
   swaymsg,
   swayTree,
-} from "../../scripts/boot/session.ts";
-import { COMMAND_LINE, INIT } from "../../scripts/iso/check.ts";
-import { buildStandin } from "../../scripts/iso/debian.ts";
-import { readProfile } from "../../scripts/iso/profile.ts";
-import { quiet } from "../../scripts/live/progress.ts";
-import { sourceDate } from "../../scripts/makepkg.ts";
+} from "../../testbed/boot/session.ts";
 import { onMachine, type TakePicture } from "../support/on-machine.ts";
 
 /** The first time also fetches the root's packages. */

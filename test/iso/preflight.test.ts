@@ -7,7 +7,7 @@ import { $ } from "zx";
 import { ensureHostPackages } from "../../scripts/host.ts";
 import { checkArchHost, checkPackages, checkSpace } from "../../scripts/iso/preflight.ts";
 import { type Profile, readProfile } from "../../scripts/iso/profile.ts";
-import { quiet } from "../../scripts/live/progress.ts";
+import { quiet } from "../../scripts/lib/progress.ts";
 import { makeRepository } from "../../scripts/package.ts";
 
 const TOP = resolve(import.meta.dir, "../..");

@@ -1,7 +1,7 @@
 /** What goes to and from login1 on a booted system's bus, by the unmodified `busctl monitor`. */
 import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
-import type { Live } from "../../scripts/live/index.ts";
+import type { Live } from "../../testbed/live/index.ts";
 import { must } from "./system.ts";
 
 export interface Message {

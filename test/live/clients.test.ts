@@ -1,7 +1,7 @@
 /** Programs of the desktop that talk to login1, unmodified, in the booted system; see docs/clients.md. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { LIVE_USER, type Live } from "../../scripts/live/index.ts";
+import { LIVE_USER, type Live } from "../../testbed/live/index.ts";
 import { BusMonitor } from "./bus-monitor.ts";
 import {
   BOOT_TIMEOUT,

@@ -5,8 +5,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { hasCode, messageOf } from "../../lib/linux/index.ts";
-import { LIVE_USER, type Live } from "../../scripts/live/index.ts";
-import { readInitPid } from "../../scripts/live/state.ts";
+import { readInitPid } from "../../scripts/lib/state.ts";
+import { LIVE_USER, type Live } from "../../testbed/live/index.ts";
 import { Random } from "../login1/support/random-source.ts";
 import {
   BOOT_TIMEOUT,

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { appendFile, lstat } from "node:fs/promises";
 import { join } from "node:path";
 import { $ } from "zx";
-import { LIVE_USER, type Live, startLive } from "../../scripts/live/index.ts";
-import { removePackage } from "../../scripts/live/install.ts";
-import { ensureRootfs, LIVE_ROOT } from "../../scripts/live/rootfs.ts";
+import { removePackage } from "../../scripts/lib/install.ts";
+import { ensureRootfs, LIVE_ROOT } from "../../scripts/lib/rootfs.ts";
 import { buildPackage } from "../../scripts/package.ts";
+import { LIVE_USER, type Live, startLive } from "../../testbed/live/index.ts";
 import { BOOT_TIMEOUT, must } from "./system.ts";
 
 const NAME = "test-removal";

@@ -1,8 +1,8 @@
 /** Attacks on the daemons of the booted system, from inside their sandboxes and from outside. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { landlockVersion } from "../../lib/linux/index.ts";
-import type { Live } from "../../scripts/live/index.ts";
-import { attack } from "../../scripts/live/security/main.ts";
+import type { Live } from "../../testbed/live/index.ts";
+import { attack } from "../../testbed/live/security/main.ts";
 import { BOOT_TIMEOUT, bootSystem, must, OTHER_USER, pidOf } from "./system.ts";
 
 let live: Live;

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Live } from "../../scripts/live/index.ts";
+import type { Live } from "../../testbed/live/index.ts";
 import { BOOT_TIMEOUT, must } from "./system.ts";
 
 const SCRIPTS = join(import.meta.dir, "../../openrc/init.d");

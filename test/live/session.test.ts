@@ -1,8 +1,8 @@
 /** Sessions in the booted system: greetd, Sway, su, and what ends them. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { LIVE_USER, type Live, SYSTEMDS_OWN } from "../../scripts/live/index.ts";
-import { parseSessions } from "../../scripts/live/ready.ts";
+import { LIVE_USER, type Live, SYSTEMDS_OWN } from "../../testbed/live/index.ts";
+import { parseSessions } from "../../testbed/live/ready.ts";
 import { readAssignments } from "../support/assignments.ts";
 import {
   BOOT_TIMEOUT,

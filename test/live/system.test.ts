@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { LIVE_USER, type Live, SYSTEMDS_OWN } from "../../scripts/live/index.ts";
+import { LIVE_USER, type Live, SYSTEMDS_OWN } from "../../testbed/live/index.ts";
 import { BOOT_TIMEOUT, bootSystem, ensureDesktop, LOG, must, OTHER_USER } from "./system.ts";
 
 const EXECUTABLES = [

@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LIVE_USER, type Live, startLive } from "../../scripts/live/index.ts";
+import { LIVE_USER, type Live, startLive } from "../../testbed/live/index.ts";
 import { buildProbe } from "../login1/support/probe.ts";
 import { must, show } from "../support/inside.ts";
 

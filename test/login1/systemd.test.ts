@@ -7,9 +7,9 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { close } from "../../lib/linux/index.ts";
-import { faults } from "../../scripts/members/compare.ts";
-import { type Member, readContract } from "../../scripts/members/contract.ts";
-import { membersIn } from "../../scripts/members/introspection.ts";
+import { faults } from "../../testbed/members/compare.ts";
+import { type Member, readContract } from "../../testbed/members/contract.ts";
+import { membersIn } from "../../testbed/members/introspection.ts";
 import { pamModule } from "./support/pam-module.ts";
 import { createSession, World } from "./support/world.ts";
 

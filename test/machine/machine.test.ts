@@ -1,8 +1,8 @@
 /** protocol7-core on real devices: a kernel of its own, DRM, evdev, VTs, ACPI and RTC, all QEMU's. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
 import { dirname } from "node:path";
-import { LIVE_USER } from "../../scripts/live/index.ts";
-import type { Machine } from "../../scripts/machine/index.ts";
+import { LIVE_USER } from "../../testbed/live/index.ts";
+import type { Machine } from "../../testbed/machine/index.ts";
 import {
   awaitBridge,
   awaitForeground,

@@ -5,10 +5,10 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cacheDir, ensureHostPackages } from "../../scripts/host.ts";
-import { LIVE_USER } from "../../scripts/live/index.ts";
-import { DESKTOP_LOG } from "../../scripts/machine/configure.ts";
-import { type Machine, startMachine } from "../../scripts/machine/index.ts";
-import { countColours, readScreen } from "../../scripts/machine/screen.ts";
+import { LIVE_USER } from "../../testbed/live/index.ts";
+import { DESKTOP_LOG } from "../../testbed/machine/configure.ts";
+import { type Machine, startMachine } from "../../testbed/machine/index.ts";
+import { countColours, readScreen } from "../../testbed/machine/screen.ts";
 import { compile } from "../login1/support/probe.ts";
 import { must, show } from "../support/inside.ts";
 

@@ -5,8 +5,8 @@
 import { expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { LIVE_USER, type Live, SYSTEMDS_OWN, startLive } from "../../scripts/live/index.ts";
-import { OLDEST_ROOT } from "../../scripts/live/rootfs.ts";
+import { OLDEST_ROOT } from "../../scripts/lib/rootfs.ts";
+import { LIVE_USER, type Live, SYSTEMDS_OWN, startLive } from "../../testbed/live/index.ts";
 import { testServices } from "../live/service-rows.ts";
 import { sessionGone } from "../live/system.ts";
 import { must, show } from "../support/inside.ts";

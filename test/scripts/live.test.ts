@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { mirrorsFrom } from "../../scripts/live/mirror.ts";
-import { parseMountinfo } from "../../scripts/live/mounts.ts";
-import { parseSessions, waitFor } from "../../scripts/live/ready.ts";
-import { isName } from "../../scripts/live/state.ts";
+import { mirrorsFrom } from "../../scripts/lib/mirror.ts";
+import { parseMountinfo } from "../../scripts/lib/mounts.ts";
+import { isName } from "../../scripts/lib/state.ts";
+import { parseSessions, waitFor } from "../../testbed/live/ready.ts";
 
 describe("mirrors of the host", () => {
   const uri = (base: string, suite: string) => `'${base}/dists/${suite}/InRelease' file 0 `;

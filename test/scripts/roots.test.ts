@@ -3,10 +3,10 @@ import { afterEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { lowerFolders } from "../../scripts/live/mounts.ts";
-import { prune } from "../../scripts/live/rootfs.ts";
+import { lowerFolders } from "../../scripts/lib/mounts.ts";
+import { prune } from "../../scripts/lib/rootfs.ts";
 
-const USERS = join(import.meta.dir, "../../scripts/live/users.ts");
+const USERS = join(import.meta.dir, "../../scripts/lib/root-users.ts");
 
 /** Uses a root as whoever was given it does, until it is killed. */
 const MARKS = `

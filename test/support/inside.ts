@@ -1,5 +1,5 @@
 /** Commands in a booted system, of whichever kind. */
-import type { ExecResult } from "../../scripts/live/index.ts";
+import type { ExecResult } from "../../testbed/live/index.ts";
 import { readAssignments } from "./assignments.ts";
 
 /** A booted system that commands can be run in. */

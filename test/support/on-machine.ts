@@ -1,6 +1,6 @@
 /** For the tests that follow a machine in QEMU from its start to its end. */
 import { join } from "node:path";
-import { type BootedMedium, saveSerial, stageTable } from "../../scripts/boot/index.ts";
+import { type BootedMedium, saveSerial, stageTable } from "../../testbed/boot/index.ts";
 
 /** Takes a picture, whose file is named after the machine and this. */
 export type TakePicture = (what: string) => Promise<void>;

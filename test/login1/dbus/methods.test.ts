@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import { parseState } from "../../../lib/login1/state/env-file.ts";
-import { readContract } from "../../../scripts/members/contract.ts";
+import { readContract } from "../../../testbed/members/contract.ts";
 import { isCalled, TESTED_ELSEWHERE } from "../support/coverage.ts";
 import { errorOf } from "../support/power-world.ts";
 import { type CreateOptions, createSession, World } from "../support/world.ts";

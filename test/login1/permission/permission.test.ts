@@ -8,7 +8,7 @@ import { close, processStatus, userById } from "../../../lib/linux/index.ts";
 import { ACTIONS } from "../../../lib/login1/permission/actions.ts";
 import { DEFAULTS } from "../../../lib/login1/permission/default-policy.ts";
 import { Polkit } from "../../../lib/login1/permission/polkit.ts";
-import { readContract } from "../../../scripts/members/contract.ts";
+import { readContract } from "../../../testbed/members/contract.ts";
 import {
   ACTIVE,
   CALLS,
