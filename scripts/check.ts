@@ -35,8 +35,13 @@ const BASE_IMPORTS: Readonly<Record<string, readonly string[]>> = {
 /** What every domain may import. */
 const DOMAINS_MAY_IMPORT = ["linux", "cli", "dbus", "varlink"];
 
-/** Folders of tools, which may import everything. */
-const TOOLS = ["scripts", "testbed", "test", "bench"];
+/** Folders of tools, and which others of them each may import; of lib and cmd they may import all. */
+const TOOLS: Readonly<Record<string, readonly string[]>> = {
+  scripts: [],
+  testbed: ["scripts"],
+  test: ["scripts", "testbed", "bench"],
+  bench: ["scripts", "testbed", "test"],
+};
 
 /**
  * The part of the program that a path belongs to: `lib/NAME`, or the top folder.
@@ -48,7 +53,8 @@ export function partOf(path: string): string {
 }
 
 /**
- * Whether an import is against the direction cmd, then lib's domains, then lib/dbus and lib/linux.
+ * Whether an import is against the direction test and bench, testbed, scripts, cmd, then lib's domains,
+ * then lib/dbus and lib/linux.
  * @returns what is wrong with it, or undefined.
  */
 export function importProblem(from: string, to: string): string | undefined {
@@ -56,7 +62,12 @@ export function importProblem(from: string, to: string): string | undefined {
   const target = partOf(to);
   if (source === target) return layerProblem(source, from, to);
   // package.json at the top has the version in it.
-  if (!to.includes("/") || TOOLS.includes(source)) return undefined;
+  if (!to.includes("/")) return undefined;
+  const tools = TOOLS[source];
+  if (tools !== undefined) {
+    const isAbove = Object.hasOwn(TOOLS, target) && !tools.includes(target);
+    return isAbove ? `${source} may not import from ${target}` : undefined;
+  }
   if (!target.startsWith("lib/")) return `${source} may not import from ${target}`;
   if (basename(to) !== "index.ts" || dirname(to).split("/").length > 2) {
     return `only ${target}/index.ts is for others`;

@@ -15,10 +15,10 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { buildPackageStep } from "../../testbed/live/index.ts";
 import { ensureHostPackages, HostError } from "../host.ts";
 import { installPackage } from "../lib/install.ts";
 import { create, destroy, merged, upper, withOverlay } from "../lib/overlay.ts";
+import { buildPackageStep } from "../lib/package-step.ts";
 import type { Reporter } from "../lib/progress.ts";
 import { ensureRootfs, type Recipe } from "../lib/rootfs.ts";
 import { missing } from "../lib/state.ts";

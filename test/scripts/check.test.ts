@@ -23,6 +23,11 @@ describe("the direction of imports", () => {
     ["lib/cli/version.ts", "package.json"],
     ["scripts/repo/main.ts", "lib/linux/mount.ts"],
     ["test/bus/all.test.ts", "scripts/build.ts"],
+    ["test/bus/all.test.ts", "bench/peer.ts"],
+    ["testbed/live/main.ts", "scripts/build.ts"],
+    ["testbed/live/main.ts", "lib/linux/mount.ts"],
+    ["bench/boot.ts", "testbed/boot/index.ts"],
+    ["bench/peer.ts", "test/login1/world.ts"],
   ])("%s may import %s", (from, to) => {
     expect(importProblem(from, to)).toBeUndefined();
   });
@@ -44,6 +49,13 @@ describe("the direction of imports", () => {
     ["lib/login1/sessions/manager.ts", "lib/login1/new-folder/file.ts"],
     ["cmd/notifyd.ts", "lib/notify/parse.ts"],
     ["cmd/notifyd.ts", "scripts/build.ts"],
+    ...["testbed/live/index.ts", "test/login1/world.ts", "bench/peer.ts"].flatMap((tool) => [
+      ["cmd/notifyd.ts", tool],
+      ["lib/login1/index.ts", tool],
+      ["scripts/iso/debian.ts", tool],
+    ]),
+    ["testbed/live/index.ts", "test/login1/world.ts"],
+    ["testbed/live/index.ts", "bench/peer.ts"],
   ])("%s may not import %s", (from, to) => {
     expect(importProblem(from, to)).toBeString();
   });

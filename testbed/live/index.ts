@@ -3,19 +3,20 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ensureHostPackages, HostError, hostKind } from "../../scripts/host.ts";
 import { installPackage } from "../../scripts/lib/install.ts";
-import * as container from "../../scripts/lib/overlay.ts";
+import * as overlay from "../../scripts/lib/overlay.ts";
+import { buildPackageStep } from "../../scripts/lib/package-step.ts";
 import { quiet, type Reporter } from "../../scripts/lib/progress.ts";
 import { ensureRootfs, LIVE_ROOT, type Recipe } from "../../scripts/lib/rootfs.ts";
 import { checkName, stateDir } from "../../scripts/lib/state.ts";
-import { buildPackage, type PackageOptions } from "../../scripts/package.ts";
 import { ensureArchRoot } from "./arch-root.ts";
 import { addStandins, configure, LIVE_USER } from "./configure.ts";
+import * as container from "./container.ts";
 import { type EnterOptions, type ExecOptions, type ExecResult, exec, execHere } from "./enter.ts";
 import * as ready from "./ready.ts";
 
-export type { Ending } from "../../scripts/lib/overlay.ts";
 export { SYSTEMDS_OWN } from "../../scripts/lib/rootfs.ts";
 export { LIVE_USER } from "./configure.ts";
+export type { Ending } from "./container.ts";
 export type { ExecOptions, ExecResult } from "./enter.ts";
 export type { ServiceState, SessionLine } from "./ready.ts";
 
@@ -111,7 +112,7 @@ export class Live {
 
   /** Ends it at once and removes all of it. @throws RemovalError that names what could not be. */
   async stop(): Promise<void> {
-    await container.destroy(this.name);
+    await overlay.destroy(this.name);
   }
 }
 
@@ -127,7 +128,7 @@ export async function startLive(options: LiveOptions): Promise<Live> {
   try {
     return await bootAndWait(name, rootfs, report, signal, options.awaitSession ?? true);
   } catch (error) {
-    await container.destroy(name);
+    await overlay.destroy(name);
     throw error;
   }
 }
@@ -153,7 +154,7 @@ export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): P
     return await ensureRootfs(options.recipe ?? LIVE_ROOT, signal, detail);
   });
   signal.throwIfAborted();
-  await container.create(name, rootfs);
+  await overlay.create(name, rootfs);
   try {
     await report.step("protocol7-core by pacman", async () => {
       if (kind === "debian") await addStandins(name);
@@ -161,35 +162,22 @@ export async function prepareLive(options: Omit<LiveOptions, "awaitSession">): P
     });
     await report.step("Live user and greetd", async () => {
       await configure(name, rootfs, kind, signal);
-      await options.prepare?.(container.upper(name));
+      await options.prepare?.(overlay.upper(name));
     });
     return rootfs;
   } catch (error) {
-    await container.destroy(name);
+    await overlay.destroy(name);
     throw error;
   }
 }
 
 /** The test system of that name, started by whatever process. @throws HostError where none runs. */
 export async function attachLive(name: string): Promise<Live> {
-  const initPid = await container.runningInit(checkName(name));
+  const initPid = await overlay.runningInit(checkName(name));
   if (initPid === undefined) {
     throw new HostError(`no test system named ${name} runs: start one by bun run live --keep`);
   }
   return new Live(name, initPid);
-}
-
-/** The step that builds the package, where it is not built already. */
-export function buildPackageStep(
-  report: Reporter,
-  signal: AbortSignal,
-  options: PackageOptions = {},
-): Promise<string> {
-  return report.step("protocol7-core's package", async (detail) => {
-    const { packageFile } = await buildPackage({ ...options, onStep: detail });
-    signal.throwIfAborted();
-    return packageFile;
-  });
 }
 
 /**
