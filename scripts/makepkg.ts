@@ -1,5 +1,6 @@
 /** Runs makepkg(8) so that the same sources give the same bytes on every host, and keeps the result. */
 import {
+  chmod,
   copyFile,
   mkdir,
   mkdtemp,
@@ -13,6 +14,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { $ } from "zx";
 import { ROOT, removeAtExit } from "./build.ts";
+import { holdFolder } from "./lock.ts";
 import { UserError } from "./user-error.ts";
 
 /** A failure that the person at the terminal can mend: printed as one line, without a stack. */
@@ -25,8 +27,14 @@ const UNPRIVILEGED = 65534;
 
 const run = $({ nothrow: true, quiet: true });
 
+/** The folders of a stage, which makepkg writes to. */
+const PARTS = ["tree", "out", "home", "sources", "work"];
+
 export interface MakepkgJob {
-  /** A folder that exists for this run only. Its path stands in the package's .BUILDINFO. */
+  /**
+   * A folder that exists for this run only, and that others wait for who build the same. Its path stands
+   * in the package's .BUILDINFO.
+   */
   readonly stage: string;
   /** Puts the PKGBUILD and what lies beside it into the folder that makepkg will run in. */
   readonly fill: (tree: string) => Promise<void>;
@@ -52,18 +60,15 @@ export interface MakepkgJob {
 /**
  * Builds the package of a PKGBUILD, without looking whether its dependencies are installed.
  * @returns the package, in job.kept.
- * @throws PackageError with makepkg's last words where it fails.
+ * @throws PackageError with makepkg's last words where it fails; UserError where job.stage is somebody else's.
  */
 export async function makepkg(job: MakepkgJob): Promise<string> {
   const { stage, log, signal } = job;
-  await rm(stage, { recursive: true, force: true });
-  // Fails where somebody else has made it since; /tmp is everybody's.
-  await mkdir(stage, { mode: 0o755 });
-  const discard = removeAtExit(stage);
+  const discard = await holdFolder(stage, signal);
   try {
     const tree = join(stage, "tree");
     const out = join(stage, "out");
-    for (const name of ["tree", "out", "home", "sources"]) await mkdir(join(stage, name));
+    for (const name of PARTS) await mkdir(join(stage, name));
     await job.fill(tree);
     for (const file of job.sources ?? []) {
       await copyFile(file, join(stage, "sources", basename(file)));
@@ -104,7 +109,8 @@ export async function printSrcinfo(folder: string): Promise<string> {
   const stage = await mkdtemp("/tmp/protocol7-srcinfo-");
   const discard = removeAtExit(stage);
   try {
-    for (const name of ["tree", "home"]) await mkdir(join(stage, name));
+    await chmod(stage, 0o755);
+    for (const name of PARTS) await mkdir(join(stage, name));
     // makepkg looks for install= and local sources beside it.
     for (const name of await readdir(folder)) {
       const found = await stat(join(folder, name));
@@ -145,7 +151,8 @@ async function runCommand(
 ): Promise<string | undefined> {
   const drop = ["setpriv", "--pdeathsig=KILL", "--"];
   if (user !== undefined && process.geteuid?.() === 0) {
-    await run`chown -R ${user}:${user} ${stage}`;
+    // Not the folder itself: others of that user are to change nothing in it.
+    await run`chown -R ${user}:${user} ${PARTS.map((name) => join(stage, name))}`;
     // In a pid namespace, so that a compiler ends too where only makepkg is killed.
     const ids = [`--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
     drop.push("unshare", "--pid", "--fork", "setpriv", ...ids, "--pdeathsig=KILL", "--");
