@@ -1,5 +1,6 @@
 /** What the executables share: the command line, the log, exit codes. */
 
+export { columns } from "./columns.ts";
 export { confine, rulesOf } from "./confine.ts";
 export { asScript, findExecutable } from "./executable.ts";
 export { type GetoptOption, getopt, OptionError } from "./getopt.ts";

@@ -1,6 +1,7 @@
 /** Writes the settings, reads each back, and says how it went. */
 import { closeSync, constants, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { columns } from "../cli/index.ts";
 import { hasCode, messageOf } from "../linux/index.ts";
 import { HARDENING, type Hardening, type Scope, scopeOf } from "./table.ts";
 
@@ -161,17 +162,8 @@ export function compareHardening(procSys: string, choice: Choice): KeyResult[] {
 
 /** The results in columns, a line each, under a heading. */
 export function formatTable(results: readonly KeyResult[]): string[] {
-  const rows = [
+  return columns([
     ["STATE", "KEY", "WANTED", "FOUND", "WHY"],
     ...results.map(({ state, key, wanted, found, why }) => [state, key, wanted, found ?? "-", why]),
-  ];
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
+  ]);
 }

@@ -1,5 +1,5 @@
 /** What `lainos-notifyd status` shows of the state file, and what `wait` waits for in it. */
-import { Failure, visible } from "../../cli/index.ts";
+import { columns, Failure, visible } from "../../cli/index.ts";
 import { hasCode, localTime, now } from "../../linux/index.ts";
 import { isAlive } from "../state/entry.ts";
 import { type Entry, readState, watchState } from "../state/state-file.ts";
@@ -20,20 +20,8 @@ function readNow(file: string, service: string | undefined): Entry[] {
 }
 
 /** The table, each line as long as it is. */
-export function table(entries: readonly Entry[]): string {
-  const rows = [HEADER, ...entries.map(row)];
-  const widths = HEADER.map((_, column) =>
-    Math.max(...rows.map((cells) => Bun.stringWidth(cells[column] ?? ""))),
-  );
-  return rows
-    .map((cells) =>
-      cells
-        .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
-}
+export const table = (entries: readonly Entry[]): string =>
+  columns([HEADER, ...entries.map(row)]).join("\n");
 
 /** A sender's cells. Its words cannot have a control character in them, so no column can be forged. */
 function row(entry: Entry): string[] {
