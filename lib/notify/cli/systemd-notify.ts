@@ -22,6 +22,7 @@ import {
   userById,
   userByName,
 } from "../../linux/index.ts";
+import { isDescriptorName } from "../protocol/notification.ts";
 import { notifySocket, sendNotification, waitForBarrier } from "../protocol/send.ts";
 import { forkAndWait } from "./fork.ts";
 import { NotifyError, refusal } from "./notify-error.ts";
@@ -156,7 +157,7 @@ function parse(args: readonly string[]): Options | "help" | "version" {
         options.fds.push(parseDescriptor(value, options.fds));
         break;
       case "fdname":
-        if (!/^[\x20-\x39\x3b-\x7e]{0,255}$/.test(value)) {
+        if (value !== "" && !isDescriptorName(value)) {
           throw refusal(`File descriptor name invalid: ${value}`);
         }
         options.fdname = value;

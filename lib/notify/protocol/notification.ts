@@ -51,7 +51,8 @@ const isVarlinkError = (text: string) =>
   /^[A-Za-z](-*[A-Za-z0-9])*(\.[A-Za-z0-9](-*[A-Za-z0-9])*)+\.[A-Z][A-Za-z0-9]*$/.test(text);
 
 /** Printable ASCII without the colon that separates them in $LISTEN_FDNAMES. */
-const isDescriptorName = (text: string) => /^[\x20-\x39\x3b-\x7e]{1,255}$/.test(text);
+export const isDescriptorName = (text: string): boolean =>
+  /^[\x20-\x39\x3b-\x7e]{1,255}$/.test(text);
 
 const number = (text: string, most: bigint): bigint | undefined => {
   if (!/^\d{1,20}$/.test(text)) return undefined;

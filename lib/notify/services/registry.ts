@@ -84,7 +84,7 @@ export class Registry {
     this.#writer = new StateWriter(file, log, spare, () => this.entries());
     this.#mains = new MainWatches(log, spare, (service) => this.#end(service));
     this.store = new FdStore({
-      most: Math.min(MOST_KEPT, Math.floor((openFilesLimit(process.pid)?.soft ?? 0) / 2)),
+      most: Math.min(MOST_KEPT, Math.floor((openFilesLimit(process.pid)?.soft ?? Infinity) / 2)),
       changed: (service, why) => {
         log.info(`${service}: ${why}`);
         this.#writer.changed();
