@@ -1,5 +1,6 @@
 /** Has the sources that a PKGBUILD names on this machine before makepkg runs. */
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { $ } from "zx";
 import { PackageError } from "../makepkg.ts";
@@ -13,7 +14,7 @@ export class Unreachable extends PackageError {
 /** Local sources that are in no checkout, since only the maintainers can give them. */
 const MAINTAINERS = ["lainos-keyring/lainos.pub"];
 
-/** How long a place may take to answer at all, in milliseconds. */
+/** How long a place may take to answer at all, and then for each piece of it, in milliseconds. */
 const PATIENCE = 20_000;
 
 /** A word of source=: what it is kept as, and from where it comes. */
@@ -24,7 +25,9 @@ export function parseSource(word: string): { file: string; url: string | undefin
 }
 
 /**
- * Downloads what is not in FOLDER yet; a file appears there whole and with the right checksum.
+ * Downloads what is not in FOLDER yet, or is there with another checksum, of what the PKGBUILD took
+ * before; a file appears there whole and with the right one.
+ * @param patience how long a place may say nothing, in milliseconds.
  * @returns the files in FOLDER that the PKGBUILD takes.
  * @throws Unreachable with the URL, or the file that the maintainers have; PackageError where another
  * local source is missing or bytes differ.
@@ -34,6 +37,7 @@ export async function ensureSources(
   folder: string,
   onStep: (step: string) => void,
   signal: AbortSignal,
+  patience = PATIENCE,
 ): Promise<string[]> {
   const files: string[] = [];
   for (const [at, word] of recipe.sources.entries()) {
@@ -50,10 +54,11 @@ export async function ensureSources(
       await checkGit(url, signal);
     } else {
       const place = join(folder, file);
-      if (!(await Bun.file(place).exists())) {
+      const sum = recipe.sha256sums[at];
+      if (!(await isThere(place, sum))) {
         onStep(`downloading ${file}`);
         await mkdir(folder, { recursive: true });
-        await download(url, place, recipe.sha256sums[at], signal);
+        await download(url, place, sum, { signal, patience });
       }
       files.push(place);
     }
@@ -70,39 +75,78 @@ async function checkGit(source: string, signal: AbortSignal): Promise<void> {
   if (done.exitCode !== 0) throw new Unreachable(`source unreachable: ${url}`);
 }
 
+/** Whether a file is there with that checksum, where there is one. */
+async function isThere(file: string, sha256: string | undefined): Promise<boolean> {
+  if (!(await Bun.file(file).exists())) return false;
+  if (!isSum(sha256)) return true;
+  const hash = new Bun.CryptoHasher("sha256");
+  for await (const bytes of createReadStream(file)) hash.update(bytes);
+  return hash.digest("hex") === sha256;
+}
+
+const isSum = (word: string | undefined): word is string => word !== undefined && word !== "SKIP";
+
+interface Patience {
+  readonly signal: AbortSignal;
+  readonly patience: number;
+}
+
 async function download(
   url: string,
   file: string,
   sha256: string | undefined,
-  signal: AbortSignal,
+  patience: Patience,
 ): Promise<void> {
-  const impatient = new AbortController();
-  const timer = setTimeout(() => impatient.abort(), PATIENCE);
-  const response = await fetch(url, { signal: AbortSignal.any([signal, impatient.signal]) }).catch(
-    (error: Error) => {
-      signal.throwIfAborted();
-      throw new Unreachable(`source unreachable: ${url} (${error.message})`);
-    },
-  );
-  clearTimeout(timer);
-  if (!response.ok || response.body === null) {
-    throw new Unreachable(`source unreachable: ${url} (status ${response.status})`);
-  }
   const part = `${file}.part`;
-  const hash = new Bun.CryptoHasher("sha256");
-  const writer = Bun.file(part).writer();
+  const target = await open(part, "w");
   try {
-    for await (const bytes of response.body) {
-      hash.update(bytes);
-      writer.write(bytes);
-    }
-    await writer.end();
-    const found = hash.digest("hex");
-    if (sha256 !== undefined && sha256 !== "SKIP" && sha256 !== found) {
+    const found = await receive(url, target, patience);
+    if (isSum(sha256) && sha256 !== found) {
       throw new PackageError(`${url} is not what the PKGBUILD expects: its SHA-256 is ${found}`);
     }
     await rename(part, file);
   } finally {
+    await target.close();
     await rm(part, { force: true });
+  }
+}
+
+/** Writes what a place answers. @returns its SHA-256. @throws Unreachable where it breaks off or stalls. */
+async function receive(
+  url: string,
+  target: FileHandle,
+  { signal, patience }: Patience,
+): Promise<string> {
+  const impatient = new AbortController();
+  /** Waits for the next piece of the answer; what fails here is the place's fault. */
+  const next = async <T>(piece: Promise<T>): Promise<T> => {
+    const why = `no answer for ${patience / 1000} seconds`;
+    const timer = setTimeout(() => impatient.abort(new Error(why)), patience);
+    try {
+      return await piece;
+    } catch (error) {
+      signal.throwIfAborted();
+      const { message } = impatient.signal.aborted ? impatient.signal.reason : error;
+      throw new Unreachable(`source unreachable: ${url} (${message})`);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  const response = await next(fetch(url, { signal: AbortSignal.any([signal, impatient.signal]) }));
+  if (!response.ok || response.body === null) {
+    throw new Unreachable(`source unreachable: ${url} (status ${response.status})`);
+  }
+  const hash = new Bun.CryptoHasher("sha256");
+  const reader = response.body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await next(reader.read());
+      if (done) return hash.digest("hex");
+      hash.update(value);
+      await target.writeFile(value);
+    }
+  } finally {
+    // Where writing failed the connection is still open.
+    impatient.abort();
   }
 }
