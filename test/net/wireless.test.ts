@@ -12,7 +12,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BusError, Connection } from "../../lib/dbus/index.ts";
 import { prepareWireless } from "../../lib/net/index.ts";
+import { hasOwner } from "../login1/support/world.ts";
 import { onBus, type PrivateBus, startBus } from "../support/private-bus.ts";
+import { until } from "../support/until.ts";
 import { IwdStandIn } from "./iwd-stand-in.ts";
 
 setDefaultTimeout(60_000);
@@ -61,6 +63,12 @@ function sysClass(devices: string[], switches: Switch[] = []): string {
 async function newIwd(): Promise<IwdStandIn> {
   const iwd = await IwdStandIn.start(bus.address);
   cleanups.push(() => iwd.connection.close());
+  // The one of the test before has been closed, of which the bus may not know yet.
+  await until(
+    "iwd's name is free",
+    () => hasOwner(iwd.connection, "net.connman.iwd"),
+    (has) => !has,
+  );
   return iwd;
 }
 
