@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { restoreCards, runSession, soundCards } from "../../lib/audio/index.ts";
 import { answers, untilAnswers } from "../../lib/audio/wait.ts";
 import { close, listenStream } from "../../lib/linux/index.ts";
+import { quietFor } from "../support/until.ts";
 
 // Each test starts several processes, which takes its time on a busy machine.
 setDefaultTimeout(60_000);
@@ -410,7 +411,7 @@ describe("untilAnswers", () => {
       there = true;
     });
     writeFileSync(join(folder, "other"), "");
-    await Bun.sleep(50);
+    await quietFor(50, "another file is taken for the socket");
     expect(there).toBe(false);
     const fd = listenStream(socket);
     await waiting;

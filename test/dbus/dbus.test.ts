@@ -11,7 +11,7 @@ import {
 } from "../../lib/dbus/index.ts";
 import { close, O_RDONLY, open, readSome } from "../../lib/linux/index.ts";
 import { onBus, type PrivateBus, startBus } from "../support/private-bus.ts";
-import { until } from "../until.ts";
+import { until } from "../support/until.ts";
 
 const NAME = "com.example.Cupboard";
 const PATH = "/com/example/Cupboard";

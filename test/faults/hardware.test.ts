@@ -5,6 +5,7 @@ import { hasVts } from "../../lib/login1/hardware/vt.ts";
 import { run } from "../files/run.ts";
 
 const LIB = resolve(import.meta.dir, "../../lib");
+const UNTIL = resolve(import.meta.dir, "../support/until.ts");
 const BRIDGE = resolve(import.meta.dir, "../../cmd/dbus-bridge.ts");
 
 /** Runs a program in mounts of its own, after a script; what it printed, as JSON. */
@@ -28,7 +29,7 @@ import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, wri
 const caught = (act) => { try { act(); return "none"; } catch (error) { return error.code ?? error.message; } };
 const linkOf = (fd) => { try { return readlinkSync("/proc/self/fd/" + fd); } catch { return ""; } };
 const opened = (path) => readdirSync("/proc/self/fd").filter((fd) => linkOf(fd).startsWith(path)).length;
-const until = async (act) => { for (let left = 300; left > 0 && !act(); left--) await Bun.sleep(20); };
+import { until } from ${JSON.stringify(UNTIL)};
 ${program}
 process.exit(0);`;
   const words = ["unshare", "--mount", ...unshare, "sh", "-euc", `${script}\nexec bun -e "$1"`];
@@ -85,15 +86,15 @@ let changes = 0;
 const end = watchUdev(() => changes++, (reason) => reasons.push(reason));
 const first = reasons.length;
 mkdirSync("/run/udev/tags/uaccess", { recursive: true });
-await until(() => changes > 0);
+await until("the first change is seen", () => changes > 0);
 writeFileSync("/proc/sys/user/max_inotify_watches", "100");
 changes = 0;
-await until(() => changes > 0);
+await until("it can be watched", () => changes > 0);
 changes = 0;
 writeFileSync("/run/udev/tags/uaccess/c1:3", "");
-await until(() => changes > 0);
+await until("a new tag is seen", () => changes > 0);
 rmSync("/run/udev", { recursive: true });
-await until(() => changes > 1);
+await until("its loss is seen", () => changes > 1);
 end();
 console.log(JSON.stringify({ first, reasons, changes: changes > 1 }));`,
     ["--user", "--map-root-user"],

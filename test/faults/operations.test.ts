@@ -10,6 +10,7 @@ const PROGRAM = `
 import { Operations } from ${JSON.stringify(join(LIB, "login1/power/operations.ts"))};
 import { Inhibitors } from ${JSON.stringify(join(LIB, "login1/inhibitors/inhibitors.ts"))};
 import { StateFiles } from ${JSON.stringify(join(LIB, "login1/state/state-files.ts"))};
+import { until } from ${JSON.stringify(join(LIB, "../test/support/until.ts"))};
 import { Settings } from ${JSON.stringify(join(LIB, "login1/settings/logind-conf.ts"))};
 import { existsSync, writeFileSync } from "node:fs";
 const errors = [], announced = [], fails = new Set(process.argv.slice(1));
@@ -24,16 +25,15 @@ const performer = { before: () => step("before"), perform: async () => { await s
 operations.performBy("sleep", performer);
 operations.performBy("shutdown", performer);
 const begin = (way) => operations.begin(way).then(() => "none", (error) => error.message);
-const until = async (act) => { for (let left = 300; left > 0 && !act(); left--) await Bun.sleep(10); };
 const told = [];
 for (const way of ["suspend", "poweroff", "suspend"]) {
   told.push(await begin(way));
-  await until(() => operations.underWay === undefined);
+  await until("nothing is under way", () => operations.underWay === undefined);
 }
 // As it is after a bridge that was killed.
 writeFileSync("/run/systemd/operation", "WAY=suspend\\nSTAGE=doing\\n");
 operations.start();
-await until(() => operations.underWay === undefined);
+await until("nothing is under way", () => operations.underWay === undefined);
 let free = false;
 operations.whenFree(() => { free = true; });
 console.log(JSON.stringify({ told, announced, errors: [...new Set(errors)].sort(), free, left: existsSync("/run/systemd/operation") }));

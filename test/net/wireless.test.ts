@@ -14,7 +14,7 @@ import { BusError, Connection } from "../../lib/dbus/index.ts";
 import { prepareWireless } from "../../lib/net/index.ts";
 import { hasOwner } from "../login1/support/world.ts";
 import { onBus, type PrivateBus, startBus } from "../support/private-bus.ts";
-import { until } from "../support/until.ts";
+import { quietFor, until } from "../support/until.ts";
 import { IwdStandIn } from "./iwd-stand-in.ts";
 
 setDefaultTimeout(60_000);
@@ -121,9 +121,9 @@ describe("wireless devices", () => {
   test("are awaited: iwd's name first, then the adapter", async () => {
     const iwd = await newIwd();
     const prepared = prepare(sysClass(["phy0"]));
-    await Bun.sleep(300);
+    await quietFor(300, "it goes on without iwd");
     await iwd.takeName();
-    await Bun.sleep(300);
+    await quietFor(300, "it goes on without an adapter");
     iwd.addAdapter(0, true, { Powered: false, Mode: "station" });
     expect(await prepared).toMatchObject({
       good: true,

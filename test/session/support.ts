@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BusError, Connection, type IncomingCall } from "../../lib/dbus/index.ts";
 import { userByName, watchProcess } from "../../lib/linux/index.ts";
+import { readUntil } from "../support/read-until.ts";
 
 /** The tests drop root for this user, who is in every user database. */
 export const nobody = userByName("nobody") ?? { uid: 65534, gid: 65534, name: "nobody" };
@@ -120,21 +121,11 @@ type Child = ReturnType<typeof asNobody>;
 
 /** Reads a process's output up to where it matches, by default a line that says `ready`. */
 export async function untilReady(child: Child, pattern = /^ready$/m): Promise<string> {
-  let text = "";
-  const reader = child.stdout.getReader();
   try {
-    while (!pattern.test(text)) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      text += Buffer.from(value).toString();
-    }
-  } finally {
-    reader.releaseLock();
+    return await readUntil(child.stdout, pattern);
+  } catch (error) {
+    throw new Error(`${String(error)}${await child.stderr.text()}`, { cause: error });
   }
-  if (!pattern.test(text)) {
-    throw new Error(`it ended before ${pattern}: ${text}${await child.stderr.text()}`);
-  }
-  return text;
 }
 
 /** What a process still writes, and how it ends. */

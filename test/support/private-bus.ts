@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { busConfig } from "./bus-config.ts";
 
 export interface PrivateBus {
   address: string;
@@ -18,30 +19,8 @@ export async function startBus(policy = ""): Promise<PrivateBus> {
   const folder = mkdtempSync(join(tmpdir(), "p7-bus-"));
   const address = `unix:path=${join(folder, "bus")}`;
   const config = join(folder, "bus.conf");
-  writeFileSync(
-    config,
-    `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>${address}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <allow own="*"/>
-    <allow send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-  </policy>
-  ${policy}
-</busconfig>
-`,
-  );
+  const anything = '<allow own="*"/><allow send_type="method_call"/>';
+  writeFileSync(config, busConfig(address, anything, policy));
   const daemon = Bun.spawn(
     ["dbus-daemon", `--config-file=${config}`, "--nofork", "--nopidfile", "--print-address"],
     { stdout: "pipe", stderr: "inherit" },

@@ -1,19 +1,33 @@
 /** The one way in which a test waits: it says for what, and what it saw last if that does not come. */
 
-/** A busy machine takes its time; only a fault takes as long, in milliseconds. */
-const PATIENCE = 60_000;
+/** A busy machine takes its time; only a fault takes as long, in milliseconds. A test's own limit is above. */
+const PATIENCE = 25_000;
 
 /** How often it is looked, in milliseconds. */
-const LOOK_AGAIN = 10;
+const LOOK_AGAIN = 5;
+
+/** What a look may give while it is not so. */
+export type Nothing = undefined | null | false | 0 | "";
 
 /**
  * Waits until what `look` gives is as it should be.
  *
  * @param what what is waited for, in words after "not in time:"
  * @param isSo whether it is; by default whether it is anything but undefined, null, false, 0 and ""
+ * @param patience how long at most, in milliseconds
  * @returns what was seen then
  * @throws {Error} with what was waited for and what was seen last
  */
+export function until<Seen>(
+  what: string,
+  look: () => Seen | Promise<Seen>,
+): Promise<Exclude<Seen, Nothing>>;
+export function until<Seen>(
+  what: string,
+  look: () => Seen | Promise<Seen>,
+  isSo?: (seen: Seen) => unknown,
+  patience?: number,
+): Promise<Seen>;
 export async function until<Seen>(
   what: string,
   look: () => Seen | Promise<Seen>,

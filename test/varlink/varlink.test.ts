@@ -32,7 +32,7 @@ import {
 } from "../../lib/varlink/index.ts";
 import { LONGEST_MESSAGE } from "../../lib/varlink/message.ts";
 import { Random } from "../login1/support/random-source.ts";
-import { until } from "../until.ts";
+import { until } from "../support/until.ts";
 import { Client } from "./client.ts";
 
 const INFO = { vendor: "us", product: "test", version: "1", url: "https://example.org" };

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Connection } from "../../../lib/dbus/index.ts";
 import { startBus } from "../../support/private-bus.ts";
-import { until } from "../../until.ts";
+import { until } from "../../support/until.ts";
 
 const ends: (() => void | Promise<void>)[] = [];
 afterEach(async () => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Connection, Variant } from "../../../lib/dbus/index.ts";
 import { O_RDONLY, open } from "../../../lib/linux/index.ts";
 import { type PrivateBus, startBus } from "../../support/private-bus.ts";
-import { until } from "../../until.ts";
+import { until } from "../../support/until.ts";
 
 let bus: PrivateBus;
 let file: string;

@@ -17,7 +17,7 @@ import {
 } from "../../../lib/linux/index.ts";
 import { accept } from "../../../lib/linux/sockets/socket.ts";
 import { Random } from "../../login1/support/random-source.ts";
-import { until } from "../../until.ts";
+import { until } from "../../support/until.ts";
 
 let folder: string;
 let peer: Bun.UnixSocketListener<undefined>;

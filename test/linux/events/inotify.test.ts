@@ -10,7 +10,7 @@ import {
   watchPath,
   writeFileAtomically,
 } from "../../../lib/linux/index.ts";
-import { until } from "../../until.ts";
+import { until } from "../../support/until.ts";
 
 const folders: string[] = [];
 function folder(): string {

@@ -17,7 +17,7 @@ import {
   receive,
   socketPair,
 } from "../../../lib/linux/index.ts";
-import { until } from "../../until.ts";
+import { until } from "../../support/until.ts";
 
 const PROGRAM = join(import.meta.dir, "../hostile.py");
 const ends: (() => Promise<void> | void)[] = [];
