@@ -1,6 +1,8 @@
 /** logind.conf and sleep.conf that are damaged: the bridge starts, reads again, and goes by what is usual. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { close } from "../../lib/linux/index.ts";
+import { SETTINGS } from "../login1/support/power-world.ts";
+import { quietFor } from "../support/until.ts";
 import { DAMAGES, PLACES } from "./damages.ts";
 import { FaultyPower } from "./power-faults.ts";
 
@@ -89,11 +91,11 @@ test.each(["infinity", "18446744073709", "2147483648"])(
     await faulty.power.call("PowerOff", "b", false);
     expect(await faulty.power.property("PreparingForShutdown")).toBe(true);
     // A timer that is too long for the language fires at once.
-    await Bun.sleep(50);
+    await quietFor(50, "init is told");
     expect(faulty.told).toEqual([]);
     close(fd);
     await faulty.world.until("init is told", () => faulty.told.length === 1);
-    faulty.power.write("run/lainos/logind.conf", "[Login]\nWallMessages=no\n");
+    faulty.power.write("run/lainos/logind.conf", SETTINGS);
     await faulty.power.call("Reload");
   },
 );

@@ -21,8 +21,7 @@ beforeEach(async () => {
   await faulty.reset();
 });
 
-const until = (what: string, probe: () => boolean, seconds?: number) =>
-  faulty.world.until(what, probe, seconds);
+const until = (what: string, probe: () => boolean) => faulty.world.until(what, probe);
 const schedule = (type: string, microseconds: bigint) =>
   faulty.power.call("ScheduleShutdown", "st", type, now().realtime + microseconds);
 const scheduled = () => faulty.power.property("ScheduledShutdown");
@@ -116,7 +115,7 @@ describe.each(FAULTS)("with /run %s", (fault) => {
     await until("the news", () => faulty.power.signals.includes("PrepareForShutdown true"));
     expect(faulty.told).toEqual([]);
     close(fd);
-    await until("init is told", () => faulty.told.length === 1, 4);
+    await until("init is told", () => faulty.told.length === 1);
   });
 
   test("a shutdown that waits is called off", async () => {
@@ -210,7 +209,7 @@ test("a shutdown that is due during a sleep comes after it", async () => {
   await faulty.power.call("Suspend", "b", false);
   await until("the machine has slept", () => faulty.state === "mem");
   await schedule("reboot", 200_000n);
-  await until("init is told", () => faulty.told.length === 1, 10);
+  await until("init is told", () => faulty.told.length === 1);
   expect(faulty.told).toEqual(["--reboot now"]);
   await until("the news", () => faulty.power.signals.includes("PrepareForShutdown true"));
   expect(faulty.power.signals).toEqual([

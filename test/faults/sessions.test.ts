@@ -15,21 +15,21 @@ import {
   IN_MOVED_TO,
   watchPath,
 } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state/env-file.ts";
-import { takeableNull } from "../login1/support/null-device.ts";
 import {
   type CreateOptions,
   callManager,
+  callSession,
   createSession,
   getProperty,
-  World,
-} from "../login1/support/world.ts";
+  sessionIds,
+} from "../login1/support/client.ts";
+import { NULL, takeableNull } from "../login1/support/null-device.ts";
+import { scopeOf, World } from "../login1/support/world.ts";
+import { quietFor } from "../support/until.ts";
 
 const ALICE = 65534;
 const BOB = 8;
 const SESSION = "org.freedesktop.login1.Session";
-/** The number of /dev/null, which stands for an input device. */
-const NULL = [1, 3];
 
 let world: World;
 let bus: Connection;
@@ -69,12 +69,7 @@ async function connect(): Promise<void> {
 
 const inRun = (folder: string) => join(world.root, "run/systemd", folder);
 const hasState = (folder: string, name: string) => existsSync(join(inRun(folder), name));
-const stateOf = (folder: string, name: string) =>
-  Object.fromEntries(parseState(readFileSync(join(inRun(folder), name), "utf8")));
-const sessions = async () => {
-  const [list] = (await callManager(bus, "ListSessions")) as [[string][]];
-  return list.map(([id]) => id).sort();
-};
+const sessions = async () => (await sessionIds(bus)).sort();
 const active = async () => {
   const seat = "/org/freedesktop/login1/seat/seat0";
   const [id] = (await getProperty(bus, seat, "Seat", "ActiveSession")) as [string];
@@ -111,10 +106,7 @@ async function login(options: Partial<CreateOptions> = {}) {
     ...options,
   });
   const call = (member: string, signature = "", body: unknown[] = []) =>
-    bus.call({
-      ...{ destination: "org.freedesktop.login1", path: made.path, interface: SESSION },
-      ...{ member, signature, body },
-    });
+    callSession(bus, made.path, member, signature, body);
   return { ...made, leader, call };
 }
 
@@ -132,7 +124,7 @@ async function filesAgree(): Promise<void> {
     const ids = await sessions();
     const files = readdirSync(inRun("sessions")).filter((name) => !name.endsWith(".ref"));
     if (files.sort().join() !== ids.join()) return false;
-    return (stateOf("seats", "seat0").ACTIVE ?? "") === (await active());
+    return (world.stateOf("seats", "seat0").ACTIVE ?? "") === (await active());
   });
 }
 
@@ -165,7 +157,7 @@ for (const [name, begin] of Object.entries(faults)) {
       const rest = await world.run(
         ["sh", "-c", "trap '' HUP; sleep infinity >/dev/null 2>&1 & echo $!"],
         {
-          cgroup: `/user.slice/user-${ALICE}.slice/session-${one.id}.scope/leader`,
+          cgroup: `${scopeOf(ALICE, one.id)}/leader`,
         },
       );
       expect(rest.code).toBe(0);
@@ -202,7 +194,7 @@ for (const [name, begin] of Object.entries(faults)) {
       }
       await giveRoom();
       await world.until("all of it is in the file", () => {
-        const { LOCKED_HINT, IDLE_HINT, TYPE, DEVICES } = stateOf("sessions", one.id);
+        const { LOCKED_HINT, IDLE_HINT, TYPE, DEVICES } = world.stateOf("sessions", one.id);
         return [LOCKED_HINT, IDLE_HINT, TYPE, DEVICES].join() === "1,1,x11,1:3";
       });
       for (const fd of [device, one.fd]) close(fd);
@@ -242,7 +234,7 @@ describe("a full /run", () => {
     expect(hasState("sessions", two.id)).toBe(false);
     await giveRoom();
     await filesAgree();
-    expect(stateOf("users", String(BOB)).SESSIONS).toBe(two.id);
+    expect(world.stateOf("users", String(BOB)).SESSIONS).toBe(two.id);
     for (const fd of [one.fd, two.fd]) close(fd);
   });
 });
@@ -282,9 +274,9 @@ describe("without a descriptor to be had", () => {
       createSession(bus, { uid: ALICE, leader: leader.pid, seat: "seat0" }),
     ).rejects.toThrow();
     one.leader.kill("SIGKILL");
-    await Bun.sleep(100);
+    await quietFor(100, "the bridge ends for want of descriptors");
     await run("prlimit", `--pid=${bridge()}`, "--nofile=4096:4096");
-    await world.until("it is gone", async () => (await sessions()).join() === two.id, 10);
+    await world.until("it is gone", async () => (await sessions()).join() === two.id);
     await filesAgree();
     const made = await createSession(bus, { uid: ALICE, leader: leader.pid, seat: "seat0" });
     for (const fd of [one.fd, two.fd, made.fd]) close(fd);
@@ -326,7 +318,7 @@ describe("a bridge that is killed at any of the files it writes", () => {
           watchPath(inRun(each), IN_CREATE | IN_MOVED_TO | IN_DELETE, kill),
         );
         await transition().catch((error: Error) => error);
-        await Bun.sleep(20);
+        await quietFor(20, "anything: it is killed at a moment of its own");
         for (const end of watches) end();
         await world.endBridge("SIGKILL");
         await world.startBridge();
@@ -359,7 +351,10 @@ describe("state files that are damaged", () => {
     writeFileSync(join(inRun("users"), String(ALICE)), "\x00\xff=");
     await world.startBridge();
     expect(await sessions()).toEqual([one.id]);
-    expect(stateOf("users", String(ALICE))).toMatchObject({ NAME: "nobody", SESSIONS: one.id });
+    expect(world.stateOf("users", String(ALICE))).toMatchObject({
+      NAME: "nobody",
+      SESSIONS: one.id,
+    });
     expect(statSync(join(world.root, "run/user", String(ALICE))).uid).toBe(ALICE);
     await filesAgree();
     close(one.fd);

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { callManager, createSession, World } from "../login1/support/world.ts";
+import { callManager, createSession } from "../login1/support/client.ts";
+import { World } from "../login1/support/world.ts";
 
 const BRIDGE = resolve(import.meta.dir, "../../cmd/dbus-bridge.ts");
 const ALICE = 65534;

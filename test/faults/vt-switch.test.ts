@@ -3,23 +3,17 @@
  * the session in the foreground has its devices again. Only where no screen shows a console.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { activeVt, hasVts, switchVt } from "../../lib/login1/hardware/vt.ts";
-import { takeableNull } from "../login1/support/null-device.ts";
-import { createSession, World } from "../login1/support/world.ts";
-
-const DUMMY = "/sys/class/vtconsole/vtcon0/name";
-const invisible =
-  hasVts() &&
-  existsSync(DUMMY) &&
-  readFileSync(DUMMY, "utf8").includes("dummy") &&
-  !existsSync("/sys/class/vtconsole/vtcon1");
+import { activeVt, switchVt } from "../../lib/login1/hardware/vt.ts";
+import { callSession, createSession } from "../login1/support/client.ts";
+import { consoleIsInvisible } from "../login1/support/console.ts";
+import { NULL, takeableNull } from "../login1/support/null-device.ts";
+import { World } from "../login1/support/world.ts";
 
 const SESSION = "org.freedesktop.login1.Session";
 
-describe.skipIf(!invisible)("the session on a VT", () => {
+describe.skipIf(!consoleIsInvisible)("the session on a VT", () => {
   const FIRST = 12;
   const SECOND = 13;
   let world: World;
@@ -54,12 +48,9 @@ describe.skipIf(!invisible)("the session on a VT", () => {
     const options = { uid: 65534, leader: leader.pid, seat: "seat0", vtnr: FIRST };
     const made = await createSession(bus, options);
     const call = (member: string, signature: string, body: unknown[]) =>
-      bus.call({
-        ...{ destination: "org.freedesktop.login1", path: made.path, interface: SESSION },
-        ...{ member, signature, body },
-      });
+      callSession(bus, made.path, member, signature, body);
     await call("TakeControl", "b", [false]);
-    const [device] = (await call("TakeDevice", "uu", [1, 3])) as [number];
+    const [device] = (await call("TakeDevice", "uu", NULL)) as [number];
     return { ...made, device };
   }
 

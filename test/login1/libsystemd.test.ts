@@ -6,9 +6,11 @@ import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close, openPidfd } from "../../lib/linux/index.ts";
 import { readAssignments } from "../support/assignments.ts";
+import { readUntil } from "../support/read-until.ts";
+import { callManager, createSession, createSessionByPidfd } from "./support/client.ts";
 import { pamModule } from "./support/pam-module.ts";
 import { buildProbe } from "./support/probe.ts";
-import { callManager, createSession, createSessionByPidfd, World } from "./support/world.ts";
+import { World } from "./support/world.ts";
 
 let world: World;
 let bus: Connection;
@@ -81,12 +83,10 @@ describe("libsystemd", () => {
   test("a login monitor wakes at a login, one for sessions and one for all", async () => {
     for (const category of ["session", "uid", "seat", "all"]) {
       const watcher = Bun.spawn(world.inside([probe, "monitor", category]), { stdout: "pipe" });
-      const reader = watcher.stdout.getReader();
-      const opened = Buffer.from((await reader.read()).value ?? []).toString();
-      expect(opened).toBe("monitor=open\n");
+      expect(await readUntil(watcher.stdout, /\n/)).toBe("monitor=open\n");
       const leader = await world.leader();
       const { fd } = await createSession(bus, { uid: 65534, leader: leader.pid, seat: "seat0" });
-      const said = Buffer.from((await reader.read()).value ?? []).toString();
+      const said = await readUntil(watcher.stdout, /\n/);
       expect(`${category}: ${said}`).toBe(`${category}: monitor=event\n`);
       expect(await watcher.exited).toBe(0);
       close(fd);
@@ -123,13 +123,7 @@ pam.pam_end(handle, 0)
     stdout: "pipe",
     stderr: "inherit",
   });
-  let said = "";
-  const reader = login.stdout.getReader();
-  while (!/XDG_RUNTIME_DIR .*\n/.test(said)) {
-    const { value, done } = await reader.read();
-    if (done) break;
-    said += Buffer.from(value).toString();
-  }
+  const said = await readUntil(login.stdout, /XDG_RUNTIME_DIR .*\n/);
   const [sessions] = (await callManager(bus, "ListSessions")) as [[string, number][]];
   expect(sessions.map(([, uid]) => uid)).toEqual([65534]);
   const id = sessions[0]?.[0];

@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { cgroupRoot, close } from "../../lib/linux/index.ts";
-import { callManager, createSession, World } from "./support/world.ts";
+import { callManager, callObject, createSession } from "./support/client.ts";
+import { World } from "./support/world.ts";
 
 const INVALID = "org.freedesktop.DBus.Error.InvalidArgs";
 const LIMIT = "org.freedesktop.DBus.Error.LimitsExceeded";
@@ -27,15 +28,6 @@ const inhibit = (who: string, why: string) =>
   callManager(bus, "Inhibit", "ssss", ["idle", who, why, "block"]);
 const refused = (call: Promise<unknown>, errorName: string) =>
   expect(call).rejects.toMatchObject({ errorName });
-const callOn = (path: string, name: string, member: string, signature: string, body: unknown[]) =>
-  bus.call({
-    destination: "org.freedesktop.login1",
-    path,
-    interface: name,
-    member,
-    signature,
-    body,
-  });
 
 test("an inhibitor's texts end at 255 and 1024 bytes of UTF-8", async () => {
   const [fd] = await inhibit("w".repeat(255), "y".repeat(1024));
@@ -76,9 +68,8 @@ test("a session's display and desktop end at 255 bytes", async () => {
     await refused(createSession(bus, options), INVALID);
   }
   const { path, fd } = await createSession(bus, { uid: 1, leader: leader.pid });
-  await callOn(path, "org.freedesktop.login1.Session", "TakeControl", "b", [false]);
-  const display = (text: string) =>
-    callOn(path, "org.freedesktop.login1.Session", "SetDisplay", "s", [text]);
+  await callObject(bus, path, "Session", "TakeControl", "b", [false]);
+  const display = (text: string) => callObject(bus, path, "Session", "SetDisplay", "s", [text]);
   await display("d".repeat(255));
   await refused(display(long), INVALID);
   close(fd);
@@ -86,7 +77,7 @@ test("a session's display and desktop end at 255 bytes", async () => {
 
 test("an error is no longer than 512 characters, whatever was asked", async () => {
   const path = `/${"a".repeat(50_000)}`;
-  const asked = callOn(path, "org.freedesktop.login1.Manager", "ListSeats", "", []);
+  const asked = callObject(bus, path, "Manager", "ListSeats", "", []);
   await expect(asked).rejects.toMatchObject({
     errorName: "org.freedesktop.DBus.Error.UnknownObject",
     message: expect.stringMatching(/^.{1,513}$/),
@@ -99,7 +90,7 @@ test("a call of over 64 KiB is refused, and the bridge stays on the bus", async 
   await refused(callManager(bus, "ListSeats", "av", [[]]), INVALID);
   // A path as long as the bus takes it: its error quoted it, and was too long for the bus.
   const path = `/${"a".repeat(30 * 2 ** 20)}`;
-  await refused(callOn(path, "org.freedesktop.login1.Manager", "ListSeats", "", []), LIMIT);
+  await refused(callObject(bus, path, "Manager", "ListSeats", "", []), LIMIT);
   expect(await callManager(bus, "ListSeats")).toHaveLength(1);
   expect(world.bridgePid).toBe(pid);
 });
@@ -117,8 +108,9 @@ test("a session's processes are listed with the start of their command lines", a
   );
   for (const { pid } of children) {
     // What starts it moves itself to a cgroup first.
-    const line = () => readFileSync(`/proc/${pid}/cmdline`, "latin1");
-    while (!line().startsWith(PYTHON)) await Bun.sleep(5);
+    await world.until("it is Python", () =>
+      readFileSync(`/proc/${pid}/cmdline`, "latin1").startsWith(PYTHON),
+    );
     await Bun.write(`${cgroupRoot()}${cgroup}/cgroup.procs`, String(pid));
   }
   const [processes] = (await bus.call({

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
-import { callManager, World } from "./support/world.ts";
+import { callManager } from "./support/client.ts";
+import { World } from "./support/world.ts";
 
 const INIT = join(import.meta.dir, "../../cmd/lainos-init.ts");
 

@@ -10,8 +10,9 @@ import { close } from "../../lib/linux/index.ts";
 import { faults } from "../../testbed/members/compare.ts";
 import { type Member, readContract } from "../../testbed/members/contract.ts";
 import { membersIn } from "../../testbed/members/introspection.ts";
+import { createSession } from "./support/client.ts";
 import { pamModule } from "./support/pam-module.ts";
-import { createSession, World } from "./support/world.ts";
+import { scopeOf, World } from "./support/world.ts";
 
 const USER = "nobody";
 const UID = 65534;
@@ -64,7 +65,7 @@ test("pam_systemd registers by varlink with the devices that it asks for, and re
   const id = lines.map((line) => /^open_session (c\d+) /.exec(line)?.[1]).find(Boolean);
   const inside = (step: string, state: string) => [
     `${step} ${id} /run/user/${UID} wayland`,
-    `/user.slice/user-${UID}.slice/session-${id}.scope/leader`,
+    `${scopeOf(UID, id ?? "")}/leader`,
     ...["Service=p7-login", "Class=user", `State=${state}`],
     'as 2 "render" "accel"',
   ];

@@ -3,8 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import type { Connection } from "../../lib/dbus/index.ts";
+import { type CreateOptions, createSession } from "../login1/support/client.ts";
 import { addDevice, DEVICE, makeDevice, removeDevice } from "../login1/support/udev-database.ts";
-import { type CreateOptions, createSession, World } from "../login1/support/world.ts";
+import { scopeOf, World } from "../login1/support/world.ts";
 import { ours, theirs } from "./both.ts";
 
 const NOBODY = 65534;
@@ -44,7 +45,7 @@ async function login(options: Partial<CreateOptions> = {}) {
 
 /** Another process in a session, besides its leader, which stays when the leader's end hangs up. */
 async function member(id: string, uid = NOBODY) {
-  const cgroup = `/user.slice/user-${uid}.slice/session-${id}.scope`;
+  const cgroup = scopeOf(uid, id);
   const words = world.inside(["sh", "-c", `trap "" HUP; echo up; exec sleep infinity`], { cgroup });
   const child = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
   await child.stdout.getReader().read();

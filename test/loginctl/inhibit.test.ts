@@ -12,6 +12,7 @@ import { readdirSync } from "node:fs";
 import { BusError, type Connection } from "../../lib/dbus/index.ts";
 import { close, socketPair, waitForHangUp } from "../../lib/linux/index.ts";
 import { World } from "../login1/support/world.ts";
+import { readUntil } from "../support/read-until.ts";
 import { ours, theirs } from "./both.ts";
 import { StandIn } from "./stand-in.ts";
 
@@ -88,9 +89,7 @@ describe("the command that is run", () => {
       ]),
       { stdin: "pipe", stdout: "pipe", stderr: "ignore" },
     );
-    const reader = child.stdout.getReader();
-    let said = "";
-    while (!/up\n\d/.test(said)) said += Buffer.from((await reader.read()).value ?? []).toString();
+    const said = await readUntil(child.stdout, /up\n\d/);
     // Its standard input and output are sockets or pipes of ours; nothing else came along.
     expect(Number(said.split("\n")[1])).toBeLessThanOrEqual(2);
     expect(held).toHaveLength(1);

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdirSync, writeFileSync } from "node:fs";
 import { BusError, type Connection, Variant } from "../../lib/dbus/index.ts";
 import { VERBS } from "../../lib/loginctl/verbs.ts";
-import { createSession, World } from "../login1/support/world.ts";
+import { createSession } from "../login1/support/client.ts";
+import { scopeOf, World } from "../login1/support/world.ts";
 import { ours, steady, theirs } from "./both.ts";
 import { StandIn } from "./stand-in.ts";
 
@@ -45,7 +46,7 @@ afterAll(async () => {
 
 /** Processes in cgroups within the first session's scope, one with a long command line. */
 async function fillScope(): Promise<void> {
-  const scope = `/user.slice/user-${NOBODY}.slice/session-${first}.scope`;
+  const scope = scopeOf(NOBODY, first);
   for (const [cgroup, word] of [
     ["", "x".repeat(200)],
     ["/app.slice/b.scope", "y"],
@@ -145,7 +146,7 @@ describe("what is listed and shown", () => {
   });
 
   test("a session is found without being named, from inside of it", async () => {
-    const cgroup = `/user.slice/user-${NOBODY}.slice/session-${first}.scope`;
+    const cgroup = scopeOf(NOBODY, first);
     const { own, systemds } = await both(["session-status", "self"], { cgroup });
     // The command is among the session's processes, and that is where the two differ.
     const others = ({ stdout }: { stdout: string }) =>

@@ -7,8 +7,9 @@ import { visible } from "../../lib/cli/log.ts";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
 import { parseState } from "../../lib/login1/state/env-file.ts";
+import { callManager, createSession } from "../login1/support/client.ts";
 import { compile } from "../login1/support/probe.ts";
-import { callManager, createSession, World } from "../login1/support/world.ts";
+import { World } from "../login1/support/world.ts";
 import { anonymous, heldBy } from "./bridge-process.ts";
 
 const MALLORY = 65534;
@@ -118,12 +119,12 @@ describe("who asks for too much", () => {
     expect(await inhibitors()).toHaveLength(1030);
     expect((await start("end", ["inhibit", "5"])).get(LIMIT)).toBe(5);
     for (const flood of floods) flood.kill("SIGKILL");
-    await world.until("only root's is left", async () => (await inhibitors()).length === 1, 30);
+    await world.until("only root's is left", async () => (await inhibitors()).length === 1, 30_000);
     // And who has given them back gets some again.
     expect((await start("end", ["inhibit", "5"])).get("answered")).toBe(5);
     close(fd as number);
     for (const flood of floods) flood.kill("SIGKILL");
-    await world.until("none is left", async () => (await inhibitors()).length === 0, 30);
+    await world.until("none is left", async () => (await inhibitors()).length === 0, 30_000);
     expect(heldBy(world.bridgePid).descriptors).toBeLessThan(before.descriptors + 10);
   }, 90_000);
 

@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
+import { callManager, createSession } from "../login1/support/client.ts";
 import { buildView } from "../login1/support/probe.ts";
 import { View } from "../login1/support/views.ts";
-import { callManager, createSession, World } from "../login1/support/world.ts";
+import { World } from "../login1/support/world.ts";
 import { anonymous, heldBy, type Work, workOf } from "./bridge-process.ts";
 
 const MANY = 1000;
@@ -93,7 +94,7 @@ test(`${MANY} sessions: the last costs what the first did, and nothing of them s
     () => heldBy(world.bridgePid).watches - before.held.watches === MANY / 2,
   );
   await view.end();
-  await world.until("no session is left", async () => (await listed("ListSessions")) === 0, 60);
+  await world.until("no session is left", async () => (await listed("ListSessions")) === 0, 60_000);
   for (const fd of fds.slice(MANY / 2)) close(fd);
   expect(files("systemd/sessions")).toEqual([]);
   expect(files("systemd/users")).toEqual([]);
@@ -139,7 +140,7 @@ test(`${MANY} inhibitors: the same`, async () => {
   expect(heldBy(world.bridgePid).descriptors).toBeGreaterThan(MANY);
 
   for (const fd of fds) close(fd);
-  await world.until("none is left", async () => (await listed("ListInhibitors")) === 0, 60);
+  await world.until("none is left", async () => (await listed("ListInhibitors")) === 0, 60_000);
   expect(files("systemd/inhibit")).toEqual([]);
   await world.until("nothing is held", () => {
     return heldBy(world.bridgePid).descriptors <= before.held.descriptors + 2;

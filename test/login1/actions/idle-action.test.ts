@@ -6,9 +6,10 @@ import { close, now } from "../../../lib/linux/index.ts";
 import { type IdlePart, idleDue, stopDue } from "../../../lib/login1/actions/idle-action.ts";
 import { ttyIdleAfter } from "../../../lib/login1/settings/logind-conf.ts";
 import { NEVER } from "../../../lib/login1/settings/values.ts";
+import { quietFor } from "../../support/until.ts";
+import { type CreateOptions, callSession, createSession } from "../support/client.ts";
 import { PowerWorld } from "../support/power-world.ts";
 import { configOf } from "../support/settings.ts";
-import { type CreateOptions, createSession } from "../support/world.ts";
 
 const USER = 65534;
 const MINUTE = 60_000_000n;
@@ -87,15 +88,7 @@ describe("over the bus", () => {
     const leader = await power.world.leader();
     const made = await createSession(power.bus, { uid: USER, leader: leader.pid, ...options });
     held.push(made.fd);
-    const idle = (hint: boolean) =>
-      power.bus.call({
-        destination: "org.freedesktop.login1",
-        path: made.path,
-        interface: "org.freedesktop.login1.Session",
-        member: "SetIdleHint",
-        signature: "b",
-        body: [hint],
-      });
+    const idle = (hint: boolean) => callSession(power.bus, made.path, "SetIdleHint", "b", [hint]);
     return { ...made, leader, idle };
   }
   /** A session on a terminal that was touched so long ago, in seconds. */
@@ -131,7 +124,7 @@ describe("over the bus", () => {
     expect(await power.property("IdleHint")).toBe(false);
     await configure("IdleAction=reboot", "IdleActionSec=300ms");
     // What would be due by now is seen to be held back before the inhibitor ends.
-    await Bun.sleep(400);
+    await quietFor(400, "it sleeps again");
     expect(power.commands).toEqual([]);
     const before = now().monotonic;
     close(fd);

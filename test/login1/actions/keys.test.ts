@@ -6,10 +6,12 @@ import type { ActionEvent } from "../../../lib/login1/actions/event.ts";
 import { Keys, wantedKeys } from "../../../lib/login1/actions/keys.ts";
 import { lidAction } from "../../../lib/login1/actions/lid.ts";
 import type { HandleAction, Settings } from "../../../lib/login1/settings/logind-conf.ts";
+import { until } from "../../support/until.ts";
+import { createSession } from "../support/client.ts";
 import { INPUT_SET_UP, InputDevice } from "../support/input-world.ts";
 import { PowerWorld } from "../support/power-world.ts";
 import { configOf } from "../support/settings.ts";
-import { createSession } from "../support/world.ts";
+import { scopeOf } from "../support/world.ts";
 
 const POWER = 116;
 const RESTART = 0x198;
@@ -112,7 +114,7 @@ describe("keys", () => {
     const { acts, keys } = set([], 10);
     keys.key(device, RESTART, true);
     keys.key(device, RESTART, true);
-    while (acts.length === 0) await Bun.sleep(1);
+    await until("the key is held for long", () => acts.length > 0);
     keys.key(device, RESTART, false);
     expect(acts).toEqual(["the reboot key was pressed for long: poweroff"]);
   });
@@ -200,7 +202,7 @@ describe("from the event node", () => {
     const leader = await power.world.leader();
     const made = await createSession(power.bus, { uid: USER, leader: leader.pid, seat });
     held.push(made.fd);
-    return { ...made, cgroup: `/user.slice/user-${USER}.slice/session-${made.id}.scope` };
+    return { ...made, cgroup: scopeOf(USER, made.id) };
   }
 
   test("the power key powers off, as announced", async () => {

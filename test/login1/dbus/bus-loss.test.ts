@@ -2,7 +2,15 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
-import { callManager, createSession, getProperty, hasOwner, World } from "../support/world.ts";
+import { quietFor } from "../../support/until.ts";
+import {
+  callManager,
+  callSession,
+  createSession,
+  getProperty,
+  hasOwner,
+} from "../support/client.ts";
+import { World } from "../support/world.ts";
 
 let world: World;
 let bus: Connection;
@@ -25,12 +33,7 @@ async function connectAgain(): Promise<void> {
 
 const controller = (path: string) => callOnSession(path, "TakeControl", "b", [false]);
 const callOnSession = (path: string, member: string, signature = "", body: unknown[] = []) =>
-  bus.call({
-    destination: "org.freedesktop.login1",
-    path,
-    interface: "org.freedesktop.login1.Session",
-    ...{ member, signature, body },
-  });
+  callSession(bus, path, member, signature, body);
 
 test("a bus that is started anew finds the same bridge, sessions and inhibitors", async () => {
   const pid = world.bridgePid;
@@ -42,7 +45,7 @@ test("a bus that is started anew finds the same bridge, sessions and inhibitors"
   for (let round = 0; round < 3; round++) {
     await world.endBus();
     await world.until("it is noticed", () => world.log.includes("the message bus is lost"));
-    await Bun.sleep(100);
+    await quietFor(100, "the bridge ends while there is no bus");
     await world.startBus();
     await connectAgain();
     expect(world.bridgePid).toBe(pid);

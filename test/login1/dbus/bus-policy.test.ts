@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
+import { type Created, createSession } from "../support/client.ts";
 import { compile } from "../support/probe.ts";
-import { type Created, createSession, World } from "../support/world.ts";
+import { World } from "../support/world.ts";
 
 const USER = 65534;
 const LOGIN1 = "org.freedesktop.login1";

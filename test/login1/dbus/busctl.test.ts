@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { busctl, introspect, LOGIN1 } from "../support/busctl.ts";
-import { createSession, World } from "../support/world.ts";
+import { createSession } from "../support/client.ts";
+import { World } from "../support/world.ts";
 
 const NOBODY = 65534;
 const ROOT = "/org/freedesktop/login1";

@@ -7,7 +7,8 @@ import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import { ours, theirs } from "../../loginctl/both.ts";
 import { busctl, introspect, LOGIN1 } from "../support/busctl.ts";
-import { callManager, createSession, World } from "../support/world.ts";
+import { callManager, createSession } from "../support/client.ts";
+import { World } from "../support/world.ts";
 
 const DAEMON = 1;
 const ROOT = "/org/freedesktop/login1";

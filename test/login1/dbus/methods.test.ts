@@ -3,15 +3,14 @@
  * that other files do so for are in coverage.ts; a method that is in neither fails here.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
 import { readContract } from "../../../testbed/members/contract.ts";
+import { type CreateOptions, callObject, createSession } from "../support/client.ts";
 import { isCalled, TESTED_ELSEWHERE } from "../support/coverage.ts";
 import { errorOf } from "../support/power-world.ts";
-import { type CreateOptions, createSession, World } from "../support/world.ts";
+import { scopeOf, World } from "../support/world.ts";
 
 const ALICE = 65534;
 const BOB = 1;
@@ -49,8 +48,7 @@ afterEach(async () => {
 /** Calls `Manager.GetSession` and its like on an object. */
 function call(path: string, method: string, signature = "", ...body: unknown[]) {
   const [kind, member = ""] = method.split(".");
-  const destination = { destination: NAME, path, interface: `${NAME}.${kind}` };
-  return bus.call({ ...destination, member, signature, body });
+  return callObject(bus, path, kind ?? "", member, signature, body);
 }
 async function login(options: Partial<CreateOptions> = {}) {
   const leader = await world.leader();
@@ -58,16 +56,12 @@ async function login(options: Partial<CreateOptions> = {}) {
   held.push(made.fd);
   return { ...made, leader };
 }
-const stateOf = (folder: string, name: string) =>
-  Object.fromEntries(
-    parseState(readFileSync(join(world.root, "run/systemd", folder, name), "utf8")),
-  );
-const activeOnSeat = () => stateOf("seats", "seat0").ACTIVE;
+const activeOnSeat = () => world.stateOf("seats", "seat0").ACTIVE;
 const told = (signal: string) => world.until(signal, () => signals.includes(signal));
 const userPath = (uid: number) => `${MANAGER}/user/_${uid}`;
 /** Another process in a session, which no signal but those that are sent to it ends. */
 async function helper({ id, uid }: { id: string; uid: number }) {
-  const cgroup = `/user.slice/user-${uid}.slice/session-${id}.scope`;
+  const cgroup = scopeOf(uid, id);
   const child = Bun.spawn(world.inside(["sh", "-c", "echo up; exec sleep 60"], { cgroup }), {
     stdout: "pipe",
   });
@@ -89,7 +83,7 @@ async function brings(activate: (first: { id: string; path: string }) => Promise
   expect(activeOnSeat()).toBe(second.id);
   await activate(first);
   expect(activeOnSeat()).toBe(first.id);
-  expect(stateOf("sessions", second.id)).toMatchObject({ ACTIVE: "0", STATE: "online" });
+  expect(world.stateOf("sessions", second.id)).toMatchObject({ ACTIVE: "0", STATE: "online" });
 }
 
 /** One session is to be asked to lock or unlock, and another one not. */
@@ -121,7 +115,7 @@ async function ends(terminate: (one: { id: string; path: string }) => Promise<un
   expect(await endedBy(child)).toBe("SIGTERM");
   await gone(one.id);
   await world.until("the directory is gone", () => !existsSync(`${world.root}/run/user/${ALICE}`));
-  expect(stateOf("sessions", other.id).STATE).toBe("active");
+  expect(world.stateOf("sessions", other.id).STATE).toBe("active");
   expect(other.leader.exitCode).toBeNull();
 }
 
@@ -185,7 +179,7 @@ const HERE: Readonly<Record<string, () => Promise<void>>> = {
     expect(await call(MANAGER, "Manager.GetSeat", "s", "seat0")).toEqual([SEAT0]);
     expect(await errorOf(call(MANAGER, "Manager.GetSeat", "s", "seat9"))).toBe("NoSuchSeat");
     const { id } = await login();
-    const inside = { cgroup: `/user.slice/user-${ALICE}.slice/session-${id}.scope` };
+    const inside = { cgroup: scopeOf(ALICE, id) };
     const words = ["gdbus", "call", "--system", "--dest", NAME, "--object-path", MANAGER];
     const seat = [...words, "--method", `${NAME}.Manager.GetSeat`, "self"];
     expect((await world.run(seat, inside)).stderr).toContain(`${NAME}.NoSuchSeat`);
@@ -254,9 +248,9 @@ const HERE: Readonly<Record<string, () => Promise<void>>> = {
   async "Session.SetLockedHint"() {
     const { id, path } = await login();
     await call(path, "Session.SetLockedHint", "b", true);
-    expect(stateOf("sessions", id).LOCKED_HINT).toBe("1");
+    expect(world.stateOf("sessions", id).LOCKED_HINT).toBe("1");
     await call(path, "Session.SetLockedHint", "b", false);
-    expect(stateOf("sessions", id).LOCKED_HINT).toBe("0");
+    expect(world.stateOf("sessions", id).LOCKED_HINT).toBe("0");
     const greeter = await login({ class: "greeter" });
     const set = call(greeter.path, "Session.SetLockedHint", "b", true);
     expect(await errorOf(set)).toBe("NotSupported");

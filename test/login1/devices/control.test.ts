@@ -1,13 +1,13 @@
 /** Control of a session, what its controller may say of it, and idle hints. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close, ioctlBytes, O_NOCTTY, O_RDONLY, O_RDWR, open } from "../../../lib/linux/index.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
+import { type CreateOptions, createSession, getProperty } from "../support/client.ts";
 import { compile } from "../support/probe.ts";
-import { type CreateOptions, createSession, getProperty, World } from "../support/world.ts";
+import { World } from "../support/world.ts";
 
 const ALICE = 65534;
 const BOB = 1;
@@ -41,10 +41,6 @@ beforeEach(() => {
 });
 afterEach(() => world.reset(bus));
 
-const stateOf = (id: string) =>
-  Object.fromEntries(
-    parseState(readFileSync(join(world.root, "run/systemd/sessions", id), "utf8")),
-  );
 /** A session that ends with its leader. */
 async function login(options: Partial<CreateOptions> = {}) {
   const leader = await world.leader();
@@ -109,16 +105,23 @@ describe("control", () => {
     await expect(call(bus, "SetType", "s", ["wayland"])).rejects.toMatchObject(NOT_IN_CONTROL);
     await expect(call(bus, "SetDisplay", "s", [":1"])).rejects.toMatchObject(NOT_IN_CONTROL);
     await call(bus, "TakeControl", "b", [false]);
-    expect(stateOf(id)).toMatchObject({ CONTROLLER: bus.uniqueName, ORIGINAL_TYPE: "tty" });
+    expect(world.stateOf("sessions", id)).toMatchObject({
+      CONTROLLER: bus.uniqueName,
+      ORIGINAL_TYPE: "tty",
+    });
     await expect(call(bus, "SetType", "s", ["teletype"])).rejects.toMatchObject(INVALID);
     await expect(call(bus, "SetDisplay", "s", [":1"])).rejects.toMatchObject(NOT_SUPPORTED);
     await call(bus, "SetType", "s", ["x11"]);
     await call(bus, "SetDisplay", "s", [":1"]);
     await expect(call(bus, "SetDisplay", "s", ["a\nUID=0"])).rejects.toMatchObject(INVALID);
-    expect(stateOf(id)).toMatchObject({ TYPE: "x11", DISPLAY: ":1", ORIGINAL_TYPE: "tty" });
+    expect(world.stateOf("sessions", id)).toMatchObject({
+      TYPE: "x11",
+      DISPLAY: ":1",
+      ORIGINAL_TYPE: "tty",
+    });
     await call(bus, "ReleaseControl");
-    expect(stateOf(id).TYPE).toBe("tty");
-    expect(stateOf(id).CONTROLLER).toBeUndefined();
+    expect(world.stateOf("sessions", id).TYPE).toBe("tty");
+    expect(world.stateOf("sessions", id).CONTROLLER).toBeUndefined();
     await world.until("the news", () => changes.includes(`Session ${id} Type=tty`));
     expect(changes).toContain(`Session ${id} Type=x11`);
     expect(changes).toContain(`Session ${id} Display=:1`);
@@ -131,8 +134,11 @@ describe("control", () => {
     await call(holder, "TakeControl", "b", [false]);
     await call(holder, "SetType", "s", ["wayland"]);
     holder.close();
-    await world.until("control is free", () => stateOf(id).CONTROLLER === undefined);
-    expect(stateOf(id).TYPE).toBe("tty");
+    await world.until(
+      "control is free",
+      () => world.stateOf("sessions", id).CONTROLLER === undefined,
+    );
+    expect(world.stateOf("sessions", id).TYPE).toBe("tty");
     await call(bus, "TakeControl", "b", [false]);
     close(fd);
   });
@@ -148,11 +154,14 @@ describe("control", () => {
     await world.endBridge("SIGKILL");
     holder.close();
     await world.startBridge();
-    expect(stateOf(one.id)).toMatchObject({ CONTROLLER: bus.uniqueName, TYPE: "wayland" });
-    expect(stateOf(two.id)).toMatchObject({ TYPE: "tty" });
-    expect(stateOf(two.id).CONTROLLER).toBeUndefined();
+    expect(world.stateOf("sessions", one.id)).toMatchObject({
+      CONTROLLER: bus.uniqueName,
+      TYPE: "wayland",
+    });
+    expect(world.stateOf("sessions", two.id)).toMatchObject({ TYPE: "tty" });
+    expect(world.stateOf("sessions", two.id).CONTROLLER).toBeUndefined();
     await one.call(bus, "ReleaseControl");
-    expect(stateOf(one.id).TYPE).toBe("tty");
+    expect(world.stateOf("sessions", one.id).TYPE).toBe("tty");
     for (const { fd } of [one, two]) close(fd);
   });
 
@@ -175,7 +184,7 @@ describe("control", () => {
     await expect(call(bus, "SetTTY", "h", [again()])).rejects.toMatchObject(NOT_IN_CONTROL);
     await call(bus, "TakeControl", "b", [false]);
     await call(bus, "SetTTY", "h", [again()]);
-    expect(stateOf(id).TTY).toBe(terminal.name);
+    expect(world.stateOf("sessions", id).TTY).toBe(terminal.name);
     await expect(call(bus, "SetTTY", "h", [open("/dev/null", O_RDWR)])).rejects.toMatchObject(
       errorName("System.Error.ENOTTY"),
     );
@@ -205,7 +214,7 @@ describe("control", () => {
     await expect(
       call(bus, "SetTTY", "h", [open(`${path}/${number}`, O_RDWR | O_NOCTTY)]),
     ).rejects.toMatchObject(errorName("System.Error.ENOTTY"));
-    expect(stateOf(id).TTY ?? "").toBe("");
+    expect(world.stateOf("sessions", id).TTY ?? "").toBe("");
     for (const master of [ours.fd, ...theirs, fd]) close(master);
     await world.run(["sh", "-c", "umount -l /run/pts && rmdir /run/pts"]);
   });
@@ -254,9 +263,9 @@ test("a session goes from user-incomplete to user, and no other way", async () =
   await expect(call(bus, "SetClass", "s", ["root"])).rejects.toMatchObject(INVALID);
   await expect(call(bus, "SetClass", "s", ["greeter"])).rejects.toMatchObject(INVALID);
   expect((await busctl(BOB, path, "SetClass", "s", "user")).stderr).toContain("Access denied");
-  expect(stateOf(id).CLASS).toBe("user-incomplete");
+  expect(world.stateOf("sessions", id).CLASS).toBe("user-incomplete");
   expect(await busctl(ALICE, path, "SetClass", "s", "user")).toMatchObject({ code: 0 });
-  expect(stateOf(id).CLASS).toBe("user");
+  expect(world.stateOf("sessions", id).CLASS).toBe("user");
   await world.until("the news", () => changes.includes(`Session ${id} Class=user`));
   const greeter = await login({ class: "greeter" });
   await expect(greeter.call(bus, "SetClass", "s", ["user"])).rejects.toMatchObject(INVALID);

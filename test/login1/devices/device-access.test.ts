@@ -7,13 +7,8 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import { Client } from "../../varlink/client.ts";
-import {
-  type CreateOptions,
-  callManager,
-  createSession,
-  getProperty,
-  World,
-} from "../support/world.ts";
+import { type CreateOptions, callManager, createSession, getProperty } from "../support/client.ts";
+import { World } from "../support/world.ts";
 
 const ALICE = 65534;
 const BOB = 1;

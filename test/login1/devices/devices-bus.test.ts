@@ -19,38 +19,21 @@ import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { clearNonBlocking } from "../../../lib/linux/ffi/fd.ts";
 import { close } from "../../../lib/linux/index.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
+import { type CreateOptions, callSession, createSession } from "../support/client.ts";
+import { giveNullTo, NULL, takeableNull } from "../support/null-device.ts";
 import { buildSeatClient } from "../support/probe.ts";
-import { type CreateOptions, createSession, World } from "../support/world.ts";
+import { scopeOf, World } from "../support/world.ts";
 
 const ALICE = 65534;
 const SESSION = "org.freedesktop.login1.Session";
-/** The number of /dev/null. */
-const NULL = [1, 3];
 
 let world: World;
 let bus: Connection;
 const events: string[] = [];
 
-/** A sysfs with an event node of this number and this name below /dev, and zero as what it is. */
-const FAKE_SYSFS = `
-  mount -t tmpfs tmpfs /sys/dev/char
-  mkdir -p /run/sys/class/input /run/sys/class/mem /run/sys/input3/event3 /run/sys/zero
-  for device in input3 input3/event3; do
-    ln -s /run/sys/class/input /run/sys/$device/subsystem
-  done
-  ln -s /run/sys/class/mem /run/sys/zero/subsystem
-  : > /run/sys/input3/uevent
-  printf 'MAJOR=1\\nMINOR=3\\nDEVNAME=null\\n' > /run/sys/input3/event3/uevent
-  printf 'MAJOR=1\\nMINOR=5\\nDEVNAME=zero\\n' > /run/sys/zero/uevent
-  ln -s /run/sys/input3/event3 /sys/dev/char/1:3
-  ln -s /run/sys/zero /sys/dev/char/1:5
-  mkdir -p /run/udev/data /run/udev/tags/seat
-`;
-
 beforeAll(async () => {
   world = await World.create();
-  expect(await world.run(["sh", "-ec", FAKE_SYSFS])).toMatchObject({ code: 0, stderr: "" });
+  await takeableNull(world);
   bus = await world.connect();
   for (const member of ["PauseDevice", "ResumeDevice"]) {
     const match = { sender: "org.freedesktop.login1", interface: SESSION, member };
@@ -66,29 +49,11 @@ afterAll(async () => {
 });
 beforeEach(() => {
   events.length = 0;
-  giveTo("seat0");
+  giveNullTo(world, "seat0");
 });
 afterEach(() => world.reset(bus));
 
-/** Has udev give the input device to a seat. */
-function giveTo(seat: string): void {
-  const record = `E:ID_SEAT=${seat}\nG:seat\nQ:seat\n`;
-  writeFileSync(`${world.root}/run/udev/data/+input:input3`, record);
-}
-const stateOf = (folder: string, name: string) =>
-  Object.fromEntries(
-    parseState(readFileSync(join(world.root, "run/systemd", folder, name), "utf8")),
-  );
-const active = () => stateOf("seats", "seat0").ACTIVE;
-const callSession = (path: string, member: string, signature = "", body: unknown[] = []) =>
-  bus.call({
-    destination: "org.freedesktop.login1",
-    path,
-    interface: SESSION,
-    member,
-    signature,
-    body,
-  });
+const active = () => world.stateOf("seats", "seat0").ACTIVE;
 async function login(options: Partial<CreateOptions> = {}) {
   const leader = await world.leader();
   const made = await createSession(bus, {
@@ -98,7 +63,7 @@ async function login(options: Partial<CreateOptions> = {}) {
     ...options,
   });
   const call = (member: string, signature = "", body: unknown[] = []) =>
-    callSession(made.path, member, signature, body);
+    callSession(bus, made.path, member, signature, body);
   return { ...made, leader, call };
 }
 const errorName = (name: string) => ({ errorName: name });
@@ -120,13 +85,13 @@ describe("a device", () => {
     expect(inactive).toBe(false);
     expect(readFileSync(`/proc/self/fdinfo/${device}`, "utf8")).toContain("flags:\t02104002");
     close(device);
-    expect(stateOf("sessions", id).DEVICES).toBe("1:3");
+    expect(world.stateOf("sessions", id).DEVICES).toBe("1:3");
     await expect(call("TakeDevice", "uu", NULL)).rejects.toMatchObject(
       errorName("org.freedesktop.login1.DeviceIsTaken"),
     );
     await call("ReleaseDevice", "uu", NULL);
     await world.until("it is gone", () => events.includes("PauseDevice 1:3 gone"));
-    expect(stateOf("sessions", id).DEVICES).toBeUndefined();
+    expect(world.stateOf("sessions", id).DEVICES).toBeUndefined();
     close(fd);
   });
 
@@ -144,7 +109,7 @@ describe("a device", () => {
         errorName("org.freedesktop.DBus.Error.InvalidArgs"),
       );
     }
-    giveTo("seat-left");
+    giveNullTo(world, "seat-left");
     await expect(call("TakeDevice", "uu", NULL)).rejects.toMatchObject(
       errorName("org.freedesktop.DBus.Error.AccessDenied"),
     );
@@ -208,21 +173,14 @@ describe("a device", () => {
     await one.call("TakeControl", "b", [false]);
     const [device] = (await one.call("TakeDevice", "uu", NULL)) as [number];
     await one.call("ReleaseControl");
-    expect(stateOf("sessions", one.id).DEVICES).toBeUndefined();
+    expect(world.stateOf("sessions", one.id).DEVICES).toBeUndefined();
     await one.call("TakeControl", "b", [false]);
     const [again] = (await one.call("TakeDevice", "uu", NULL)) as [number];
     // Whoever forces control gets nothing of what the one before had.
     const other = await world.connect();
-    await other.call({
-      destination: "org.freedesktop.login1",
-      path: one.path,
-      interface: SESSION,
-      member: "TakeControl",
-      signature: "b",
-      body: [true],
-    });
+    await callSession(other, one.path, "TakeControl", "b", [true]);
     await world.until("the news", () => events.includes("PauseDevice 1:3 gone"));
-    expect(stateOf("sessions", one.id).DEVICES).toBeUndefined();
+    expect(world.stateOf("sessions", one.id).DEVICES).toBeUndefined();
     other.close();
     for (const fd of [device, again, one.fd]) close(fd);
   });
@@ -231,11 +189,11 @@ describe("a device", () => {
     const one = await login();
     await one.call("TakeControl", "b", [false]);
     const [device] = (await one.call("TakeDevice", "uu", NULL)) as [number];
-    giveTo("seat-left");
+    giveNullTo(world, "seat-left");
     // udev renames its records into place, which is what is watched.
     mkdirSync(`${world.root}/run/udev/data/other`);
     await world.until("the news", () => events.includes("PauseDevice 1:3 gone"));
-    expect(stateOf("sessions", one.id).DEVICES).toBeUndefined();
+    expect(world.stateOf("sessions", one.id).DEVICES).toBeUndefined();
     rmSync(`${world.root}/run/udev/data/other`, { recursive: true });
     for (const fd of [device, one.fd]) close(fd);
   });
@@ -292,7 +250,7 @@ describe("a bridge that is killed", () => {
     await expect(one.call("TakeDevice", "uu", NULL)).rejects.toMatchObject(
       errorName("org.freedesktop.login1.DeviceIsTaken"),
     );
-    expect(stateOf("sessions", one.id).DEVICES).toBe("1:3");
+    expect(world.stateOf("sessions", one.id).DEVICES).toBe("1:3");
     await two.call("Activate");
     await world.until("the question", () => events.includes("PauseDevice 1:3 pause"));
     await one.call("PauseDeviceComplete", "uu", NULL);
@@ -316,17 +274,8 @@ describe("a bridge that is killed", () => {
     await one.call("ReleaseControl");
     await world.until("it is not kept", async () => (await kept()).length === 0);
     const other = await world.connect();
-    const callAs = (member: string, signature: string, body: unknown[]) =>
-      other.call({
-        destination: "org.freedesktop.login1",
-        path: one.path,
-        interface: SESSION,
-        member,
-        signature,
-        body,
-      });
-    await callAs("TakeControl", "b", [false]);
-    await callAs("TakeDevice", "uu", NULL);
+    await callSession(other, one.path, "TakeControl", "b", [false]);
+    await callSession(other, one.path, "TakeDevice", "uu", NULL);
     await world.endBridge("SIGKILL");
     expect(await kept()).toEqual([one.name]);
     other.close();
@@ -382,7 +331,7 @@ describe("a bridge that is killed", () => {
     await world.endBridge("SIGKILL");
     rmSync(`${world.root}/run/sys/input3/event3/uevent`);
     await world.startBridge();
-    expect(stateOf("sessions", one.id).DEVICES).toBeUndefined();
+    expect(world.stateOf("sessions", one.id).DEVICES).toBeUndefined();
     await world.until("the news", () => events.includes("PauseDevice 1:3 gone"));
     await world.until("it is not kept", async () => (await kept()).length === 0);
     const uevent = "MAJOR=1\nMINOR=3\nDEVNAME=null\n";
@@ -402,7 +351,7 @@ test("the real libseat takes its seat, a device, pauses it for a switch, and let
     seat: "seat0",
     type: "tty",
   });
-  const scope = `/user.slice/user-${ALICE}.slice/session-${id}.scope`;
+  const scope = scopeOf(ALICE, id);
   const client = Bun.spawn(world.inside([program], { user: ALICE, cgroup: scope }), {
     env: { ...process.env, LIBSEAT_BACKEND: "logind", XDG_SESSION_TYPE: "wayland" },
     stdin: "pipe",
@@ -415,27 +364,30 @@ test("the real libseat takes its seat, a device, pauses it for a switch, and let
   })();
   const until = (text: string) => world.until(`"${text}"`, () => said.includes(text));
   await until("on seat0\nenabled\n");
-  expect(stateOf("sessions", id)).toMatchObject({ TYPE: "wayland", ORIGINAL_TYPE: "tty" });
+  expect(world.stateOf("sessions", id)).toMatchObject({ TYPE: "wayland", ORIGINAL_TYPE: "tty" });
   client.stdin.write("open /dev/zero\n");
   await until("refused\n");
   client.stdin.write("open /dev/null\n");
   await until("opened\n");
-  expect(stateOf("sessions", id).DEVICES).toBe("1:3");
+  expect(world.stateOf("sessions", id).DEVICES).toBe("1:3");
   // It answers the question by itself, and the switch goes on.
   const other = await login();
-  await callSession(path, "Activate");
+  await callSession(bus, path, "Activate");
   await world.until("it is in the foreground", () => active() === id);
   await other.call("Activate");
   await world.until("it has paused", () => active() === other.id);
   client.stdin.write("close\n");
   await until("closed\n");
-  expect(stateOf("sessions", id).DEVICES).toBeUndefined();
+  expect(world.stateOf("sessions", id).DEVICES).toBeUndefined();
   client.stdin.end();
   expect(await client.exited).toBe(0);
   await heard;
   expect(await new Response(client.stderr).text()).toMatch(/^[^\n]*No such device: 1:5[^\n]*\n$/);
-  await world.until("control is free", () => stateOf("sessions", id).CONTROLLER === undefined);
-  expect(stateOf("sessions", id).TYPE).toBe("tty");
+  await world.until(
+    "control is free",
+    () => world.stateOf("sessions", id).CONTROLLER === undefined,
+  );
+  expect(world.stateOf("sessions", id).TYPE).toBe("tty");
   for (const each of [fd, other.fd]) close(each);
   rmSync(folder, { recursive: true });
 });

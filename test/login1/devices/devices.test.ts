@@ -16,6 +16,7 @@ import type { DescriptorStore } from "../../../lib/login1/devices/parts.ts";
 import { Devices } from "../../../lib/login1/devices/session-devices.ts";
 import type { SystemDevice } from "../../../lib/login1/hardware/udev.ts";
 import { Seat, Session, User } from "../../../lib/login1/model/objects.ts";
+import { until } from "../../support/until.ts";
 
 const EINVAL = 22;
 const ENODEV = 19;
@@ -228,7 +229,7 @@ describe("taken devices", () => {
     await take(one, 13, 64);
     noted.length = 0;
     expect(devices.leaving(one)).toBe(false);
-    while (!noted.includes("switch")) await Bun.sleep(1);
+    await until("the seat is switched", () => noted.includes("switch"));
     expect(noted).toEqual(["13:64 pause", "switch", "revoke", "13:64 force"]);
     expect(logged[0]).toContain("did not pause its devices in time");
   });

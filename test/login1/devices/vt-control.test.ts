@@ -4,37 +4,19 @@
  * input device, as in devices-bus.test.ts.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { statSync } from "node:fs";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close, ioctlBytes, O_NOCTTY, O_RDWR, open } from "../../../lib/linux/index.ts";
-import { activeVt, hasVts, switchVt } from "../../../lib/login1/hardware/vt.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
-import { createSession, World } from "../support/world.ts";
-
-const DUMMY = "/sys/class/vtconsole/vtcon0/name";
-const invisible =
-  hasVts() &&
-  existsSync(DUMMY) &&
-  readFileSync(DUMMY, "utf8").includes("dummy") &&
-  !existsSync("/sys/class/vtconsole/vtcon1");
+import { activeVt, switchVt } from "../../../lib/login1/hardware/vt.ts";
+import { callSeat, callSession, createSession } from "../support/client.ts";
+import { consoleIsInvisible } from "../support/console.ts";
+import { takeableNull } from "../support/null-device.ts";
+import { World } from "../support/world.ts";
 
 const ALICE = 65534;
 const SESSION = "org.freedesktop.login1.Session";
 const MUTED = { graphics: true, keyboardOff: true, asks: true };
 const FREE = { graphics: false, keyboardOff: false, asks: false };
-
-const FAKE_SYSFS = `
-  mount -t tmpfs tmpfs /sys/dev/char
-  mkdir -p /run/sys/class/input /run/sys/input3/event3 /run/udev/data
-  for device in input3 input3/event3; do
-    ln -s /run/sys/class/input /run/sys/$device/subsystem
-  done
-  : > /run/sys/input3/uevent
-  printf 'MAJOR=1\\nMINOR=3\\nDEVNAME=null\\n' > /run/sys/input3/event3/uevent
-  ln -s /run/sys/input3/event3 /sys/dev/char/1:3
-  printf 'G:seat\\n' > /run/udev/data/+input:input3
-`;
 
 /** What the kernel says of a VT: see console_ioctl(2). */
 function modeOf(number: number) {
@@ -53,7 +35,7 @@ function modeOf(number: number) {
   return mode;
 }
 
-describe.skipIf(!invisible)("control of a session on a VT", () => {
+describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
   const FIRST = 10;
   const SECOND = 11;
   let world: World;
@@ -65,7 +47,7 @@ describe.skipIf(!invisible)("control of a session on a VT", () => {
     before = activeVt();
     switchVt(FIRST);
     world = await World.create({ vts: [0, FIRST, SECOND] });
-    expect(await world.run(["sh", "-ec", FAKE_SYSFS])).toMatchObject({ code: 0, stderr: "" });
+    await takeableNull(world);
     // What it has open is kept over a restart.
     await world.startNotifyd();
     await world.endBridge("SIGKILL");
@@ -89,34 +71,16 @@ describe.skipIf(!invisible)("control of a session on a VT", () => {
     if (before !== undefined) switchVt(before);
   });
 
-  const state = (folder: string, name: string) =>
-    Object.fromEntries(
-      parseState(readFileSync(join(world.root, "run/systemd", folder, name), "utf8")),
-    );
   const owner = (number: number) => statSync(`${world.root}/dev/tty${number}`).uid;
   const login = async (vtnr: number) => {
     const leader = await world.leader();
     const made = await createSession(bus, { uid: ALICE, leader: leader.pid, seat: "seat0", vtnr });
     const call = (connection: Connection, member: string, signature = "", body: unknown[] = []) =>
-      connection.call({
-        destination: "org.freedesktop.login1",
-        path: made.path,
-        interface: SESSION,
-        member,
-        signature,
-        body,
-      });
+      callSession(connection, made.path, member, signature, body);
     return { ...made, leader, call };
   };
   const seat = (member: string, signature = "", body: unknown[] = []) =>
-    bus.call({
-      destination: "org.freedesktop.login1",
-      path: "/org/freedesktop/login1/seat/seat0",
-      interface: "org.freedesktop.login1.Seat",
-      member,
-      signature,
-      body,
-    });
+    callSeat(bus, "seat0", member, signature, body);
 
   test("mutes the VT and gives it to the user, and its end takes that back", async () => {
     const { call, fd } = await login(FIRST);
@@ -151,7 +115,10 @@ describe.skipIf(!invisible)("control of a session on a VT", () => {
     await one.call(bus, "TakeControl", "b", [false]);
     const [device] = (await one.call(bus, "TakeDevice", "uu", [1, 3])) as [number];
     await seat("SwitchTo", "u", [SECOND]);
-    await world.until("the second is active", () => state("seats", "seat0").ACTIVE === two.id);
+    await world.until(
+      "the second is active",
+      () => world.stateOf("seats", "seat0").ACTIVE === two.id,
+    );
     expect(activeVt()).toBe(SECOND);
     await seat("SwitchToPrevious");
     await world.until("the devices are back", () => events.includes("ResumeDevice"));
@@ -172,7 +139,10 @@ describe.skipIf(!invisible)("control of a session on a VT", () => {
     await world.startBridge();
     expect(modeOf(FIRST)).toEqual(MUTED);
     await two.call(bus, "Activate");
-    await world.until("the second is active", () => state("seats", "seat0").ACTIVE === two.id);
+    await world.until(
+      "the second is active",
+      () => world.stateOf("seats", "seat0").ACTIVE === two.id,
+    );
     expect(events[0]).toStartWith("PauseDevice force");
     for (const fd of [device, one.fd, two.fd]) close(fd);
   });

@@ -3,21 +3,14 @@
  * for real, and so run only where no screen shows a console (the kernel's dummy one).
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
-import { activeVt, hasVts, switchVt, vtNumber } from "../../../lib/login1/hardware/vt.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
-import { callManager, createSession, World } from "../support/world.ts";
+import { activeVt, switchVt, vtNumber } from "../../../lib/login1/hardware/vt.ts";
+import { callManager, createSession } from "../support/client.ts";
+import { consoleIsInvisible } from "../support/console.ts";
+import { World } from "../support/world.ts";
 
-const DUMMY = "/sys/class/vtconsole/vtcon0/name";
-const invisible =
-  hasVts() &&
-  existsSync(DUMMY) &&
-  readFileSync(DUMMY, "utf8").includes("dummy") &&
-  !existsSync("/sys/class/vtconsole/vtcon1");
-
-describe.skipIf(!invisible)("on VTs", () => {
+describe.skipIf(!consoleIsInvisible)("on VTs", () => {
   const FIRST = 8;
   const SECOND = 9;
   let world: World;
@@ -37,10 +30,6 @@ describe.skipIf(!invisible)("on VTs", () => {
     if (before !== undefined) switchVt(before);
   });
 
-  const state = (folder: string, name: string) =>
-    Object.fromEntries(
-      parseState(readFileSync(`${world.root}/run/systemd/${folder}/${name}`, "utf8")),
-    );
   /** A session whose descriptor the test holds. */
   const login = async (vtnr: number, options = {}) => {
     const leader = await world.leader();
@@ -58,21 +47,30 @@ describe.skipIf(!invisible)("on VTs", () => {
     switchVt(FIRST);
     const one = await login(FIRST);
     const two = await login(SECOND);
-    expect(state("seats", "seat0")).toMatchObject({ ACTIVE: one.id, CAN_TTY: "1" });
-    expect(state("sessions", two.id)).toMatchObject({ STATE: "online", VTNR: String(SECOND) });
+    expect(world.stateOf("seats", "seat0")).toMatchObject({ ACTIVE: one.id, CAN_TTY: "1" });
+    expect(world.stateOf("sessions", two.id)).toMatchObject({
+      STATE: "online",
+      VTNR: String(SECOND),
+    });
     switchVt(SECOND);
-    await world.until("the second is active", () => state("seats", "seat0").ACTIVE === two.id);
+    await world.until(
+      "the second is active",
+      () => world.stateOf("seats", "seat0").ACTIVE === two.id,
+    );
     await callManager(bus, "ActivateSession", "s", [one.id]);
-    await world.until("the first is active", () => state("seats", "seat0").ACTIVE === one.id);
+    await world.until(
+      "the first is active",
+      () => world.stateOf("seats", "seat0").ACTIVE === one.id,
+    );
     expect(activeVt()).toBe(FIRST);
-    expect(state("sessions", two.id).ACTIVE).toBe("0");
+    expect(world.stateOf("sessions", two.id).ACTIVE).toBe("0");
     for (const { fd } of [one, two]) close(fd);
   });
 
   test("a tty's name gives seat and VT; a wrong pair and an occupied VT are refused", async () => {
     const one = await login(0, { seat: "", tty: `/dev/tty${SECOND}`, type: "tty" });
     expect(one).toMatchObject({ seat: "seat0", vtnr: SECOND });
-    expect(state("sessions", one.id)).toMatchObject({ TTY: `tty${SECOND}`, TYPE: "tty" });
+    expect(world.stateOf("sessions", one.id)).toMatchObject({ TTY: `tty${SECOND}`, TYPE: "tty" });
     await expect(login(FIRST, { tty: `tty${SECOND}` })).rejects.toThrow("do not match");
     await expect(login(0)).rejects.toThrow("out of range");
     await expect(login(SECOND)).rejects.toMatchObject({
@@ -85,9 +83,12 @@ describe.skipIf(!invisible)("on VTs", () => {
     switchVt(FIRST);
     const greeter = await login(FIRST, { class: "greeter" });
     const user = await login(FIRST);
-    expect(state("seats", "seat0").ACTIVE).toBe(user.id);
+    expect(world.stateOf("seats", "seat0").ACTIVE).toBe(user.id);
     user.leader.kill("SIGKILL");
-    await world.until("the greeter is back", () => state("seats", "seat0").ACTIVE === greeter.id);
+    await world.until(
+      "the greeter is back",
+      () => world.stateOf("seats", "seat0").ACTIVE === greeter.id,
+    );
     for (const { fd } of [greeter, user]) close(fd);
   });
 
@@ -98,7 +99,7 @@ describe.skipIf(!invisible)("on VTs", () => {
     await world.endBridge("SIGKILL");
     switchVt(SECOND);
     await world.startBridge();
-    expect(state("seats", "seat0").ACTIVE).toBe(two.id);
+    expect(world.stateOf("seats", "seat0").ACTIVE).toBe(two.id);
     for (const { fd } of [one, two]) close(fd);
   });
 });

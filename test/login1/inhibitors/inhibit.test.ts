@@ -4,8 +4,9 @@ import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import { escapeC, unescapeC } from "../../../lib/login1/vocabulary/c-escape.ts";
+import { callManager, createSession, getProperty, MANAGER } from "../support/client.ts";
 import { errorOf } from "../support/power-world.ts";
-import { callManager, createSession, World } from "../support/world.ts";
+import { scopeOf, World } from "../support/world.ts";
 
 const USER = 65534;
 const SENDER = "org.freedesktop.login1";
@@ -48,17 +49,7 @@ const inhibit = async (what: string, mode: string, who = "test", why = "reason")
   (await callManager(bus, "Inhibit", "ssss", [what, who, why, mode]))[0] as number;
 const folder = () => join(world.root, "run/systemd/inhibit");
 
-async function property(name: string): Promise<unknown> {
-  const [value] = await bus.call({
-    destination: SENDER,
-    path: "/org/freedesktop/login1",
-    interface: "org.freedesktop.DBus.Properties",
-    member: "Get",
-    signature: "ss",
-    body: [`${SENDER}.Manager`, name],
-  });
-  return (value as { value: unknown }).value;
-}
+const property = (name: string) => getProperty(bus, MANAGER, "Manager", name);
 
 describe("an inhibitor", () => {
   test("is listed, told of, and in its file while its descriptor is open", async () => {
@@ -188,7 +179,7 @@ describe("who may", () => {
   test("a user in a session on a seat may block", async () => {
     const leader = await world.leader();
     const made = await createSession(bus, { uid: USER, leader: leader.pid, seat: "seat0" });
-    const scope = `/user.slice/user-${USER}.slice/session-${made.id}.scope`;
+    const scope = scopeOf(USER, made.id);
     for (const what of ["shutdown", "sleep", "handle-power-key:handle-lid-switch"]) {
       expect((await ask(what, "block", scope)).stderr).toBe("");
     }

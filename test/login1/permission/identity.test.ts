@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
-import { callManager, createSession, getProperty, World } from "../support/world.ts";
+import { callManager, createSession, getProperty } from "../support/client.ts";
+import { scopeOf, World } from "../support/world.ts";
 
 const MALLORY = 65534;
 const VICTIM = 1;
@@ -147,7 +148,7 @@ test("a caller that is there is known by its pidfd, which does not stay open", a
   });
   const open = async () =>
     (await world.run(["ls", `/proc/${bridge}/fd`])).stdout.split("\n").length;
-  const cgroup = `/user.slice/user-${MALLORY}.slice/session-${id}.scope/leader`;
+  const cgroup = `${scopeOf(MALLORY, id)}/leader`;
   const ask = () =>
     world.run(["loginctl", "show-session", "self", "--property=Id"], { user: MALLORY, cgroup });
   const before = await open();

@@ -23,10 +23,11 @@ import {
   SEATED,
   spares,
 } from "../support/calls.ts";
+import { callManager, createSession } from "../support/client.ts";
 import { hasPolkit, startPolkitd } from "../support/polkitd.ts";
 import { addCommands } from "../support/power-world.ts";
 import { buildCreateSession, compile } from "../support/probe.ts";
-import { type Created, callManager, createSession, World } from "../support/world.ts";
+import { scopeOf, World } from "../support/world.ts";
 
 const POLICY = resolve(
   import.meta.dir,
@@ -66,8 +67,6 @@ async function checkAll(world: World, bus: Connection, withPolkit: boolean): Pro
   const background = await make(OTHER);
   const foreground = await make(ACTIVE);
   const people: People = { world, bus, owned };
-  const scope = (uid: number, { id }: Created) =>
-    `/user.slice/user-${uid}.slice/session-${id}.scope`;
   for (const [
     name,
     { words, results, alone = results, owner = OWNER, passes, rootElsewhere },
@@ -76,8 +75,8 @@ async function checkAll(world: World, bus: Connection, withPolkit: boolean): Pro
     const callers: { user?: number; cgroup?: string }[] = [
       {},
       { user: owner },
-      { user: ACTIVE, cgroup: scope(ACTIVE, foreground) },
-      { user: OTHER, cgroup: scope(OTHER, background) },
+      { user: ACTIVE, cgroup: scopeOf(ACTIVE, foreground.id) },
+      { user: OTHER, cgroup: scopeOf(OTHER, background.id) },
       { user: OTHER },
     ];
     const check = async (index: number) => {
@@ -198,7 +197,7 @@ describe("with polkit", () => {
     });
     const caller = {
       user: RULED,
-      cgroup: `/user.slice/user-${RULED}.slice/session-${own.id}.scope`,
+      cgroup: scopeOf(RULED, own.id),
     };
     const people: People = { world, bus, owned };
     expect(await call(people, MANAGER, "LockSession", ["s", owned.id], caller)).toBe("yes");
@@ -229,7 +228,7 @@ describe("with polkit", () => {
         ...["org.freedesktop.login1", MANAGER, "org.freedesktop.login1.Manager", ...member],
       ];
       const wait = ["sh", "-c", 'echo up; read -r _; exec "$@"', "sh", ...words];
-      const cgroup = `/user.slice/user-${ACTIVE}.slice/session-${own.id}.scope`;
+      const cgroup = scopeOf(ACTIVE, own.id);
       const child = Bun.spawn(world.inside(wait, { user: ACTIVE, cgroup }), {
         stdin: "pipe",
         stdout: "pipe",
@@ -299,7 +298,7 @@ describe("with polkit", () => {
       await agent.call(registerAgent(child.pid, OTHER));
       child.stdin.write("go\n");
       child.stdin.flush();
-      const cgroup = `/user.slice/user-${ACTIVE}.slice/session-${seated.id}.scope`;
+      const cgroup = scopeOf(ACTIVE, seated.id);
       const asks = () =>
         world.run(["busctl", "call", ...LOGIN1, "org.freedesktop.login1.Manager", "CanPowerOff"], {
           user: ACTIVE,

@@ -1,8 +1,9 @@
 /** pkcheck and polkitd by login1's sessions: who is there, in the background, elsewhere, or nowhere. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Connection } from "../../../lib/dbus/index.ts";
+import { type CreateOptions, createSession } from "../support/client.ts";
 import { startPolkitd } from "../support/polkitd.ts";
-import { type CreateOptions, createSession, World } from "../support/world.ts";
+import { World } from "../support/world.ts";
 
 // Accounts that every Debian and Arch system has. polkit takes a user's sessions together, so that
 // each kind of session is another's.

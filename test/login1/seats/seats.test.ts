@@ -4,14 +4,14 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
+import { type CreateOptions, callManager, callSeat, createSession } from "../support/client.ts";
 import {
   DEVICE,
   makeDevice,
   removeDevice as removeRecord,
   addDevice as writeRecord,
 } from "../support/udev-database.ts";
-import { type CreateOptions, callManager, createSession, World } from "../support/world.ts";
+import { World } from "../support/world.ts";
 
 const ALICE = 65534;
 
@@ -58,10 +58,6 @@ const addDevice = (key: string, tags: string[], properties: Record<string, strin
   writeRecord(world, key, tags, properties);
 const removeDevice = (key: string, tags: string[]) => removeRecord(world, key, tags);
 const MASTER = ["seat", "master-of-seat"];
-const stateOf = (folder: string, name: string) =>
-  Object.fromEntries(
-    parseState(readFileSync(join(world.root, "run/systemd", folder, name), "utf8")),
-  );
 const seatIds = async () =>
   ((await callManager(bus, "ListSeats"))[0] as [string][]).map(([id]) => id);
 async function login(options: Partial<CreateOptions> = {}) {
@@ -75,14 +71,7 @@ async function login(options: Partial<CreateOptions> = {}) {
   return { ...made, leader };
 }
 const seat = (id: string, member: string, signature = "", body: unknown[] = []) =>
-  bus.call({
-    destination: "org.freedesktop.login1",
-    path: `/org/freedesktop/login1/seat/${id}`,
-    interface: "org.freedesktop.login1.Seat",
-    member,
-    signature,
-    body,
-  });
+  callSeat(bus, id, member, signature, body);
 const INVALID = { errorName: "org.freedesktop.DBus.Error.InvalidArgs" };
 
 describe("seats of udev", () => {
@@ -93,20 +82,20 @@ describe("seats of udev", () => {
     const other = await login({ seat: "seat-two" });
     await callManager(bus, "ReleaseSession", "s", [id]);
     await callManager(bus, "ActivateSession", "s", [id]);
-    expect(stateOf("sessions", id)).toMatchObject({ ACTIVE: "1", STATE: "closing" });
+    expect(world.stateOf("sessions", id)).toMatchObject({ ACTIVE: "1", STATE: "closing" });
     removeDevice("c226:0", MASTER);
     await world.until("the seat is gone", async () => !(await seatIds()).includes("seat-two"));
-    const before = [id, other.id].map((one) => stateOf("sessions", one));
+    const before = [id, other.id].map((one) => world.stateOf("sessions", one));
     for (const state of before) {
       expect(state).toMatchObject({ ACTIVE: "0", STATE: "closing", SEAT: "seat-two" });
     }
     await world.endBridge("SIGKILL");
     await world.startBridge();
-    expect([id, other.id].map((one) => stateOf("sessions", one))).toEqual(before);
+    expect([id, other.id].map((one) => world.stateOf("sessions", one))).toEqual(before);
     // It comes back with those that have not ended yet.
     addDevice("c226:0", MASTER, { ID_SEAT: "seat-two" });
     await world.until("the seat is back", async () => (await seatIds()).includes("seat-two"));
-    expect(stateOf("seats", "seat-two").SESSIONS).toBe(`${id} ${other.id}`);
+    expect(world.stateOf("seats", "seat-two").SESSIONS).toBe(`${id} ${other.id}`);
     removeDevice("c226:0", MASTER);
     close(fd);
     close(other.fd);
@@ -119,27 +108,30 @@ describe("seats of udev", () => {
     await world.endBridge("SIGKILL");
     removeDevice("c226:0", MASTER);
     await world.startBridge();
-    expect(stateOf("sessions", id)).toMatchObject({ STATE: "closing", SEAT: "seat-two" });
+    expect(world.stateOf("sessions", id)).toMatchObject({ STATE: "closing", SEAT: "seat-two" });
     close(fd);
   });
 
   test("come with their master device, also when udev starts late, and go with it", async () => {
     addDevice("c226:0", MASTER);
     await world.until("seat0 can show something", () => events.includes("seat0 CanGraphical=true"));
-    expect(stateOf("seats", "seat0").CAN_GRAPHICAL).toBe("1");
+    expect(world.stateOf("seats", "seat0").CAN_GRAPHICAL).toBe("1");
     addDevice("c226:1", MASTER, { ID_SEAT: "seat-left" });
     await world.until("a second seat", () => events.includes("SeatNew seat-left file"));
     expect(await seatIds()).toEqual(["seat0", "seat-left"]);
     const made = await login({ seat: "seat-left" });
-    expect(stateOf("seats", "seat-left")).toMatchObject({
+    expect(world.stateOf("seats", "seat-left")).toMatchObject({
       ACTIVE: made.id,
       CAN_GRAPHICAL: "1",
       CAN_TTY: "0",
     });
-    expect(stateOf("seats", "seat0").ACTIVE).toBeUndefined();
+    expect(world.stateOf("seats", "seat0").ACTIVE).toBeUndefined();
     removeDevice("c226:1", MASTER);
     await world.until("it is gone", () => events.includes("SeatRemoved seat-left no file"));
-    await world.until("its session ends", () => stateOf("sessions", made.id).STATE === "closing");
+    await world.until(
+      "its session ends",
+      () => world.stateOf("sessions", made.id).STATE === "closing",
+    );
     removeDevice("c226:0", MASTER);
     await world.until("seat0 is blind", () => events.includes("seat0 CanGraphical=false"));
     close(made.fd);
@@ -155,7 +147,7 @@ describe("seats of udev", () => {
     await world.startBridge();
     expect(await seatIds()).toEqual(["seat0", "seat-left"]);
     expect(readdirSync(`${world.root}/run/systemd/seats`).sort()).toEqual(["seat-left", "seat0"]);
-    expect(stateOf("seats", "seat-left").ACTIVE).toBe(made.id);
+    expect(world.stateOf("seats", "seat-left").ACTIVE).toBe(made.id);
     close(made.fd);
   });
 
@@ -173,8 +165,8 @@ describe("switching without VTs", () => {
     const one = await login();
     const two = await login();
     const three = await login();
-    expect(stateOf("sessions", two.id).POSITION).toBe("2");
-    const active = () => stateOf("seats", "seat0").ACTIVE;
+    expect(world.stateOf("sessions", two.id).POSITION).toBe("2");
+    const active = () => world.stateOf("seats", "seat0").ACTIVE;
     await seat("seat0", "SwitchTo", "u", [1]);
     expect(active()).toBe(one.id);
     await seat("seat0", "SwitchToPrevious");
@@ -190,7 +182,7 @@ describe("switching without VTs", () => {
       return !existsSync(`${world.root}/run/systemd/sessions/${two.id}`);
     });
     const fourth = await login();
-    expect(stateOf("sessions", fourth.id).POSITION).toBe("2");
+    expect(world.stateOf("sessions", fourth.id).POSITION).toBe("2");
     await world.endBridge("SIGKILL");
     await world.startBridge();
     await seat("seat0", "SwitchTo", "u", [3]);
@@ -214,7 +206,7 @@ describe("switching without VTs", () => {
       { user: 1 },
     );
     expect(outcome.stderr).toContain("Access denied");
-    expect(stateOf("seats", "seat0").ACTIVE).toBe(made[1]?.id);
+    expect(world.stateOf("seats", "seat0").ACTIVE).toBe(made[1]?.id);
     for (const { fd } of made) close(fd);
   });
 });

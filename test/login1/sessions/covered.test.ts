@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
+import { createSession } from "../support/client.ts";
 import { compile } from "../support/probe.ts";
-import { createSession, World } from "../support/world.ts";
+import { World } from "../support/world.ts";
 
 const MALLORY = 65534;
 const PATH = `/run/user/${MALLORY}`;

@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { existsSync, readFileSync, statSync } from "node:fs";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close, userByName } from "../../../lib/linux/index.ts";
-import { callManager, createSession, World } from "../support/world.ts";
+import { callManager, createSession } from "../support/client.ts";
+import { World } from "../support/world.ts";
 
 const NOBODY = 65534;
 const DAEMON = 1;

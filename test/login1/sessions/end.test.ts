@@ -12,9 +12,9 @@ import {
 import { dirname, join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../../lib/linux/index.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
 import { escapeC, unescapeC } from "../../../lib/login1/vocabulary/c-escape.ts";
-import { callManager, createSession, World } from "../support/world.ts";
+import { callManager, createSession } from "../support/client.ts";
+import { scopeOf, World } from "../support/world.ts";
 
 // An ordinary user as logind counts (above 999) and a system user.
 const ALICE = 65534;
@@ -69,9 +69,7 @@ const linger = (uid: number, enable: boolean) =>
 const lingerFile = (uid: number) =>
   join(world.root, "var/lib/systemd/linger", escapeC(nameOf(uid)));
 const runtimeDir = (uid: number) => join(world.root, "run/user", String(uid));
-const scopeOf = (uid: number, id: string) => `/user.slice/user-${uid}.slice/session-${id}.scope`;
-const stateOf = (uid: number) =>
-  parseState(readFileSync(join(world.root, "run/systemd/users", String(uid)), "utf8"));
+const stateOf = (uid: number) => world.stateOf("users", String(uid));
 const loggedIn = async () =>
   ((await callManager(bus, "ListUsers"))[0] as [number][]).map(([uid]) => uid);
 const restart = async () => {
@@ -116,7 +114,7 @@ describe("KillUserProcesses", () => {
   test("no, which is the default, lets what is left run out", async () => {
     const { id, fd, left, logOut, gone } = await session(ALICE);
     await logOut();
-    await world.until("it is closing", () => stateOf(ALICE).get("STATE") === "closing");
+    await world.until("it is closing", () => stateOf(ALICE).STATE === "closing");
     expect(processStatus(left.pid)?.state).not.toBe("Z");
     expect(left.exitCode).toBeNull();
     await end(left);
@@ -157,7 +155,7 @@ describe("KillUserProcesses", () => {
     await configure("KillUserProcesses=yes");
     const { id, fd, leader, left, logOut, gone } = await session(ALICE);
     await callManager(bus, "ReleaseSession", "s", [id]);
-    await world.until("it is closing", () => stateOf(ALICE).get("STATE") === "closing");
+    await world.until("it is closing", () => stateOf(ALICE).STATE === "closing");
     expect([leader.exitCode, left.exitCode]).toEqual([null, null]);
     await logOut();
     await left.exited;
@@ -207,13 +205,13 @@ describe("UserStopDelaySec", () => {
     await first.logOut();
     await first.gone();
     expect(await loggedIn()).toEqual([ALICE]);
-    expect(stateOf(ALICE).get("STATE")).toBe("closing");
+    expect(stateOf(ALICE).STATE).toBe("closing");
     await restart();
     expect(await loggedIn()).toEqual([ALICE]);
     expect(readdirSync(runtimeDir(ALICE))).toEqual(["kept"]);
     events.length = 0;
     const second = await session(ALICE);
-    expect(stateOf(ALICE).get("STATE")).toBe("active");
+    expect(stateOf(ALICE).STATE).toBe("active");
     expect(readdirSync(runtimeDir(ALICE))).toEqual(["kept"]);
     await configure("UserStopDelaySec=0");
     await end(second.left);
@@ -256,16 +254,16 @@ describe("lingering", () => {
     expect(existsSync(lingerFile(ALICE))).toBe(true);
     expect(await loggedIn()).toEqual([ALICE]);
     expect(existsSync(runtimeDir(ALICE))).toBe(true);
-    expect(stateOf(ALICE).get("STATE")).toBe("lingering");
+    expect(stateOf(ALICE).STATE).toBe("lingering");
     const shown = await world.run(["loginctl", "show-user", String(ALICE), "-pLinger", "-pState"]);
     expect(shown.stdout).toBe("State=lingering\nLinger=yes\n");
     const { fd, left, logOut, gone } = await session(ALICE);
-    expect(stateOf(ALICE).get("STATE")).toBe("active");
+    expect(stateOf(ALICE).STATE).toBe("active");
     await end(left);
     await logOut();
     await gone();
-    expect(stateOf(ALICE).get("STATE")).toBe("lingering");
-    expect(stateOf(ALICE).get("STOPPING")).toBe("0");
+    expect(stateOf(ALICE).STATE).toBe("lingering");
+    expect(stateOf(ALICE).STOPPING).toBe("0");
     events.length = 0;
     await linger(ALICE, false);
     await world.until("the user is gone", () => events.includes(`UserRemoved ${ALICE}`));
@@ -284,7 +282,7 @@ describe("lingering", () => {
     await linger(ALICE, false);
     await world.until("the news", () => events.includes(`_${ALICE} Linger=false`));
     expect(events.filter((event) => event.includes("Linger"))).toHaveLength(2);
-    expect(stateOf(ALICE).get("STATE")).toBe("active");
+    expect(stateOf(ALICE).STATE).toBe("active");
     await end(left);
     await logOut();
     close(fd);

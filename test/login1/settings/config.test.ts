@@ -20,8 +20,9 @@ import {
   readTime,
   readWords,
 } from "../../../lib/login1/settings/values.ts";
+import { callManager, createSession } from "../support/client.ts";
 import { configOf } from "../support/settings.ts";
-import { callManager, createSession, World } from "../support/world.ts";
+import { World } from "../support/world.ts";
 
 const SHIPPED = resolve(import.meta.dir, "../../../files/etc/lainos");
 

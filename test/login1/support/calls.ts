@@ -3,13 +3,8 @@
  * method. permission.test.ts makes them.
  */
 import type { Connection } from "../../../lib/dbus/index.ts";
-import {
-  type Created,
-  type CreateOptions,
-  callManager,
-  createSession,
-  type World,
-} from "./world.ts";
+import { type Created, type CreateOptions, callManager, createSession } from "./client.ts";
+import type { World } from "./world.ts";
 
 // Accounts that every Debian and Arch system has.
 export const OWNER = 65534;

@@ -16,7 +16,7 @@ const ELSEWHERE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "is listed, told of, and in its file while its descriptor is open":
       "Manager.ListInhibitors Manager.Inhibit",
   },
-  bridge: {
+  "sessions/sessions": {
     "exists in files, cgroup, runtime directory and on the bus, and all of it ends":
       "Manager.CreateSession",
     "made by pidfd, it ends with its leader and not with the descriptor":
@@ -45,8 +45,9 @@ const ELSEWHERE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "Manager.Suspend Manager.Hibernate Manager.HybridSleep",
     "by %sWithFlags is the same":
       "Manager.SuspendWithFlags Manager.HibernateWithFlags Manager.HybridSleepWithFlags",
-    "SuspendThenHibernate needs a clock that wakes the machine, and Sleep prefers it":
-      "Manager.SuspendThenHibernate Manager.SuspendThenHibernateWithFlags Manager.Sleep",
+    "SuspendThenHibernate is refused without a clock that wakes":
+      "Manager.SuspendThenHibernate Manager.SuspendThenHibernateWithFlags",
+    "Sleep prefers what suspends first, which is told by SleepOperation": "Manager.Sleep",
     "a machine that cannot sleep says so, and one that can":
       "Manager.CanSuspend Manager.CanHibernate Manager.CanHybridSleep Manager.CanSuspendThenHibernate Manager.CanSleep",
     "that somebody else sees to is told of by SendPrepareForSleep": "Manager.SendPrepareForSleep",

@@ -2,7 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
-import { hasOwner, type World } from "./world.ts";
+import { hasOwner } from "./client.ts";
+import type { World } from "./world.ts";
 
 const POLICY = resolve(
   import.meta.dir,

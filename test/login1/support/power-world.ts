@@ -2,10 +2,17 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BusError, type Connection } from "../../../lib/dbus/index.ts";
-import { callManager, World } from "./world.ts";
+import { callManager, getProperty } from "./client.ts";
+import { World } from "./world.ts";
 
 const NAME = "org.freedesktop.login1";
 const MANAGER = `${NAME}.Manager`;
+
+/**
+ * Without wall messages, so that what is run for a shutdown is init's command and nothing else; and
+ * what waits for an inhibitor goes on because that has ended, and not because it took too long.
+ */
+export const SETTINGS = "[Login]\nWallMessages=no\nInhibitDelayMaxSec=10min\n";
 
 /** Notes how it was called, and fails if it is told to. */
 const FAKE = `#!/bin/sh
@@ -38,10 +45,8 @@ export class PowerWorld {
     const world = await World.create({ bridge: [] });
     const real = world.options.bridge;
     real.push(process.execPath, join(import.meta.dir, "../../../cmd/dbus-bridge.ts"));
-    // Without wall messages, so that what is run for a shutdown is init's command and nothing else.
-    const quiet = "printf '[Login]\\nWallMessages=no\\n' > /run/lainos/logind.conf";
     await addCommands(world);
-    const script = `set -e; mkdir -p /run/lainos; ${quiet}; ${setUp}`;
+    const script = `set -e; mkdir -p /run/lainos; printf '${SETTINGS}' > /run/lainos/logind.conf; ${setUp}`;
     const { code, stderr } = await world.run(["sh", "-c", script]);
     if (code !== 0) throw new Error(stderr);
     await world.startBridge();
@@ -111,16 +116,8 @@ export class PowerWorld {
     return (await this.call("Inhibit", "ssss", what, "test", "reason", mode))[0] as number;
   }
 
-  async property(name: string): Promise<unknown> {
-    const [value] = await this.bus.call({
-      destination: NAME,
-      path: "/org/freedesktop/login1",
-      interface: "org.freedesktop.DBus.Properties",
-      member: "Get",
-      signature: "ss",
-      body: [MANAGER, name],
-    });
-    return (value as { value: unknown }).value;
+  property(name: string): Promise<unknown> {
+    return getProperty(this.bus, "/org/freedesktop/login1", "Manager", name);
   }
 
   /** A call by busctl, as a user and in a session's scope if that is said; what it wrote. */

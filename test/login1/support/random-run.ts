@@ -5,9 +5,16 @@ import { BusError, type Connection } from "../../../lib/dbus/index.ts";
 import { close, openPidfd, watchProcess } from "../../../lib/linux/index.ts";
 import { kill } from "../../../lib/linux/processes/process.ts";
 import { SESSION_CLASSES, SESSION_TYPES } from "../../../lib/login1/vocabulary/classes.ts";
+import {
+  callManager,
+  callSeat,
+  callSession,
+  createSession,
+  createSessionByPidfd,
+} from "./client.ts";
 import type { Random } from "./random-source.ts";
 import { asLibsystemd, type BusView, type Process, readBus, type View } from "./views.ts";
-import { callManager, createSession, createSessionByPidfd, type World } from "./world.ts";
+import { scopeOf, type World } from "./world.ts";
 
 /** Accounts that Debian and Arch have: root, daemon or bin, mail, nobody. */
 const UIDS = [0, 1, 2, 8, 65534];
@@ -239,9 +246,7 @@ export class RandomRun {
       if (!session) return false;
       this.#note(`start a member of ${session.id}`);
       const { id, uid } = session;
-      session.members.push(
-        await this.view.member(id, `/user.slice/user-${uid}.slice/session-${id}.scope`),
-      );
+      session.members.push(await this.view.member(id, scopeOf(uid, id)));
       return true;
     },
     killMember: async () => {
@@ -603,23 +608,11 @@ export class RandomRun {
   }
 
   #onSession(session: Live, member: string, signature = "", body: unknown[] = []) {
-    return this.#call(session.path, "Session", member, signature, body);
+    return callSession(this.bus, session.path, member, signature, body);
   }
 
   #onSeat(seat: string, member: string, signature = "", body: unknown[] = []) {
-    const path = `/org/freedesktop/login1/seat/${seat.replace("-", "_2d")}`;
-    return this.#call(path, "Seat", member, signature, body);
-  }
-
-  #call(path: string, kind: string, member: string, signature: string, body: unknown[]) {
-    return this.bus.call({
-      destination: "org.freedesktop.login1",
-      path,
-      interface: `org.freedesktop.login1.${kind}`,
-      member,
-      signature,
-      body,
-    });
+    return callSeat(this.bus, seat, member, signature, body);
   }
 
   /** Waits for a signal of the event that goes on. */

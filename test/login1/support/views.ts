@@ -1,6 +1,7 @@
 /** Two views of login1, by the real libsystemd and by the bus, in a form in which they are equal. */
 import type { Connection } from "../../../lib/dbus/index.ts";
-import { callManager, type World } from "./world.ts";
+import { callManager } from "./client.ts";
+import type { World } from "./world.ts";
 
 const ENODATA = -61;
 

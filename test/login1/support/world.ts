@@ -4,79 +4,36 @@
  * the package ships, and the bridge. Everything in it is in one cgroup, by which
  * it is ended whole.
  */
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { Connection } from "../../../lib/dbus/index.ts";
-import { Cgroup, cgroupRoot } from "../../../lib/linux/index.ts";
+import { parseState } from "../../../lib/login1/state/env-file.ts";
+import { busConfig } from "../../support/bus-config.ts";
+import { type Nothing, until } from "../../support/until.ts";
+import { sessionIds } from "./client.ts";
+import { Place, type PlaceOptions } from "./place.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "../../..");
 
-const busConfig = (
-  policies: readonly string[],
-) => `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path=/run/dbus/system_bus_socket</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
+/** The bus of a world: as a system's, with what the packages ship and these policies of others. */
+const systemBus = (policies: readonly string[]) =>
+  busConfig(
+    "unix:path=/run/dbus/system_bus_socket",
+    `<deny own="*"/>
     <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus"/>
-  </policy>
-  <include>${REPOSITORY}/files/usr/share/dbus-1/system.d/org.freedesktop.login1.conf</include>
+    <allow send_destination="org.freedesktop.DBus"/>`,
+    `<include>${REPOSITORY}/files/usr/share/dbus-1/system.d/org.freedesktop.login1.conf</include>
   <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
-  ${policies.map((name) => `<include>/usr/share/dbus-1/system.d/${name}</include>`).join("")}
-</busconfig>
-`;
-
-const SETUP = `set -e
-umount -R -l /sys/fs/cgroup
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs -o mode=755 tmpfs /run
-mkdir /run/newdev
-mount -t tmpfs -o mode=755 tmpfs /run/newdev
-for node in null zero full random urandom tty $VTS; do cp -a /dev/$node /run/newdev/; done
-mkdir /run/newdev/pts /run/newdev/shm
-mount --bind /dev/pts /run/newdev/pts
-ln -s pts/ptmx /run/newdev/ptmx
-ln -s /proc/self/fd /run/newdev/fd
-mount --move /run/newdev /dev
-rmdir /run/newdev
-mkdir -p /run/dbus /run/systemd/system /run/user
-state=/var/lib/systemd
-[ -d $state ] || state=/var/lib
-mount -t tmpfs -o mode=755 tmpfs $state
-mkdir /dev/mqueue
-mount -t mqueue mqueue /dev/mqueue
-chmod 1777 /dev/shm
-cat > /run/bus.conf
-echo ready
-exec sleep infinity
-`;
-
-/**
- * Waits for the end of the test's process, however it ends, and takes away what is left of its world
- * then: what is in the cgroup, the cgroup, and the folder. After `World.end` there is nothing left.
- */
-const REAPER = `read -r line
-[ -d "$1" ] || exit 0
-until rmdir "$1" 2>/dev/null; do
-  echo 1 > "$1/cgroup.kill"
-  find "$1" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null
-  sleep 0.1
-done
-rm -rf "$2"
-`;
+  ${policies.map((name) => `<include>/usr/share/dbus-1/system.d/${name}</include>`).join("")}`,
+  );
 
 /** Where the bridge is when lainos-notifyd is to know it as a service. */
 const BRIDGE_SERVICE = "lainos-dbus-bridge";
@@ -88,15 +45,21 @@ export interface Outcome {
   stderr: string;
 }
 
-export interface WorldOptions {
+export interface WorldOptions extends PlaceOptions {
   /** The command that starts the bridge; empty for none. */
   bridge: string[];
-  /** The host's VTs that are in it, 0 for the console; none makes a world without VTs. */
-  vts: number[];
-  /** Whether it has pids of its own, counted from 1, and its own /proc. */
-  ownPids: boolean;
   /** Policies of the bus that packages have in /usr/share/dbus-1/system.d, besides ours and polkit's. */
   policies: string[];
+}
+
+/** Where a session's processes are, in the world's tree of cgroups. */
+export const scopeOf = (uid: number, id: string) =>
+  `/user.slice/user-${uid}.slice/session-${id}.scope`;
+
+/** Kills processes, and waits until they have ended. */
+export async function endAll(...children: Bun.Subprocess[]): Promise<void> {
+  for (const child of children) child.kill("SIGKILL");
+  await Promise.all(children.map((child) => child.exited));
 }
 
 export class World {
@@ -109,62 +72,38 @@ export class World {
   readonly #leaders: Bun.Subprocess[] = [];
 
   private constructor(
-    private readonly folder: string,
-    private readonly cgroup: Cgroup,
-    private readonly cgroupFolder: string,
-    private readonly holder: Bun.Subprocess,
+    private readonly place: Place,
     readonly options: WorldOptions,
   ) {}
 
   /**
-   * Makes the world with a bus in it, and the bridge unless `bridge` is empty.
+   * Makes the world with a bus in it, and the bridge unless `bridge` is empty; or nothing at all.
    *
    * @param options what to change of the defaults: the bridge from the sources, no VTs
    */
   static async create(options: Partial<WorldOptions> = {}): Promise<World> {
     const bridge = options.bridge ?? [process.execPath, join(REPOSITORY, "cmd/dbus-bridge.ts")];
-    const vts = options.vts ?? [];
-    const ownPids = options.ownPids ?? false;
-    const policies = options.policies ?? [];
-    const pidOptions = ownPids ? ["--pid", "--fork", "--mount-proc"] : [];
-    const root = cgroupRoot();
-    if (!root) throw new Error("these tests need a cgroup2 mount");
-    const folder = mkdtempSync(join(tmpdir(), "p7-world-"));
-    const name = folder.slice(folder.lastIndexOf("/") + 1);
-    const cgroup = new Cgroup(root, `/${name}`);
-    cgroup.create();
-    const cgroupFolder = join(root, name);
-    // In a session of its own: Ctrl-C is for the test, whose end it waits for.
-    const reaper = Bun.spawn(["setsid", "sh", "-c", REAPER, "sh", cgroupFolder, folder], {
-      stdio: ["pipe", "ignore", "inherit"],
-    });
-    reaper.unref();
-    const holder = Bun.spawn(
-      [
-        ...["sh", "-c", `echo $$ > ${cgroupFolder}/cgroup.procs && exec "$@"`, "sh"],
-        ...["unshare", "--mount", "--cgroup", "--ipc", "--propagation", "private", ...pidOptions],
-        ...["sh", "-c", SETUP],
-      ],
-      {
-        env: { ...process.env, VTS: vts.map((vt) => `tty${vt}`).join(" ") },
-        stdin: new Blob([busConfig(policies)]),
-        stdout: "pipe",
-        stderr: "inherit",
-      },
-    );
-    const { done } = await holder.stdout.getReader().read();
-    if (done) throw new Error("the namespaces could not be made");
-    const world = new World(folder, cgroup, cgroupFolder, holder, {
-      ...{ bridge, vts, ownPids, policies },
-    });
-    await world.startBus();
-    if (bridge.length > 0) await world.startBridge();
+    const { vts = [], ownPids = false, policies = [] } = options;
+    const place = await Place.create({ vts, ownPids }, systemBus(policies));
+    const world = new World(place, { bridge, vts, ownPids, policies });
+    try {
+      await world.startBus();
+      if (bridge.length > 0) await world.startBridge();
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
     return world;
   }
 
   /** The world's root directory, seen from here. */
   get root(): string {
-    return `/proc/${this.holder.pid}/root`;
+    return this.place.root;
+  }
+
+  /** Where the world's cgroup is on this machine. */
+  get cgroupFolder(): string {
+    return this.place.cgroupFolder;
   }
 
   get busAddress(): string {
@@ -173,19 +112,7 @@ export class World {
 
   /** Words that run a command inside the world. */
   inside(command: string[], options: { user?: number; cgroup?: string } = {}): string[] {
-    const { user, cgroup = "" } = options;
-    const { pid } = this.holder;
-    const pids = this.options.ownPids ? [`--pid=/proc/${pid}/ns/pid_for_children`] : [];
-    const as =
-      user === undefined
-        ? []
-        : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--"];
-    return [
-      ...["sh", "-c", `echo $$ > ${this.cgroupFolder}${cgroup}/cgroup.procs && exec "$@"`, "sh"],
-      ...["nsenter", `--target=${pid}`, "--mount", "--cgroup", "--ipc", ...pids, "--wd=/", "--"],
-      ...as,
-      ...command,
-    ];
+    return this.place.inside(command, options);
   }
 
   /** Runs a command inside to its end. */
@@ -314,12 +241,23 @@ export class World {
 
   /** Ends every leader, and waits until no session, user or descriptor's holder is left. */
   async reset(connection: Connection): Promise<void> {
-    const leaders = this.#leaders.splice(0);
-    for (const leader of leaders) leader.kill("SIGKILL");
-    await Promise.all(leaders.map((leader) => leader.exited));
+    await endAll(...this.#leaders.splice(0));
     await this.until("no session and no user is left", async () => {
-      const [sessions] = (await callManager(connection, "ListSessions")) as [unknown[]];
-      return sessions.length === 0 && readdirSync(`${this.root}/run/user`).length === 0;
+      const ids = await sessionIds(connection);
+      return ids.length === 0 && readdirSync(`${this.root}/run/user`).length === 0;
+    });
+  }
+
+  /** What a state file of login1's says. */
+  stateOf(folder: "sessions" | "users" | "seats", name: string): Record<string, string> {
+    const path = join(this.root, "run/systemd", folder, name);
+    return Object.fromEntries(parseState(readFileSync(path, "utf8")));
+  }
+
+  /** Waits until login1 does not list a session any more. */
+  async gone(connection: Connection, id: string): Promise<void> {
+    await this.until(`session ${id} is gone`, async () => {
+      return !(await sessionIds(connection)).includes(id);
     });
   }
 
@@ -328,169 +266,28 @@ export class World {
     return Connection.open(this.busAddress);
   }
 
-  /** Waits until `probe` gives something other than undefined or false, for 5 s or so many at most. */
-  async until<Result>(
+  /** Waits until a user's runtime directory is gone. */
+  async userGone(uid: number): Promise<void> {
+    await this.until(`user ${uid} is gone`, () => !existsSync(`${this.root}/run/user/${uid}`));
+  }
+
+  /** Waits as {@link until} does; its error has the log too. */
+  async until<Seen>(
     what: string,
-    probe: () => Result | undefined | false | Promise<Result | undefined | false>,
-    seconds = 5,
-  ): Promise<Result> {
-    const deadline = performance.now() + seconds * 1000;
-    for (;;) {
-      const result = await probe();
-      if (result !== undefined && result !== false) return result;
-      if (performance.now() > deadline)
-        throw new Error(`not in ${seconds} s: ${what}\n${this.log}`);
-      await Bun.sleep(10);
+    look: () => Seen | Promise<Seen>,
+    patience?: number,
+  ): Promise<Exclude<Seen, Nothing>> {
+    try {
+      return (await until(what, look, Boolean, patience)) as Exclude<Seen, Nothing>;
+    } catch (error) {
+      throw new Error(`${String(error)}\n${this.log}`, { cause: error });
     }
   }
 
   /** Ends everything in the world and takes it away. */
   async end(): Promise<void> {
-    this.cgroup.signal(9);
-    await Promise.all([this.holder.exited, ...this.#leaders.map((leader) => leader.exited)]);
+    await this.place.end();
+    await Promise.all(this.#leaders.map((leader) => leader.exited));
     await Promise.all([this.#bridge?.exited, this.#notifyd?.exited]);
-    await this.until("the world's cgroup is empty", () => this.cgroup.remove());
-    rmSync(this.folder, { recursive: true });
   }
-}
-
-/** What CreateSession answers, by name. */
-export interface Created {
-  id: string;
-  path: string;
-  runtimePath: string;
-  fd: number;
-  uid: number;
-  seat: string;
-  vtnr: number;
-  existing: boolean;
-}
-
-export interface CreateOptions {
-  uid: number;
-  leader: number;
-  service: string;
-  type: string;
-  class: string;
-  desktop: string;
-  seat: string;
-  vtnr: number;
-  tty: string;
-  display: string;
-  remote: boolean;
-  remoteUser: string;
-  remoteHost: string;
-}
-
-/** Whether somebody on the bus has a name. */
-export async function hasOwner(connection: Connection, name: string): Promise<boolean> {
-  const [has] = await connection.call({
-    destination: "org.freedesktop.DBus",
-    path: "/org/freedesktop/DBus",
-    interface: "org.freedesktop.DBus",
-    member: "NameHasOwner",
-    signature: "s",
-    body: [name],
-  });
-  return has === true;
-}
-
-/** A D-Bus call to login1's manager. */
-export function callManager(
-  connection: Connection,
-  member: string,
-  signature = "",
-  body: unknown[] = [],
-): Promise<unknown[]> {
-  return connection.call({
-    destination: "org.freedesktop.login1",
-    path: "/org/freedesktop/login1",
-    interface: "org.freedesktop.login1.Manager",
-    member,
-    signature,
-    body,
-  });
-}
-
-/** The value of a property of login1's: `kind` is Manager, Session, User or Seat. */
-export async function getProperty(
-  connection: Connection,
-  path: string,
-  kind: string,
-  name: string,
-): Promise<unknown> {
-  const [value] = await connection.call({
-    destination: "org.freedesktop.login1",
-    path,
-    interface: "org.freedesktop.DBus.Properties",
-    member: "Get",
-    signature: "ss",
-    body: [`org.freedesktop.login1.${kind}`, name],
-  });
-  return (value as { value: unknown }).value;
-}
-
-const NOTHING = {
-  service: "test",
-  type: "wayland",
-  class: "user",
-  desktop: "",
-  seat: "",
-  vtnr: 0,
-  tty: "",
-  display: "",
-  remote: false,
-  remoteUser: "",
-  remoteHost: "",
-};
-
-const middle = (all: CreateOptions) => [
-  all.service,
-  all.type,
-  all.class,
-  all.desktop,
-  all.seat,
-  all.vtnr,
-  all.tty,
-  all.display,
-  all.remote,
-  all.remoteUser,
-  all.remoteHost,
-];
-
-function toCreated(body: unknown[]): Created {
-  const [id, path, runtimePath, fd, uid, seat, vtnr, existing] = body as [
-    string,
-    string,
-    string,
-    number,
-    number,
-    string,
-    number,
-    boolean,
-  ];
-  return { id, path, runtimePath, fd, uid, seat, vtnr, existing };
-}
-
-/** CreateSession as pam_systemd of systemd 252 calls it. The returned descriptor is the caller's. */
-export async function createSession(
-  connection: Connection,
-  options: Partial<CreateOptions> & Pick<CreateOptions, "uid" | "leader">,
-): Promise<Created> {
-  const all = { ...NOTHING, ...options };
-  const body = [all.uid, all.leader, ...middle(all), []];
-  return toCreated(await callManager(connection, "CreateSession", "uusssssussbssa(sv)", body));
-}
-
-/** CreateSessionWithPIDFD as of systemd 257; the pidfd belongs to the connection from here on. */
-export async function createSessionByPidfd(
-  connection: Connection,
-  pidfd: number,
-  options: Partial<CreateOptions> & Pick<CreateOptions, "uid">,
-): Promise<Created> {
-  const all = { ...NOTHING, leader: 0, ...options };
-  const body = [all.uid, pidfd, ...middle(all), 0n, []];
-  return toCreated(
-    await callManager(connection, "CreateSessionWithPIDFD", "uhsssssussbssta(sv)", body),
-  );
 }

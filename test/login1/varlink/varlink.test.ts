@@ -5,9 +5,9 @@ import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close, openPidfd, userById } from "../../../lib/linux/index.ts";
 import { hasVts } from "../../../lib/login1/hardware/vt.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
 import { Client, type Message } from "../../varlink/client.ts";
-import { callManager, createSession, World } from "../support/world.ts";
+import { callManager, createSession, sessionIds } from "../support/client.ts";
+import { scopeOf, World } from "../support/world.ts";
 
 const ALICE = 65534;
 const BOB = 1;
@@ -113,12 +113,8 @@ async function caller(options: { user?: number; cgroup?: string } = {}) {
 }
 
 const stateFile = (id: string) => join(world.root, "run/systemd/sessions", id);
-const stateOf = (id: string) => Object.fromEntries(parseState(readFileSync(stateFile(id), "utf8")));
-const sessionIds = async () =>
-  ((await callManager(bus, "ListSessions"))[0] as [string][]).map(([id]) => id);
-const gone = (id: string) =>
-  world.until(`session ${id} is gone`, async () => !(await sessionIds()).includes(id));
-const scopeOf = (id: string, uid = ALICE) => `/user.slice/user-${uid}.slice/session-${id}.scope`;
+const stateOf = (id: string) => world.stateOf("sessions", id);
+const gone = (id: string) => world.gone(bus, id);
 const idOf = (message: Message | undefined) => String(message?.parameters?.Id);
 
 describe("CreateSession", () => {
@@ -149,7 +145,7 @@ describe("CreateSession", () => {
         Class: "user_early",
       },
     });
-    expect(await sessionIds()).toEqual([id]);
+    expect(await sessionIds(bus)).toEqual([id]);
     expect(stateOf(id)).toMatchObject({
       UID: String(ALICE),
       STATE: "active",
@@ -164,7 +160,9 @@ describe("CreateSession", () => {
       EXTRA_DEVICE_ACCESS: "render accel",
       LEADER: String(leader.pid),
     });
-    expect(readFileSync(`/proc/${leader.pid}/cgroup`, "utf8")).toContain(`${scopeOf(id)}/leader\n`);
+    expect(readFileSync(`/proc/${leader.pid}/cgroup`, "utf8")).toContain(
+      `${scopeOf(ALICE, id)}/leader\n`,
+    );
     expect(lstatSync(`${world.root}/run/user/${ALICE}`).uid).toBe(ALICE);
     const shown = await world.run(["loginctl", "show-session", id, "--property=Leader"]);
     expect(shown.stdout).toBe(`Leader=${leader.pid}\n`);
@@ -220,7 +218,7 @@ describe("CreateSession", () => {
         invalid("PID"),
       );
     }
-    expect(await sessionIds()).toEqual([]);
+    expect(await sessionIds(bus)).toEqual([]);
     const id = idOf(await call("CreateSession", request(1, { PID })));
     expect(stateOf(id).LEADER).toBe(String(leader.pid));
   });
@@ -264,7 +262,7 @@ describe("CreateSession", () => {
   ])("a wrong %s is named: %j", async (parameter, wrong) => {
     const leader = await world.leader();
     expect(await call("CreateSession", request(leader.pid, wrong))).toEqual(invalid(parameter));
-    expect(await sessionIds()).toEqual([]);
+    expect(await sessionIds(bus)).toEqual([]);
     expect(existsSync(`${world.root}/run/user/${ALICE}`)).toBe(false);
   });
 
@@ -287,7 +285,7 @@ describe("CreateSession", () => {
     await expect(createSession(bus, { uid: ALICE, leader: other.pid })).rejects.toMatchObject({
       errorName: "org.freedesktop.login1.SessionBusy",
     });
-    expect(await sessionIds()).toContain(id);
+    expect(await sessionIds(bus)).toContain(id);
   });
 
   test("one session more than SessionsMax is TooManySessions", async () => {
@@ -334,7 +332,7 @@ describe("CreateSession", () => {
     } finally {
       writeFileSync(most, "max");
     }
-    expect(await sessionIds()).toEqual([]);
+    expect(await sessionIds(bus)).toEqual([]);
     await world.until("it is logged", () => world.log.includes("could not be made"));
     expect(await call("CreateSession", request(leader.pid))).toHaveProperty("parameters.Id");
   });
@@ -346,7 +344,7 @@ describe("CreateSession", () => {
     expect(await alice.call("CreateSession", request(leader.pid))).toEqual(denied);
     // Nor does it learn more from a call that is wrong.
     expect(await alice.call("CreateSession", { UID: "x" })).toEqual(denied);
-    expect(await sessionIds()).toEqual([]);
+    expect(await sessionIds(bus)).toEqual([]);
   });
 });
 
@@ -355,7 +353,7 @@ describe("ReleaseSession", () => {
     for (const name of ["by name", "self", "auto", undefined, null]) {
       const leader = await world.leader();
       const id = idOf(await call("CreateSession", request(leader.pid)));
-      const inside = await caller({ user: ALICE, cgroup: scopeOf(id) });
+      const inside = await caller({ user: ALICE, cgroup: scopeOf(ALICE, id) });
       const answer = await inside.call("ReleaseSession", { Id: name === "by name" ? id : name });
       expect(answer).toEqual({ parameters: {} });
       // The answer does not wait for it.
@@ -383,7 +381,7 @@ describe("ReleaseSession", () => {
     const two = idOf(await call("CreateSession", request(second.pid, { UID: BOB })));
     const denied = { error: "org.varlink.service.PermissionDenied", parameters: {} };
     for (const user of [ALICE, 0]) {
-      const inside = await caller({ user, cgroup: scopeOf(one) });
+      const inside = await caller({ user, cgroup: scopeOf(ALICE, one) });
       expect(await inside.call("ReleaseSession", { Id: two })).toEqual(denied);
     }
     expect(stateOf(two).STATE).toBe("active");
@@ -394,7 +392,7 @@ describe("ReleaseSession", () => {
     const id = idOf(await call("CreateSession", request(leader.pid)));
     expect(await call("ReleaseSession", { Id: id })).toEqual(refused("NoSuchSession"));
     expect(await call("ReleaseSession", {})).toEqual(refused("NoSuchSession"));
-    const inside = await caller({ cgroup: scopeOf(id) });
+    const inside = await caller({ cgroup: scopeOf(ALICE, id) });
     expect(await inside.call("ReleaseSession", { Id: "c999" })).toEqual(refused("NoSuchSession"));
     expect(await inside.call("ReleaseSession", { Id: 5 })).toEqual(invalid("Id"));
     expect(stateOf(id).STATE).toBe("active");
@@ -451,7 +449,7 @@ describe("the socket", () => {
       flood.send('{"method":"org.varlink.service.GetInfo"}\0'.repeat(1000));
     for (const flood of floods.slice(10)) flood.send("nonsense\0");
     const id = idOf(await call("CreateSession", request(leader.pid)));
-    expect(await sessionIds()).toEqual([id]);
+    expect(await sessionIds(bus)).toEqual([id]);
   });
 
   test("goes when the bridge is stopped, and is replaced when it was killed", async () => {
@@ -460,7 +458,7 @@ describe("the socket", () => {
     await world.endBridge("SIGKILL");
     expect(existsSync(world.root + SOCKET)).toBe(true);
     await world.startBridge();
-    const inside = await caller({ cgroup: scopeOf(id) });
+    const inside = await caller({ cgroup: scopeOf(ALICE, id) });
     expect(await inside.call("ReleaseSession")).toEqual({ parameters: {} });
     expect(await world.endBridge("SIGTERM")).toBe(0);
     expect(existsSync(world.root + SOCKET)).toBe(false);
