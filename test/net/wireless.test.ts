@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BusError, Connection } from "../../lib/dbus/index.ts";
 import { prepareWireless } from "../../lib/net/index.ts";
-import { hasOwner } from "../login1/support/world.ts";
+import { hasOwner } from "../login1/support/client.ts";
 import { onBus, type PrivateBus, startBus } from "../support/private-bus.ts";
 import { quietFor, until } from "../support/until.ts";
 import { IwdStandIn } from "./iwd-stand-in.ts";

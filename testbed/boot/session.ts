@@ -168,13 +168,13 @@ export async function awaitProgram(
   );
 }
 
-/** A user's session, by loginctl's list; undefined where there is none. */
+/** A user's session on a seat, not that on the serial line, by loginctl's list; undefined where there is none. */
 export async function liveSession(
   medium: BootedMedium,
   name = LIVE_USER.name,
 ): Promise<string | undefined> {
   const list = await medium.must("loginctl --no-legend --no-pager list-sessions");
-  return parseSessions(list).find(({ user }) => user === name)?.id;
+  return parseSessions(list).find(({ user, seat }) => user === name && seat !== "")?.id;
 }
 
 /** Waits until the live user's session has ended and the greeter is back. */
