@@ -2,7 +2,7 @@
 import { busErrors, type Members, membersOf, type SignalMember } from "../../dbus/index.ts";
 import type { Fd } from "../../linux/index.ts";
 import { setBrightness } from "../devices/brightness.ts";
-import { checkDeviceNumber } from "../devices/session-devices.ts";
+import { checkDeviceNumber } from "../devices/device-number.ts";
 import type { Login1 } from "../login1.ts";
 import type { Session } from "../model/objects.ts";
 

@@ -18,13 +18,11 @@ import type { Seat, Session } from "../model/objects.ts";
 import type { SessionObserver } from "../state/pending-changes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import type { TakeableDevice } from "./device-kinds.ts";
+import { deviceNumber, numberIn, parts, storeName } from "./device-number.ts";
 import type { DescriptorStore, DeviceEvents, DeviceHost, DeviceLookup } from "./parts.ts";
 
 /** How long a controller has to pause its devices before the seat is switched all the same, in milliseconds. */
 const PAUSE_LIMIT = 5000;
-/** The kernel's own: 12 bits of major and 20 of minor. */
-const MOST_MAJOR = 0xfff;
-const MOST_MINOR = 0xfffff;
 
 interface TakenDevice extends TakeableDevice {
   fd: Fd;
@@ -353,31 +351,4 @@ export class Devices implements SessionObserver {
   }
 }
 
-/** @throws {BusError} InvalidArgs for what the kernel has no such numbers for */
-export function checkDeviceNumber(major: number, minor: number): void {
-  if (major > MOST_MAJOR || minor > MOST_MINOR) {
-    throw busErrors.invalidArgs("Device major/minor is not valid.");
-  }
-}
-
-function deviceNumber(major: number, minor: number): string {
-  checkDeviceNumber(major, minor);
-  return `${major}:${minor}`;
-}
-
-function parts(number: string): [number, number] {
-  const [major = 0, minor = 0] = number.split(":").map(Number);
-  return [major, minor];
-}
-
 const notTaken = () => login1Errors.deviceNotTaken("Device not taken");
-
-/** As logind names what it leaves with systemd. */
-function storeName({ id }: Session, number: string): string {
-  return `session-${id}-device-${number.replace(":", "-")}`;
-}
-
-/** The device that `storeName` has put into a name. */
-function numberIn(name: string): string {
-  return name.split("-").slice(-2).join(":");
-}
