@@ -27,6 +27,8 @@ const PAUSE_LIMIT = 5000;
 interface TakenDevice extends TakeableDevice {
   fd: Fd;
   active: boolean;
+  /** Whether its controller was asked to pause it, for a switch, and has not answered yet. */
+  asked?: boolean;
 }
 
 export class Devices implements SessionObserver {
@@ -133,8 +135,15 @@ export class Devices implements SessionObserver {
    */
   pauseComplete(session: Session, major: number, minor: number): void {
     const device = this.#find(session, deviceNumber(major, minor));
+    const { asked } = device;
+    device.asked = false;
     if (!device.active) return;
     this.#deactivate(device);
+    if (asked && session.active && !session.seat?.pendingSwitch) {
+      // The switch was called off while the answer was on its way. Who pauses unasked waits for one.
+      this.resumeAll(session);
+      return;
+    }
     if ([...this.#of(session).values()].some(({ active }) => active)) return;
     if (session.seat) this.#completeSwitch(session.seat);
   }
@@ -241,7 +250,10 @@ export class Devices implements SessionObserver {
 
   leaving(session: Session): boolean {
     const active = [...this.#of(session)].filter(([, device]) => device.active);
-    for (const [number] of active) this.events.paused(session, ...parts(number), "pause");
+    for (const [number, device] of active) {
+      device.asked = true;
+      this.events.paused(session, ...parts(number), "pause");
+    }
     const { seat } = session;
     if (active.length === 0 || !seat) return true;
     // A controller that hangs must not keep the seat to itself.

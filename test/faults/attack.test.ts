@@ -1,0 +1,110 @@
+/**
+ * What happens between two steps: a switch that is called off while it is under way, a login that is
+ * refused while its user is kept for a while, a seat whose file is damaged, descriptors that run out.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import type { Connection } from "../../lib/dbus/index.ts";
+import { close } from "../../lib/linux/index.ts";
+import { takeableNull } from "../login1/support/null-device.ts";
+import {
+  type CreateOptions,
+  callManager,
+  createSession,
+  getProperty,
+  World,
+} from "../login1/support/world.ts";
+
+const ALICE = 65534;
+const SESSION = "org.freedesktop.login1.Session";
+/** The number of /dev/null, which stands for an input device. */
+const NULL = [1, 3];
+
+let world: World;
+let bus: Connection;
+const events: string[] = [];
+
+beforeAll(async () => {
+  world = await World.create();
+  await takeableNull(world);
+  bus = await world.connect();
+  const sender = "org.freedesktop.login1";
+  for (const member of ["PauseDevice", "ResumeDevice"]) {
+    await bus.onSignal({ sender, interface: SESSION, member }, ([, , how]) => {
+      events.push(`${member} ${typeof how === "string" ? how : "descriptor"}`);
+    });
+  }
+});
+afterAll(async () => {
+  bus.close();
+  await world.end();
+});
+beforeEach(() => {
+  events.length = 0;
+});
+afterEach(() => world.reset(bus));
+
+const _inRun = (folder: string) => join(world.root, "run/systemd", folder);
+const sessions = async () => {
+  const [list] = (await callManager(bus, "ListSessions")) as [[string][]];
+  return list.map(([id]) => id).sort();
+};
+const active = async () => {
+  const seat = "/org/freedesktop/login1/seat/seat0";
+  const [id] = (await getProperty(bus, seat, "Seat", "ActiveSession")) as [string];
+  return id;
+};
+
+async function _run(...words: string[]): Promise<void> {
+  expect(await world.run(words)).toMatchObject({ code: 0, stderr: "" });
+}
+
+async function login(options: Partial<CreateOptions> = {}) {
+  const leader = await world.leader();
+  const made = await createSession(bus, {
+    uid: ALICE,
+    leader: leader.pid,
+    seat: "seat0",
+    ...options,
+  });
+  const call = (member: string, signature = "", body: unknown[] = []) =>
+    bus.call({
+      ...{ destination: "org.freedesktop.login1", path: made.path, interface: SESSION },
+      ...{ member, signature, body },
+    });
+  return { ...made, leader, call };
+}
+
+/** A session in the foreground whose controller has a device, and one in the background. */
+async function two() {
+  const one = await login();
+  const other = await login();
+  await one.call("Activate");
+  await one.call("TakeControl", "b", [false]);
+  const [device] = (await one.call("TakeDevice", "uu", NULL)) as [number];
+  return { one, other, end: () => [device, one.fd, other.fd].forEach(close) };
+}
+
+describe("a switch that is called off", () => {
+  const ways = {
+    "back to who was asked": ({ one }: Awaited<ReturnType<typeof two>>) => one.call("Activate"),
+    "as its target ends": async ({ other }: Awaited<ReturnType<typeof two>>) => {
+      other.leader.kill("SIGKILL");
+      await world.until("it has ended", async () => !(await sessions()).includes(other.id));
+    },
+  };
+  for (const [name, callOff] of Object.entries(ways)) {
+    test(`${name}: what is paused after that comes back`, async () => {
+      const both = await two();
+      const { one, other } = both;
+      await other.call("Activate");
+      await world.until("it is asked", () => events.includes("PauseDevice pause"));
+      await callOff(both);
+      // The answer to the question was on its way already.
+      await one.call("PauseDeviceComplete", "uu", NULL);
+      expect(await active()).toBe(one.id);
+      await world.until("it is back", () => events.at(-1) === "ResumeDevice descriptor");
+      both.end();
+    });
+  }
+});
