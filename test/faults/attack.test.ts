@@ -3,6 +3,7 @@
  * refused while its user is kept for a while, a seat whose file is damaged, descriptors that run out.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
@@ -55,7 +56,7 @@ const active = async () => {
   return id;
 };
 
-async function _run(...words: string[]): Promise<void> {
+async function run(...words: string[]): Promise<void> {
   expect(await world.run(words)).toMatchObject({ code: 0, stderr: "" });
 }
 
@@ -107,4 +108,25 @@ describe("a switch that is called off", () => {
       both.end();
     });
   }
+});
+
+test("a user who is kept for a while goes after it, also where a login is refused meanwhile", async () => {
+  mkdirSync(join(world.root, "run/lainos"), { recursive: true });
+  const settings = join(world.root, "run/lainos/logind.conf");
+  writeFileSync(settings, "[Login]\nUserStopDelaySec=2\n");
+  await callManager(bus, "Reload");
+  const one = await login();
+  const leader = await world.leader();
+  const slice = `/sys/fs/cgroup/user.slice/user-${ALICE}.slice`;
+  await run("sh", "-c", `echo 1 > ${slice}/cgroup.max.depth`);
+  one.leader.kill("SIGKILL");
+  close(one.fd);
+  await world.until("it has ended", async () => (await sessions()).length === 0);
+  await expect(createSession(bus, { uid: ALICE, leader: leader.pid })).rejects.toThrow(/scope/);
+  await run("sh", "-c", `echo 13 > ${slice}/cgroup.max.depth`);
+  const users = async () => ((await callManager(bus, "ListUsers")) as [unknown[]])[0].length;
+  expect(await users()).toBe(1);
+  await world.until("the user is gone", async () => (await users()) === 0);
+  writeFileSync(settings, "[Login]\nUserStopDelaySec=0\n");
+  await callManager(bus, "Reload");
 });

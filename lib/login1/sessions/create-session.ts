@@ -177,7 +177,6 @@ export class SessionCreation {
   #prepare(session: Session, pidfd: Fd): Fd {
     const { registry, supervision, scopes, users, end, publisher } = this.#parts;
     const { user } = session;
-    const isNewUser = !registry.hasUser(user);
     let fd: Fd | undefined;
     registry.users.set(user.uid, user);
     registry.addSession(session);
@@ -196,7 +195,8 @@ export class SessionCreation {
       if (fd !== undefined) close(fd);
       end.forget(session);
       publisher.after(`${session.scope}, which stays`, () => scopes.leave(session));
-      if (isNewUser) users.removeIfUnused(user);
+      // Also who was kept for a while after the last session, and is not waited for since `keep`.
+      users.removeIfUnused(user);
       throw error;
     }
   }
