@@ -45,7 +45,7 @@ beforeEach(() => {
 });
 afterEach(() => world.reset(bus));
 
-const _inRun = (folder: string) => join(world.root, "run/systemd", folder);
+const inRun = (folder: string) => join(world.root, "run/systemd", folder);
 const sessions = async () => {
   const [list] = (await callManager(bus, "ListSessions")) as [[string][]];
   return list.map(([id]) => id).sort();
@@ -129,4 +129,15 @@ test("a user who is kept for a while goes after it, also where a login is refuse
   await world.until("the user is gone", async () => (await users()) === 0);
   writeFileSync(settings, "[Login]\nUserStopDelaySec=0\n");
   await callManager(bus, "Reload");
+});
+
+test("a seat whose file is damaged has in its foreground who was there", async () => {
+  const both = await two();
+  const { one } = both;
+  expect(await active()).toBe(one.id);
+  await world.endBridge("SIGKILL");
+  writeFileSync(join(inRun("seats"), "seat0"), "\x00\xff=");
+  await world.startBridge();
+  expect(await active()).toBe(one.id);
+  both.end();
 });

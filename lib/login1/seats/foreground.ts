@@ -16,12 +16,17 @@ export class Foreground {
   /**
    * After a restart: sees who is in the foreground of a seat now, and goes on watching.
    *
-   * @param before the id of the session that was
+   * @param before the id of the session that was; the seat's file may be damaged, or not say yet that
+   *   this one has ended
    */
   start(seat: Seat, before: string | undefined): void {
     if (!seat.hasVts) {
-      const session = this.registry.sessions.get(before ?? "");
-      seat.active = session?.seat === seat ? session : undefined;
+      const there = [...seat.sessions];
+      const open = there.filter((session) => !session.stopping);
+      seat.active =
+        there.find(({ id }) => id === before) ??
+        open.findLast(({ wasActive }) => wasActive) ??
+        open.at(-1);
       return;
     }
     seat.active = sessionOnActiveVt(seat);
