@@ -3,7 +3,7 @@
  * refused while its user is kept for a while, a seat whose file is damaged, descriptors that run out.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
@@ -140,4 +140,35 @@ test("a seat whose file is damaged has in its foreground who was there", async (
   await world.startBridge();
   expect(await active()).toBe(one.id);
   both.end();
+});
+
+describe("without a descriptor to be had", () => {
+  const limit = (most: number) =>
+    run("prlimit", `--pid=${world.bridgePid}`, `--nofile=${most}:4096`);
+
+  /** The number that the next descriptor gets. */
+  const lowestFree = () => {
+    const open = new Set(readdirSync(`/proc/${world.bridgePid}/fd`).map(Number));
+    let number = 0;
+    while (open.has(number)) number++;
+    return number;
+  };
+
+  test("who comes to the foreground has its devices as soon as there is one", async () => {
+    const both = await two();
+    const { one, other } = both;
+    await other.call("Activate");
+    await world.until("it is asked", () => events.includes("PauseDevice pause"));
+    await one.call("PauseDeviceComplete", "uu", NULL);
+    expect(await active()).toBe(other.id);
+    events.length = 0;
+    await limit(lowestFree());
+    await one.call("Activate");
+    expect(await active()).toBe(one.id);
+    await Bun.sleep(200);
+    expect(events).toEqual([]);
+    await limit(4096);
+    await world.until("it is back", () => events.at(-1) === "ResumeDevice descriptor", 8);
+    both.end();
+  });
 });

@@ -24,6 +24,9 @@ import type { DescriptorStore, DeviceEvents, DeviceHost, DeviceLookup } from "./
 /** How long a controller has to pause its devices before the seat is switched all the same, in milliseconds. */
 const PAUSE_LIMIT = 5000;
 
+/** How soon a device is resumed that could not be for want of a descriptor, in milliseconds. */
+const RESUME_DELAY = 1000;
+
 interface TakenDevice extends TakeableDevice {
   fd: Fd;
   active: boolean;
@@ -34,6 +37,8 @@ interface TakenDevice extends TakeableDevice {
 export class Devices implements SessionObserver {
   readonly #taken = new Map<Session, Map<string, TakenDevice>>();
   readonly #limits = new Map<Seat, ReturnType<typeof setTimeout>>();
+  /** Sessions that are to be resumed again, as they lack something. */
+  readonly #resumes = new Map<Session, ReturnType<typeof setTimeout>>();
   /** What the last run left and no session has claimed yet. */
   readonly #left = new Map<string, Fd>();
 
@@ -244,6 +249,8 @@ export class Devices implements SessionObserver {
     this.store.stop();
     for (const timer of this.#limits.values()) clearTimeout(timer);
     this.#limits.clear();
+    for (const timer of this.#resumes.values()) clearTimeout(timer);
+    this.#resumes.clear();
   }
 
   // What the seat's foreground does
@@ -305,20 +312,43 @@ export class Devices implements SessionObserver {
 
   /** Gives a session in the foreground all its devices again, and tells its controller. */
   resumeAll(session: Session): void {
+    let again = false;
     for (const [number, device] of this.#of(session)) {
       if (device.active) continue;
-      const before = device.fd;
       try {
-        device.fd = device.kind.activate(before, device.node);
+        this.#resume(session, number, device);
       } catch (error) {
         // Somebody else is the master of the card still, or it is gone: it stays paused.
         this.log.warning(`${device.node} stays paused: ${messageOf(error)}`);
-        continue;
+        again ||= hasCode(error, "EMFILE", "ENFILE");
       }
-      device.active = true;
-      if (device.fd !== before) void this.store.keep(storeName(session, number), device.fd);
-      this.events.resumed(session, ...parts(number), duplicate(device.fd));
     }
+    if (again) this.#resumeLater(session);
+  }
+
+  #resume(session: Session, number: string, device: TakenDevice): void {
+    const before = device.fd;
+    device.fd = device.kind.activate(before, device.node);
+    device.active = true;
+    if (device.fd !== before) void this.store.keep(storeName(session, number), device.fd);
+    let fd: Fd;
+    try {
+      fd = duplicate(device.fd);
+    } catch (error) {
+      this.#deactivate(device);
+      throw error;
+    }
+    this.events.resumed(session, ...parts(number), fd);
+  }
+
+  /** Nobody else would: without a descriptor the session has a screen and no keyboard. */
+  #resumeLater(session: Session): void {
+    if (this.#resumes.has(session)) return;
+    const timer = setTimeout(() => {
+      this.#resumes.delete(session);
+      if (session.active && this.#taken.has(session)) this.resumeAll(session);
+    }, RESUME_DELAY);
+    this.#resumes.set(session, timer);
   }
 
   #deactivate(device: TakenDevice): void {
