@@ -7,14 +7,14 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { takeableNull } from "../login1/support/null-device.ts";
 import {
   type CreateOptions,
   callManager,
   createSession,
   getProperty,
-  World,
-} from "../login1/support/world.ts";
+} from "../login1/support/client.ts";
+import { takeableNull } from "../login1/support/null-device.ts";
+import { World } from "../login1/support/world.ts";
 
 const ALICE = 65534;
 const SESSION = "org.freedesktop.login1.Session";
