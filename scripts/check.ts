@@ -27,13 +27,14 @@ export const DOMAIN_IMPORTS: Readonly<Record<string, readonly string[]>> = {};
 /** Below the domains: what each may import. A lib folder that is not here is a domain. */
 const BASE_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   linux: [],
+  "sd-login": [],
   cli: ["linux"],
   dbus: ["linux"],
   varlink: ["linux"],
 };
 
 /** What every domain may import. */
-const DOMAINS_MAY_IMPORT = ["linux", "cli", "dbus", "varlink"];
+const DOMAINS_MAY_IMPORT = ["linux", "cli", "dbus", "varlink", "sd-login"];
 
 /** Folders of tools, and which others of them each may import; of lib and cmd they may import all. */
 const TOOLS: Readonly<Record<string, readonly string[]>> = {

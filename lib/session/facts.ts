@@ -1,7 +1,9 @@
 /** What is known of the session that a process is in: from login1, or from what it left behind. */
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cgroupOf, hasCode } from "../linux/index.ts";
+import { isSeatName, isSessionId, parseState } from "../sd-login/index.ts";
 
 /** One session, with login1's words for type and class. */
 export interface SessionFacts {
@@ -27,40 +29,13 @@ export interface SessionSource {
 /** Where session state files are; sd-login(3) reads the same. */
 export const SESSION_FILES = "/run/systemd/sessions";
 
-const ID = /^[A-Za-z0-9]{1,64}$/;
-const SEAT = /^seat[A-Za-z0-9_-]{1,60}$/;
 const WORD = /^[a-z][a-z0-9-]{0,30}$/;
-
-/** True if `id` can be the name of a session: letters and digits, as sd-login(3) has it. */
-export function isSessionId(id: string): boolean {
-  return ID.test(id);
-}
-
-/** True if `name` can be the name of a seat: `seat0`, `seat-usb1`. */
-export function isSeatName(name: string): boolean {
-  return SEAT.test(name);
-}
 
 /** The number of a virtual terminal; 0 if the text does not name one. */
 export function parseVtnr(text: string | undefined): number {
   const number = /^\d{1,2}$/.test(text ?? "") ? Number(text) : 0;
   // MAX_NR_CONSOLES in the kernel's vt.h
   return number <= 63 ? number : 0;
-}
-
-/**
- * The assignments of a state file below /run/systemd. A value in double quotes has `"`, `\`, `` ` ``
- * and `$` escaped by a backslash; lines that are no assignment are passed over.
- */
-export function parseStateFile(text: string): Map<string, string> {
-  const values = new Map<string, string>();
-  for (const line of text.split("\n")) {
-    const [, key, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
-    if (key === undefined || value === undefined) continue;
-    const quoted = /^"(.*)"$/.exec(value)?.[1];
-    values.set(key, quoted === undefined ? value : quoted.replace(/\\(["\\`$])/g, "$1"));
-  }
-  return values;
 }
 
 /** The session that a cgroup path belongs to: /user.slice/user-UID.slice/session-ID.scope[/...]. */
@@ -136,7 +111,7 @@ export function sessionAround(
 
 function readStateFile(path: string): Map<string, string> | undefined {
   try {
-    return parseStateFile(readFileSync(path, "utf8"));
+    return parseState(readFileSync(path, "utf8"));
   } catch (error) {
     if (hasCode(error, "ENOENT", "ENOTDIR", "EACCES")) return undefined;
     throw error;

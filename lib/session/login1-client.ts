@@ -2,7 +2,8 @@
 import { lstatSync } from "node:fs";
 import { BusError, Connection, systemBusAddress } from "../dbus/index.ts";
 import { openPidfd } from "../linux/index.ts";
-import { isSeatName, isSessionId, type SessionFacts, type SessionSource } from "./facts.ts";
+import { isSeatName, isSessionId } from "../sd-login/index.ts";
+import type { SessionFacts, SessionSource } from "./facts.ts";
 import type { SessionRequest } from "./pam-request.ts";
 
 const NAME = "org.freedesktop.login1";

@@ -1,6 +1,8 @@
 /** What PAM says of a login, as login1 wants it. The rules are those of pam_systemd(8). */
+
+import { isSeatName, SESSION_CLASSES, SESSION_TYPES } from "../sd-login/index.ts";
 import type { Environment } from "./desktop.ts";
-import { isSeatName, parseVtnr } from "./facts.ts";
+import { parseVtnr } from "./facts.ts";
 
 /** The arguments of login1's CreateSession methods; an empty text where there is nothing to say. */
 export interface SessionRequest {
@@ -20,18 +22,8 @@ export interface SessionRequest {
   remoteHost: string;
 }
 
-const TYPES = ["unspecified", "tty", "x11", "wayland", "mir", "web"];
-const CLASSES = [
-  "user",
-  "user-early",
-  "user-light",
-  "user-early-light",
-  "user-incomplete",
-  "greeter",
-  "lock-screen",
-  "background",
-  "background-light",
-];
+/** The classes of logins; "manager" is of a user's service manager, which there is none of here. */
+const LOGIN_CLASSES = SESSION_CLASSES.filter((kind) => !kind.startsWith("manager"));
 
 /** Services that run jobs for a user who is not there. */
 const JOB_SERVICES = ["cron", "crond", "cronie", "atd", "anacron"];
@@ -85,8 +77,8 @@ export function sessionRequest(items: Environment, uid: number, leader: number):
   const remoteHost = matching(PRINTABLE, items.PAM_RHOST);
   const given = items.PAM_TTY ?? "";
   const atSeat = sitsAtSeat(service, given, items.PAM_RHOST ?? "");
-  let type = oneOf(TYPES, items.XDG_SESSION_TYPE);
-  let sessionClass = oneOf(CLASSES, items.XDG_SESSION_CLASS);
+  let type = oneOf(SESSION_TYPES, items.XDG_SESSION_TYPE);
+  let sessionClass = oneOf(LOGIN_CLASSES, items.XDG_SESSION_CLASS);
   if (!atSeat && SEAT_CLASSES.includes(sessionClass)) sessionClass = "";
   let display = matching(DISPLAY, items.DISPLAY);
   let tty = "";

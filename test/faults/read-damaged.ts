@@ -7,11 +7,12 @@ import type { Logger } from "../../lib/cli/index.ts";
 import { makeFifo, now } from "../../lib/linux/index.ts";
 import { MOST_VTS } from "../../lib/login1/hardware/vt.ts";
 import { Seat, Session, User } from "../../lib/login1/model/objects.ts";
-import { formatState, saveState, type Values } from "../../lib/login1/state/env-file.ts";
+import { saveState } from "../../lib/login1/state/env-file.ts";
 import { sessionValues, userValues } from "../../lib/login1/state/records.ts";
 import { loadSessions, loadUsers, userOfSession } from "../../lib/login1/state/saved.ts";
 import { StateFiles } from "../../lib/login1/state/state-files.ts";
 import { isText } from "../../lib/login1/vocabulary/texts.ts";
+import { formatState, type Values } from "../../lib/sd-login/index.ts";
 
 const UID = 65534;
 const SESSION_FILE = "/run/systemd/sessions/c1";

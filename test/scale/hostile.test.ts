@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { visible } from "../../lib/cli/log.ts";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
-import { parseState } from "../../lib/login1/state/env-file.ts";
+import { parseState } from "../../lib/sd-login/index.ts";
 import { callManager, createSession } from "../login1/support/client.ts";
 import { compile } from "../login1/support/probe.ts";
 import { World } from "../login1/support/world.ts";

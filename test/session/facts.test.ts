@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { factsFromTraces, parseStateFile, sessionOfCgroup } from "../../lib/session/facts.ts";
+import { parseState } from "../../lib/sd-login/index.ts";
+import { factsFromTraces, sessionOfCgroup } from "../../lib/session/facts.ts";
 import { cleanUp, folder } from "./support.ts";
 
 cleanUp();
@@ -108,7 +109,7 @@ describe("without login1", () => {
   });
 
   test("a quoted value is unescaped", () => {
-    expect(parseStateFile(STATE).get("SERVICE")).toBe('a "b" $c');
+    expect(parseState(STATE).get("SERVICE")).toBe('a "b" $c');
   });
 
   test.each([

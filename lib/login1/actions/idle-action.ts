@@ -5,13 +5,13 @@
  */
 import type { Logger } from "../../cli/index.ts";
 import { messageOf, now } from "../../linux/index.ts";
+import { isInteractive } from "../../sd-login/index.ts";
 import { setLongTimeout } from "../host/long-timer.ts";
 import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { Session } from "../model/objects.ts";
 import type { Manager } from "../sessions/manager.ts";
 import { type Settings, ttyIdleAfter } from "../settings/logind-conf.ts";
 import { NEVER } from "../settings/values.ts";
-import { isInteractive } from "../vocabulary/classes.ts";
 import { combineIdle, type Idle } from "../vocabulary/idle.ts";
 import type { Act } from "./event.ts";
 

@@ -1,4 +1,5 @@
 /** org.freedesktop.login1.Manager: shutting down, scheduled shutdowns and wall messages. */
+
 import {
   busErrors,
   type CallContext,
@@ -8,6 +9,7 @@ import {
   Variant,
 } from "../../dbus/index.ts";
 import { now } from "../../linux/index.ts";
+import { UINT64_MAX } from "../../sd-login/index.ts";
 import type { Login1 } from "../login1.ts";
 import { ACTIONS } from "../permission/actions.ts";
 import { canDo, checkFlags, FLAGS, verifyPower } from "../permission/power-rights.ts";
@@ -17,8 +19,6 @@ import { isShutdown, type Shutdown } from "../vocabulary/power-verbs.ts";
 
 const { method, property } = membersOf<Login1>();
 
-/** USEC_INFINITY: a time that never comes. */
-const NEVER = 0xffffffffffffffffn;
 /** What shutdown(8) waits if nobody says when. */
 const MINUTE = 60_000_000n;
 
@@ -76,7 +76,7 @@ export const powerMembers: Members<Login1> = {
     const way = dry ? type.slice("dry-".length) : type;
     if (!isShutdown(way)) throw busErrors.invalidArgs(`Unsupported shutdown type: ${way}`);
     await verifyPower(login1, way, 0n, call);
-    const due = usec === NEVER ? maintenance(login1) : usec;
+    const due = usec === UINT64_MAX ? maintenance(login1) : usec;
     login1.power.schedule({ way, dry, due, uid: (await call.caller()).uid });
   }),
   CancelScheduledShutdown: method(
@@ -144,6 +144,6 @@ export const powerMembers: Members<Login1> = {
   }),
   ScheduledShutdown: property("(st)", "true", ({ power }): [string, bigint] => {
     const { scheduled } = power;
-    return scheduled ? [scheduled.way, scheduled.due] : ["", NEVER];
+    return scheduled ? [scheduled.way, scheduled.due] : ["", UINT64_MAX];
   }),
 };

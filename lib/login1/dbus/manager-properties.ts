@@ -1,13 +1,12 @@
 /** org.freedesktop.login1.Manager: its properties, but for the configured ones. */
+
 import { hidden, type Members, membersOf } from "../../dbus/index.ts";
+import { UINT64_MAX } from "../../sd-login/index.ts";
 import { onExternalPower } from "../hardware/power-supply.ts";
 import type { Login1 } from "../login1.ts";
 import { combineIdle, type Idle } from "../vocabulary/idle.ts";
 
 const { property } = membersOf<Login1>();
-
-/** CGROUP_LIMIT_MAX of systemd: no limit. */
-const UNLIMITED = 0xffffffffffffffffn;
 
 /** The machine is idle if all its sessions are, and no inhibitor of idleness is held. */
 function idle({ manager, inhibitors }: Login1): Idle {
@@ -22,6 +21,8 @@ export const managerProperties: Members<Login1> = {
   Docked: property("b", "false", ({ lid }) => lid.docked),
   LidClosed: property("b", "true", ({ lid }) => lid.closed),
   OnExternalPower: property("b", "false", (_login1) => onExternalPower()),
-  UserTasksMax: hidden(property("t", "const", ({ manager }) => manager.mostUserTasks ?? UNLIMITED)),
+  UserTasksMax: hidden(
+    property("t", "const", ({ manager }) => manager.mostUserTasks ?? UINT64_MAX),
+  ),
   NCurrentSessions: property("t", "false", ({ manager }) => BigInt(manager.sessions.size)),
 };

@@ -6,12 +6,12 @@
 import type { Logger } from "../../cli/index.ts";
 import { BusError, busErrors, type CallContext, type Caller } from "../../dbus/index.ts";
 import { type Fd, hasCode, messageOf } from "../../linux/index.ts";
+import { SESSION_CLASSES, SESSION_TYPES } from "../../sd-login/index.ts";
 import { isReadWrite, terminalName } from "../hardware/terminal.ts";
 import { activeVt, ControlledVt, VT_RELEASE_SIGNAL } from "../hardware/vt.ts";
 import type { Session } from "../model/objects.ts";
 import type { Manager } from "../sessions/manager.ts";
 import type { SessionObserver } from "../state/pending-changes.ts";
-import { SESSION_CLASSES, SESSION_TYPES } from "../vocabulary/classes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { checkText } from "../vocabulary/texts.ts";
 import type { Devices } from "./session-devices.ts";

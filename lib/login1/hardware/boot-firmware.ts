@@ -3,8 +3,10 @@
  * variables: see the UEFI specification's OsIndications and systemd's "Boot Loader
  * Interface". Loaders that do not take part (GRUB, Syslinux) set none of these.
  */
+
 import { closeSync, existsSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { hasCode, setImmutable } from "../../linux/index.ts";
+import { UINT64_MAX } from "../../sd-login/index.ts";
 import { setFirmwareOutside } from "../host/privileged.ts";
 
 const VARIABLES = "/sys/firmware/efi/efivars";
@@ -89,7 +91,7 @@ const loaderCan = (feature: bigint) =>
   ((readNumber("LoaderFeatures", LOADER) ?? 0n) & feature) !== 0n;
 
 /** UINT64_MAX: no menu. */
-export const NO_MENU = 0xffffffffffffffffn;
+export const NO_MENU = UINT64_MAX;
 const SECOND = 1_000_000n;
 
 export const firmware = {

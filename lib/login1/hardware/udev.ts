@@ -1,4 +1,5 @@
 /** udev's database below /run/udev, as sd-device reads it: which device has which tags and which seat. */
+
 import {
   existsSync,
   readdirSync,
@@ -18,6 +19,7 @@ import {
   messageOf,
   watchPath,
 } from "../../linux/index.ts";
+import { isSeatName } from "../../sd-login/index.ts";
 
 const DATA = "/run/udev/data";
 const TAGS = "/run/udev/tags";
@@ -54,11 +56,6 @@ function readIfThere(path: string): string | undefined {
     if (hasCode(error, "ENOENT", "ENODEV", "ENOTDIR")) return undefined;
     throw error;
   }
-}
-
-/** A seat's name: `seat` and then letters, digits, - and _; logind's rule. */
-export function isSeatName(name: string): boolean {
-  return /^seat[A-Za-z0-9_-]+$/.test(name) && name.length <= 255;
 }
 
 /** The seat that a record of the database names; seat0 without one. */

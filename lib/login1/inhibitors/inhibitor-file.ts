@@ -1,7 +1,7 @@
 /** The file and the fifo of an inhibitor below /run/systemd/inhibit, by which a new bridge finds it again. */
 import { join } from "node:path";
 import { accountOf, now } from "../../linux/index.ts";
-import type { Values } from "../state/env-file.ts";
+import type { Values } from "../../sd-login/index.ts";
 import { escapeC, unescapeC } from "../vocabulary/c-escape.ts";
 import { INHIBITORS } from "../vocabulary/paths.ts";
 import { checkLength } from "../vocabulary/texts.ts";

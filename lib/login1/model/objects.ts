@@ -5,17 +5,17 @@
 import { join } from "node:path";
 import { escapeLabel } from "../../dbus/index.ts";
 import { now, type ProcessIdentity, type Timestamp } from "../../linux/index.ts";
-import { lastTouched } from "../hardware/terminal.ts";
-import { seatsOfDevices } from "../hardware/udev.ts";
-import { hasVts } from "../hardware/vt.ts";
-import { lingers } from "../users/linger.ts";
 import {
   isGraphical,
   isInteractive,
   type SessionClass,
   type SessionState,
   type SessionType,
-} from "../vocabulary/classes.ts";
+} from "../../sd-login/index.ts";
+import { lastTouched } from "../hardware/terminal.ts";
+import { seatsOfDevices } from "../hardware/udev.ts";
+import { hasVts } from "../hardware/vt.ts";
+import { lingers } from "../users/linger.ts";
 import { combineIdle, type Idle, NOT_IDLE } from "../vocabulary/idle.ts";
 import {
   SEAT_FOLDER,

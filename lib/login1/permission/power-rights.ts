@@ -1,8 +1,8 @@
 /** Who may shut down or put to sleep, by logind's rules: others' sessions and inhibitors count. */
 import { busErrors, type CallContext } from "../../dbus/index.ts";
+import { isInteractive } from "../../sd-login/index.ts";
 import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { Session } from "../model/objects.ts";
-import { isInteractive } from "../vocabulary/classes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { POWER_VERBS, type PowerVerb } from "../vocabulary/power-verbs.ts";
 import type { Authorizer } from "./authorize.ts";

@@ -3,7 +3,8 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { busErrors } from "../../dbus/index.ts";
 import { hasCode } from "../../linux/index.ts";
-import { deviceAt, isSeatName, udevRecord } from "../hardware/udev.ts";
+import { isSeatName } from "../../sd-login/index.ts";
+import { deviceAt, udevRecord } from "../hardware/udev.ts";
 import { announceOutside, removeSeatRules, writeSeatRule } from "../host/privileged.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 

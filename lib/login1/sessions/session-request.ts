@@ -1,14 +1,14 @@
 /** From what CreateSession was asked to what the session is; the rules of logind's bus interface. */
 import { BusError, busErrors } from "../../dbus/index.ts";
 import { messageOf } from "../../linux/index.ts";
-import { MOST_VTS, vtNumber } from "../hardware/vt.ts";
-import type { Seat } from "../model/objects.ts";
 import {
   SESSION_CLASSES,
   SESSION_TYPES,
   type SessionClass,
   type SessionType,
-} from "../vocabulary/classes.ts";
+} from "../../sd-login/index.ts";
+import { MOST_VTS, vtNumber } from "../hardware/vt.ts";
+import type { Seat } from "../model/objects.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { checkText, isTtyName, isUdevTag } from "../vocabulary/texts.ts";
 

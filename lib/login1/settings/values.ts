@@ -3,9 +3,10 @@
  * (systemd.time(7)), sizes, percentages and lists. Each reader returns undefined
  * for what it cannot read.
  */
+import { UINT64_MAX } from "../../sd-login/index.ts";
 
 /** USEC_INFINITY: a time that never comes. */
-export const NEVER = 0xffff_ffff_ffff_ffffn;
+export const NEVER = UINT64_MAX;
 
 const TRUE = ["1", "yes", "y", "true", "t", "on"];
 const FALSE = ["0", "no", "n", "false", "f", "off"];

@@ -3,10 +3,10 @@
  * libsystemd reads them (sd-login(3)), and `saved.ts` after a restart.
  */
 import { mkdirSync } from "node:fs";
+import type { Values } from "../../sd-login/index.ts";
 import type { Seat, Session, User } from "../model/objects.ts";
 import type { Idle } from "../vocabulary/idle.ts";
 import { MACHINES, SEATS, SESSIONS, USERS } from "../vocabulary/paths.ts";
-import type { Values } from "./env-file.ts";
 
 /** Makes the folders that sd_login_monitor_new(3) fails without. */
 export function ensureStateFolders(): void {

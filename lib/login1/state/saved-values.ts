@@ -1,8 +1,7 @@
 /** The values of one state file, each read as what it has to be. */
-import { now, type Timestamp } from "../../linux/index.ts";
 
-/** A value of 64 bits. */
-const MOST = 0xffff_ffff_ffff_ffffn;
+import { now, type Timestamp } from "../../linux/index.ts";
+import { UINT64_MAX } from "../../sd-login/index.ts";
 
 export class SavedValues {
   readonly #wrong = new Set<string>();
@@ -45,7 +44,7 @@ export class SavedValues {
 
   /** The same of 64 bits. */
   unsigned(key: string): bigint | undefined {
-    const isNumber = (text: string) => /^\d{1,20}$/.test(text) && BigInt(text) <= MOST;
+    const isNumber = (text: string) => /^\d{1,20}$/.test(text) && BigInt(text) <= UINT64_MAX;
     const text = this.text(key, isNumber);
     return text === "" ? undefined : BigInt(text);
   }

@@ -12,16 +12,16 @@ import {
   type Timestamp,
   userById,
 } from "../../linux/index.ts";
-import { isSeatName } from "../hardware/udev.ts";
-import { hasVts, MOST_VTS, vtNumber } from "../hardware/vt.ts";
-import { type IdleRule, type Seat, Session, User } from "../model/objects.ts";
-import { runtimePath } from "../users/runtime-dir.ts";
 import {
+  isSeatName,
   SESSION_CLASSES,
   SESSION_TYPES,
   type SessionClass,
   type SessionType,
-} from "../vocabulary/classes.ts";
+} from "../../sd-login/index.ts";
+import { hasVts, MOST_VTS, vtNumber } from "../hardware/vt.ts";
+import { type IdleRule, type Seat, Session, User } from "../model/objects.ts";
+import { runtimePath } from "../users/runtime-dir.ts";
 import type { Idle } from "../vocabulary/idle.ts";
 import { SEATS, SESSIONS, USERS } from "../vocabulary/paths.ts";
 import { isText, isTtyName, isUdevTag } from "../vocabulary/texts.ts";

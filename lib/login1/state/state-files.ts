@@ -5,8 +5,9 @@
 import { existsSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
 import { messageOf, writeFileAtomically } from "../../linux/index.ts";
+import { formatState, parseState, type Values } from "../../sd-login/index.ts";
 import { removeAny } from "../host/plain-file.ts";
-import { formatState, parseState, readState, type Values } from "./env-file.ts";
+import { readState } from "./env-file.ts";
 
 /** How long until what failed is tried again, in milliseconds: at first, and at most. */
 const FIRST_RETRY = 1000;

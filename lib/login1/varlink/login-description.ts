@@ -1,5 +1,5 @@
 /** io.systemd.Login in varlink's interface definition language, as far as it is served. */
-import { SESSION_CLASSES, SESSION_TYPES } from "../vocabulary/classes.ts";
+import { SESSION_CLASSES, SESSION_TYPES } from "../../sd-login/index.ts";
 
 export const LOGIN_INTERFACE = "io.systemd.Login";
 

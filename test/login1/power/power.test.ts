@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { close, now } from "../../../lib/linux/index.ts";
 import { nextWarning } from "../../../lib/login1/power/wall.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
+import { parseState } from "../../../lib/sd-login/index.ts";
 import { createSession } from "../support/client.ts";
 import { errorOf, PowerWorld } from "../support/power-world.ts";
 import { scopeOf } from "../support/world.ts";

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:
 import { BusError, type Connection } from "../../../lib/dbus/index.ts";
 import { close, openPidfd, watchProcess } from "../../../lib/linux/index.ts";
 import { kill } from "../../../lib/linux/processes/process.ts";
-import { SESSION_CLASSES, SESSION_TYPES } from "../../../lib/login1/vocabulary/classes.ts";
+import { SESSION_CLASSES, SESSION_TYPES } from "../../../lib/sd-login/index.ts";
 import {
   callManager,
   callSeat,

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { Connection } from "../../../lib/dbus/index.ts";
-import { parseState } from "../../../lib/login1/state/env-file.ts";
+import { parseState } from "../../../lib/sd-login/index.ts";
 import { busConfig } from "../../support/bus-config.ts";
 import { type Nothing, until } from "../../support/until.ts";
 import { sessionIds } from "./client.ts";

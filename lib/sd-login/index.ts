@@ -1,0 +1,12 @@
+/** What login1 and its clients both know: the words, names and file form of sd-login(3). */
+export {
+  isGraphical,
+  isInteractive,
+  SESSION_CLASSES,
+  SESSION_TYPES,
+  type SessionClass,
+  type SessionState,
+  type SessionType,
+} from "./classes.ts";
+export { formatState, parseState, type Values } from "./env-file.ts";
+export { isSeatName, isSessionId, UINT64_MAX } from "./names.ts";
