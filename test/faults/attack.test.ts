@@ -3,7 +3,7 @@
  * refused while its user is kept for a while, a seat whose file is damaged, descriptors that run out.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
@@ -45,6 +45,8 @@ beforeEach(() => {
 });
 afterEach(() => world.reset(bus));
 
+/** As seen from the world, where it is a file system of the world's own. */
+const lingerFolder = "var/lib/systemd/linger";
 const inRun = (folder: string) => join(world.root, "run/systemd", folder);
 const sessions = async () => {
   const [list] = (await callManager(bus, "ListSessions")) as [[string][]];
@@ -140,6 +142,20 @@ test("a seat whose file is damaged has in its foreground who was there", async (
   await world.startBridge();
   expect(await active()).toBe(one.id);
   both.end();
+});
+
+test("a folder of who lingers that cannot be read keeps nobody from logging in", async () => {
+  await world.endBridge("SIGTERM");
+  const linger = join(world.root, lingerFolder);
+  mkdirSync(linger, { recursive: true });
+  rmSync(linger, { recursive: true });
+  writeFileSync(linger, "");
+  await world.startBridge();
+  expect(world.log).toMatch(/after looking for who lingers: ENOTDIR: .*linger/);
+  const one = await login();
+  expect(await sessions()).toEqual([one.id]);
+  rmSync(linger);
+  close(one.fd);
 });
 
 describe("without a descriptor to be had", () => {

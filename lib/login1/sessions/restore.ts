@@ -64,7 +64,7 @@ export function restore(parts: RestoreParts): void {
   watch(parts);
   for (const seat of registry.goneSeats) hotplug.releaseSessionsOn(seat);
   for (const user of [...registry.users.values()]) users.removeIfUnused(user);
-  users.startLingering();
+  publisher.after("looking for who lingers", () => users.startLingering());
   publisher.after("looking for what a killed run has left", () => orphans.sweep());
   hotplug.start();
   publisher.flush();
