@@ -24,12 +24,14 @@ export function createLogger(
   verbose = false,
   elsewhere: (level: Level, message: string) => boolean = () => false,
 ): Logger {
+  // Bun opens it at the first use, when there may be no descriptor left.
+  const { stderr } = process;
   const at = (level: Level) => (message: string) => {
     if (level === "debug" && !verbose) return;
     const text = visible(message);
     if (elsewhere(level, text)) return;
     const mark = level === "warning" || level === "error" ? `${level}: ` : "";
-    process.stderr.write(`${name}: ${mark}${text}\n`);
+    stderr.write(`${name}: ${mark}${text}\n`);
   };
   return { debug: at("debug"), info: at("info"), warning: at("warning"), error: at("error") };
 }

@@ -187,4 +187,16 @@ describe("without a descriptor to be had", () => {
     await world.until("it is back", () => events.at(-1) === "ResumeDevice descriptor", 8);
     both.end();
   });
+
+  test("a start that needs more of them says so", async () => {
+    const all = await Promise.all(Array.from({ length: 12 }, () => login()));
+    await world.endBridge("SIGKILL");
+    const few = `ulimit -n 24; exec "$@"`;
+    const { code, stderr } = await world.run(["sh", "-c", few, "sh", ...world.options.bridge]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("EMFILE");
+    await world.startBridge();
+    expect(await sessions()).toHaveLength(all.length);
+    for (const { fd } of all) close(fd);
+  });
 });
