@@ -15,6 +15,7 @@ import {
 } from "../login1/support/client.ts";
 import { takeableNull } from "../login1/support/null-device.ts";
 import { World } from "../login1/support/world.ts";
+import { breakRun, mendRun } from "./run-folder.ts";
 
 const ALICE = 65534;
 const SESSION = "org.freedesktop.login1.Session";
@@ -156,6 +157,40 @@ test("a folder of who lingers that cannot be read keeps nobody from logging in",
   expect(await sessions()).toEqual([one.id]);
   rmSync(linger);
   close(one.fd);
+});
+
+describe("a /run that takes no new file", () => {
+  const size = () => run("mount", "-o", "remount,size=8m,nr_inodes=20k", "/run");
+  const ways: Record<string, [begin: () => Promise<void>, end: () => Promise<void>]> = {
+    "as it is out of inodes": [() => breakRun(world, "out of inodes"), () => mendRun(world)],
+    "as it is read-only": [
+      () => run("mount", "-o", "remount,bind,ro", "/run"),
+      () => run("mount", "-o", "remount,bind,rw", "/run"),
+    ],
+  };
+  for (const [name, [begin, end]] of Object.entries(ways)) {
+    test(`${name}, keeps nobody from another session, whose descriptor ends it`, async () => {
+      await size();
+      const one = await login();
+      await begin();
+      const next = await login().finally(async () => {
+        if ((await sessions()).length === 1) await end();
+      });
+      expect(await sessions()).toEqual([one.id, next.id].sort());
+      close(next.fd);
+      next.leader.kill("SIGKILL");
+      await world.until("it has ended", async () => (await sessions()).join() === one.id);
+      const last = await login();
+      await end();
+      await world.until("it is in the files", () =>
+        readdirSync(inRun("sessions")).includes(last.id),
+      );
+      await world.endBridge("SIGKILL");
+      await world.startBridge();
+      expect(await sessions()).toEqual([one.id, last.id].sort());
+      for (const { fd } of [one, last]) close(fd);
+    });
+  }
 });
 
 describe("without a descriptor to be had", () => {

@@ -184,8 +184,7 @@ export class SessionCreation {
     try {
       supervision.watchLeader(session, pidfd);
       if (session.hasFifo) {
-        makeNewFifo(session.fifo);
-        fd = supervision.watchFifo(session);
+        fd = this.#openFifo(session);
       } else {
         fd = createPlaceholder();
       }
@@ -199,6 +198,20 @@ export class SessionCreation {
       users.removeIfUnused(user);
       throw error;
     }
+  }
+
+  #openFifo(session: Session): Fd {
+    const { log, supervision } = this.#parts;
+    try {
+      makeNewFifo(session.fifo);
+    } catch (error) {
+      if (!hasCode(error, "ENOSPC", "EROFS", "EDQUOT")) throw error;
+      log.warning(
+        `session ${session.id} has a pipe, which no later run finds: ${messageOf(error)}`,
+      );
+      return supervision.watchPipe(session);
+    }
+    return supervision.watchFifo(session);
   }
 
   #moveIntoScope(session: Session): void {

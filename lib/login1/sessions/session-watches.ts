@@ -64,6 +64,13 @@ export class SessionWatches {
     return writer;
   }
 
+  /** The same with a pipe, which no later run finds. */
+  watchPipe(closed: () => void): Fd {
+    const { watch, writer } = FifoWatch.pipe(closed);
+    this.#fifo = watch;
+    return writer;
+  }
+
   /** Whether the fifo that is watched has no writer any more, though nobody was told yet: that takes a turn of the event loop. */
   get fifoClosed(): boolean {
     return this.#fifo?.closed ?? false;

@@ -94,10 +94,20 @@ export class Supervision {
 
   /** @returns the fifo's write end, which is the caller's to close */
   watchFifo(session: Session): Fd {
-    return this.#of(session).watchFifo(session.fifo, () =>
-      this.publisher.after(`the close of session ${session.id}'s descriptor`, () =>
-        this.events.fifoClosed(session),
-      ),
+    return this.#of(session).watchFifo(session.fifo, () => this.#fifoClosed(session));
+  }
+
+  /**
+   * The same with a pipe, for a /run that takes no fifo: of a session that outlives this run its leader
+   * alone decides then.
+   */
+  watchPipe(session: Session): Fd {
+    return this.#of(session).watchPipe(() => this.#fifoClosed(session));
+  }
+
+  #fifoClosed(session: Session): void {
+    this.publisher.after(`the close of session ${session.id}'s descriptor`, () =>
+      this.events.fifoClosed(session),
     );
   }
 
