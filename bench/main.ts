@@ -1,6 +1,7 @@
 /** `bun run bench`: what our login1 costs, beside elogind and systemd-logind; see docs/bench.md. */
+import { existsSync } from "node:fs";
 import { cpus, release } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { $ } from "zx";
 import { version } from "../lib/cli/index.ts";
@@ -16,7 +17,7 @@ import { compare, compareNotify, insertFigures, type OwnFigures, own } from "./r
 
 const PAGE = join(ROOT, "docs/bench.md");
 
-const USAGE = `usage: bun run bench [--write] [--json] [--rounds=5] [--calls=20000] [--idle=5] [--no-package]
+const USAGE = `usage: bun run bench [--write] [--json] [--rounds=5] [--calls=20000] [--idle=5] [--no-package] [--before=FILE]
 
   --write       put the tables into docs/bench.md
   --json        print every measurement as JSON instead of the tables
@@ -24,6 +25,7 @@ const USAGE = `usage: bun run bench [--write] [--json] [--rounds=5] [--calls=200
   --calls       calls in each measurement, after half as many that are not counted; a tenth of both of logins
   --idle        seconds before memory is looked at
   --no-package  do not build the package for its size
+  --before      a lainos-dbus-bridge of another commit, to be measured in the others' place
 `;
 
 let interrupted = false;
@@ -62,6 +64,7 @@ async function main(): Promise<void> {
       rounds: { type: "string", default: "5" },
       calls: { type: "string", default: "20000" },
       idle: { type: "string", default: "5" },
+      before: { type: "string" },
     },
     allowNegative: true,
   });
@@ -71,6 +74,11 @@ async function main(): Promise<void> {
     if (!(value > 0)) throw new HostError(`--${name}=${values[name]}: not a number above 0`);
     return value;
   };
+  const { before } = values;
+  if (before !== undefined) {
+    if (values.write) throw new HostError("--before: the page is about elogind and systemd-logind");
+    if (!existsSync(before)) throw new HostError(`--before=${before}: there is no such file`);
+  }
   const calls = number("calls");
   const counts: Counts = {
     rounds: number("rounds"),
@@ -102,7 +110,11 @@ async function main(): Promise<void> {
       process.exit(signal === "SIGINT" ? 130 : 143);
     });
   }
-  const servers: Server[] = [tools.bridge, elogindServer(peer), logindServer(tools.systemd1)];
+  const others =
+    before === undefined
+      ? [elogindServer(peer), logindServer(tools.systemd1)]
+      : [{ ...tools.bridge, name: "before", command: [resolve(before)] }];
+  const servers: Server[] = [tools.bridge, ...others];
   const measured = new Map<string, Figures[]>(servers.map(({ name }) => [name, []]));
   const starts: number[] = [];
   try {
