@@ -47,9 +47,6 @@ export const TITLE = "LainOS layer 02 Installer";
 /** More than the window's frame is thick, in pixels. */
 const FRAME = 5;
 
-/** Fewer pixels than a box has in the accent's colour while it is ticked. */
-const TICK = 60;
-
 /** A row of the sidebar is at least so large; no other block of the accent's colour is. */
 const ROW = { width: 150, height: 30 };
 
@@ -113,11 +110,10 @@ async function choosePartitions(medium: BootedMedium, choices: Choices): Promise
     await sleep(SCAN_TIME);
   }
   if (choices.passphrase !== undefined) {
-    const accent = () => medium.pixels(PALETTE.accent);
-    const before = await accent();
     // Cancel has the same letter and comes first; of two, a press only moves the focus.
     await presses(medium, ["alt-c", "alt-c", "spc"]);
-    await medium.waitFor(async () => (await accent()) > before + TICK, "the box for encryption");
+    // It has to have a passphrase before one can go on.
+    await medium.waitFor(async () => !(await canGoOn(medium)), "the box for encryption");
     await presses(medium, ["tab"]);
     await medium.type(choices.passphrase);
     await presses(medium, ["tab"]);
