@@ -3,7 +3,7 @@
  * refused while its user is kept for a while, a seat whose file is damaged, descriptors that run out.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { close } from "../../lib/linux/index.ts";
@@ -143,6 +143,22 @@ test("a seat whose file is damaged has in its foreground who was there", async (
   await world.startBridge();
   expect(await active()).toBe(one.id);
   both.end();
+});
+
+test("a folder in the place of a state file gives way to it", async () => {
+  const one = await login();
+  await world.endBridge("SIGKILL");
+  for (const file of ["users/65534", "seats/seat0"]) {
+    rmSync(inRun(file));
+    mkdirSync(join(inRun(file), "folder"), { recursive: true });
+  }
+  await world.startBridge();
+  expect(await sessions()).toEqual([one.id]);
+  await one.call("SetLockedHint", "b", [true]);
+  for (const file of ["users/65534", "seats/seat0"]) {
+    expect(statSync(inRun(file)).isFile()).toBe(true);
+  }
+  close(one.fd);
 });
 
 test("a folder of who lingers that cannot be read keeps nobody from logging in", async () => {

@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
-import { messageOf, writeFileAtomically } from "../../linux/index.ts";
+import { hasCode, messageOf, writeFileAtomically } from "../../linux/index.ts";
 import { formatState, parseState, type Values } from "../../sd-login/index.ts";
 import { removeAny } from "../host/plain-file.ts";
 import { readState } from "./env-file.ts";
@@ -33,7 +33,7 @@ export class StateFiles {
     this.#do(path, () => {
       const text = formatState(values());
       if (this.#written.get(path) === text && existsSync(path)) return;
-      writeFileAtomically(path, text, 0o644);
+      write(path, text);
       this.#written.set(path, text);
     });
   }
@@ -115,5 +115,16 @@ export class StateFiles {
     }
     this.#retry = Math.min(this.#retry * 2, LAST_RETRY);
     this.#wait();
+  }
+}
+
+/** Whatever is in its place goes, as with `remove`: a folder would keep the file from ever being written. */
+function write(path: string, text: string): void {
+  try {
+    writeFileAtomically(path, text, 0o644);
+  } catch (error) {
+    if (!hasCode(error, "EISDIR")) throw error;
+    removeAny(path);
+    writeFileAtomically(path, text, 0o644);
   }
 }
