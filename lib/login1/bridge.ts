@@ -199,8 +199,10 @@ function watchBus(
 }
 
 /** udev has written about devices. Each part sees to its own, whatever becomes of the others. */
-function devicesChanged(log: Logger, { manager, devices, uaccess, sources }: Parts): void {
-  const steps = [
+/** @returns false if something could not be looked at (no descriptor is left, say) */
+function devicesChanged(log: Logger, { manager, devices, uaccess, sources }: Parts): boolean {
+  let isDone = true;
+  const steps: (() => unknown)[] = [
     () => manager.refreshSeats(),
     () => devices.refresh(),
     () => uaccess.refresh(),
@@ -208,11 +210,13 @@ function devicesChanged(log: Logger, { manager, devices, uaccess, sources }: Par
   ];
   for (const step of steps) {
     try {
-      step();
+      if (step() === false) isDone = false;
     } catch (error) {
-      log.error(`after a change in udev: ${messageOf(error)}`);
+      isDone = false;
+      log.error(`after a change in udev: ${messageOf(error)}: it is looked at again`);
     }
   }
+  return isDone;
 }
 
 function serveVarlink(

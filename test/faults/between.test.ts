@@ -14,6 +14,7 @@ import {
   getProperty,
 } from "../login1/support/client.ts";
 import { takeableNull } from "../login1/support/null-device.ts";
+import { addDevice, removeDevice } from "../login1/support/udev-database.ts";
 import { World } from "../login1/support/world.ts";
 import { breakRun, mendRun } from "./run-folder.ts";
 
@@ -237,6 +238,18 @@ describe("without a descriptor to be had", () => {
     await limit(4096);
     await world.until("it is back", () => events.at(-1) === "ResumeDevice descriptor");
     both.end();
+  });
+
+  test("a seat whose device comes meanwhile is there as soon as there is one", async () => {
+    await limit(lowestFree());
+    const [key, tags] = ["c226:0", ["seat", "master-of-seat"]] as const;
+    addDevice(world, key, [...tags], { ID_SEAT: "seat-two" });
+    await world.until("it is looked for", () => /after a change in udev: EMFILE/.test(world.log));
+    await limit(4096);
+    const seats = async () => ((await callManager(bus, "ListSeats")) as [unknown[]])[0].length;
+    await world.until("the seat is there", async () => (await seats()) === 2, 10);
+    removeDevice(world, key, [...tags]);
+    await world.until("the seat is gone", async () => (await seats()) === 1);
   });
 
   test("a start that needs more of them says so", async () => {

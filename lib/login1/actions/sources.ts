@@ -72,14 +72,16 @@ export class ActionSources implements SessionObserver {
     this.#idle.stop();
   }
 
-  /** udev has written about devices. */
-  devicesChanged(): void {
-    if (!this.#started) return;
+  /** udev has written about devices. @returns false if what it has written could not be read */
+  devicesChanged(): boolean {
+    if (!this.#started) return true;
     try {
       this.#switches.refresh();
+      return true;
     } catch (error) {
       const reason = messageOf(error);
       this.#log.error(`looking for keys and switches: ${reason}`);
+      return false;
     }
   }
 

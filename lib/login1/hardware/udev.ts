@@ -237,13 +237,14 @@ const TRY_AGAIN = 5000;
 
 /**
  * Calls `changed` when udev has written, tagged or removed a device, also when
- * udev itself is started later than we are. `changed` must not throw.
+ * udev itself is started later than we are.
  *
+ * @param changed must not throw; returns false if it could not look at all, and is called again then
  * @param failed told why something cannot be watched (the user's inotify watches are used up, say);
  *   it is tried again, and `changed` called then, as nobody knows what has changed meanwhile
  * @returns a function that ends the watch
  */
-export function watchUdev(changed: () => void, failed: (reason: string) => void): () => void {
+export function watchUdev(changed: () => boolean, failed: (reason: string) => void): () => void {
   const watch = new UdevWatch(changed, failed);
   return () => watch.end();
 }
@@ -255,7 +256,7 @@ class UdevWatch {
   #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly changed: () => void,
+    private readonly changed: () => boolean,
     private readonly failed: (reason: string) => void,
   ) {
     this.#arm();
@@ -284,7 +285,11 @@ class UdevWatch {
     }
     if (failure === undefined || this.#again !== undefined) return;
     this.failed(messageOf(failure));
-    this.#again = setTimeout(() => {
+    this.#tryAgain();
+  }
+
+  #tryAgain(): void {
+    this.#again ??= setTimeout(() => {
       this.#again = undefined;
       this.#settle();
     }, TRY_AGAIN);
@@ -311,7 +316,7 @@ class UdevWatch {
       this.#queued = false;
       if (this.#ended) return;
       this.#arm();
-      this.changed();
+      if (!this.changed()) this.#tryAgain();
     });
   }
 }

@@ -69,6 +69,7 @@ test("descriptors whose close waits are closed aside, each owner's behind its ow
     fds.push(...(receive(fd, buffer)?.fds ?? []));
     return fds.length === 20;
   });
+  const names = fds.map((one) => nameOf(one));
   closeAside("mallory", fds);
   // Sixteen threads wait, and the other four for one of them: it has not waited itself.
   expect(asideBacklog()).toEqual({ threads: 16, descriptors: 4 });
@@ -80,9 +81,8 @@ test("descriptors whose close waits are closed aside, each owner's behind its ow
   close(ours);
   await release();
   await until("none waits for a thread", () => asideBacklog().descriptors === 0);
-  // Numbers that stand for something else by now do not stand for a TCP socket.
-  const names = fds.map((one) => nameOf(one));
-  expect(names.filter((name) => name.startsWith("socket:"))).toEqual([]);
+  // Some of the numbers may stand for something else by now.
+  expect(fds.filter((one, at) => nameOf(one) === names[at])).toEqual([]);
 }, 30_000);
 
 test("a thousand plain ones at once are closed over some turns of the event loop", async () => {
