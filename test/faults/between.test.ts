@@ -247,7 +247,7 @@ describe("without a descriptor to be had", () => {
     await world.until("it is looked for", () => /after a change in udev: EMFILE/.test(world.log));
     await limit(4096);
     const seats = async () => ((await callManager(bus, "ListSeats")) as [unknown[]])[0].length;
-    await world.until("the seat is there", async () => (await seats()) === 2, 10);
+    await world.until("the seat is there", async () => (await seats()) === 2);
     removeDevice(world, key, [...tags]);
     await world.until("the seat is gone", async () => (await seats()) === 1);
   });
