@@ -162,6 +162,17 @@ test("a folder in the place of a state file gives way to it", async () => {
   close(one.fd);
 });
 
+test("a scope that cannot be removed keeps no session", async () => {
+  const one = await login();
+  await run("mount", "-o", "remount,bind,ro", "/sys/fs/cgroup");
+  one.leader.kill("SIGKILL");
+  close(one.fd);
+  await world
+    .until("it is gone", async () => (await sessions()).length === 0)
+    .finally(() => run("mount", "-o", "remount,bind,rw", "/sys/fs/cgroup"));
+  expect(world.log.match(/scope, which stays: EROFS/g)).toHaveLength(1);
+});
+
 test("a folder of who lingers that cannot be read keeps nobody from logging in", async () => {
   await world.endBridge("SIGTERM");
   const linger = join(world.root, lingerFolder);

@@ -179,14 +179,21 @@ export class SessionEnd {
 
   /** Whether nothing runs in a session, whose scope goes then. What cannot be seen now is looked at again. */
   #isEmpty(session: Session): boolean {
-    const { log, scopes, supervision } = this.#parts;
+    const { log, publisher, scopes, supervision } = this.#parts;
     try {
-      return scopes.leave(session) ?? !supervision.leaderRuns(session);
+      const isEmpty = scopes.isEmpty(session) ?? !supervision.leaderRuns(session);
+      if (!isEmpty) return false;
     } catch (error) {
       log.error(`${session.scope}: ${messageOf(error)}: it is looked at again`);
       supervision.later(session, LOOK_DELAY, "finish", () => this.finishIfEmpty(session));
       return false;
     }
+    // One that cannot be removed keeps no session: nothing runs in it. Unless that was only so just now.
+    let isGone = true;
+    publisher.after(`${session.scope}, which stays`, () => {
+      isGone = scopes.leave(session) ?? true;
+    });
+    return isGone;
   }
 
   /** Takes a session out of the registry, with its files. */

@@ -119,6 +119,12 @@ export class SessionScopes {
     this.sliceOf(user)?.remove();
   }
 
+  /** Whether nothing runs in a session's scope; undefined without cgroup2. */
+  isEmpty(session: Session): boolean | undefined {
+    const scope = this.scopeOf(session);
+    return scope && !scope.populated();
+  }
+
   /**
    * Removes a session's scope with all that is below it.
    *
