@@ -173,6 +173,24 @@ test("a scope that cannot be removed keeps no session", async () => {
   expect(world.log.match(/scope, which stays: EROFS/g)).toHaveLength(1);
 });
 
+test.each([
+  ["tags", ": >$1"],
+  ["tags/master-of-seat", "ln -s $1 $1"],
+  ["tags/uaccess", ": >$1"],
+  ["data/c226:0", "mkdir -p $1"],
+])("udev's %s that is something else ends no start", async (name, place) => {
+  const udev = "/run/udev";
+  await world.endBridge("SIGTERM");
+  await run("mv", udev, "/run/udev-away");
+  addDevice(world, "c226:0", ["seat", "master-of-seat", "uaccess"], {});
+  await run("sh", "-ec", `rm -r $1; ${place}`, "sh", `${udev}/${name}`);
+  const started = world.startBridge();
+  await started.finally(() => run("sh", "-ec", `rm -r ${udev}; mv /run/udev-away ${udev}`));
+  const one = await login();
+  expect(await sessions()).toEqual([one.id]);
+  close(one.fd);
+});
+
 test("a folder of who lingers that cannot be read keeps nobody from logging in", async () => {
   await world.endBridge("SIGTERM");
   const linger = join(world.root, lingerFolder);

@@ -53,7 +53,7 @@ function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (hasCode(error, "ENOENT", "ENODEV", "ENOTDIR")) return undefined;
+    if (hasCode(error, "ENOENT", "ENODEV", "ENOTDIR", "EISDIR", "ELOOP")) return undefined;
     throw error;
   }
 }
@@ -86,11 +86,12 @@ function recordsTagged(tag: string): Map<string, string> {
   return found;
 }
 
+/** The names in a folder of udev's. What is there in its place has none: a damaged database ends no start. */
 function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return [];
+    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP")) return [];
     throw error;
   }
 }
