@@ -375,7 +375,7 @@ describe("state files that are damaged", () => {
     await world.startBridge();
     expect(await sessions()).toEqual([one.id]);
     const said = world.log.slice(start);
-    for (const name of ["sessions/c91", "sessions/c92", "users/not-a-uid"]) {
+    for (const name of ["sessions/c90", "sessions/c91", "sessions/c92", "users/not-a-uid"]) {
       expect(said).toContain(`/run/systemd/${name} is not used: `);
     }
     await run("rm", "-rf", ...["c90", "c91", "c92"].map((id) => `/run/systemd/sessions/${id}`));

@@ -219,10 +219,10 @@ export function removeUnfinished(files: StateFiles): void {
   }
 }
 
-/** The state files in a folder: temporary dotfiles and fifos left out. */
+/** What is in the place of state files in a folder: temporary dotfiles and fifos left out. */
 function listFiles(folder: string): { path: string; name: string }[] {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isFile() && !entry.name.startsWith("."))
-    .map(({ name }) => ({ path: join(folder, name), name }));
+  return readdirSync(folder)
+    .filter((name) => !name.startsWith(".") && !name.endsWith(".ref"))
+    .map((name) => ({ path: join(folder, name), name }));
 }
