@@ -114,6 +114,32 @@ describe("a switch that is called off", () => {
   }
 });
 
+test.each(["ReleaseDevice", "ReleaseControl", "leaving the bus"])(
+  "a switch does not wait for a device that is given back by %s",
+  async (how) => {
+    const one = await login();
+    const other = await login();
+    await one.call("Activate");
+    const controller = await world.connect();
+    const call = (member: string, signature = "", body: unknown[] = []) =>
+      controller.call({
+        ...{ destination: "org.freedesktop.login1", path: one.path, interface: SESSION },
+        ...{ member, signature, body },
+      });
+    await call("TakeControl", "b", [false]);
+    const [device] = (await call("TakeDevice", "uu", NULL)) as [number];
+    await other.call("Activate");
+    expect(await active()).toBe(one.id);
+    if (how === "ReleaseDevice") await call(how, "uu", NULL);
+    else if (how === "ReleaseControl") await call(how);
+    else controller.close();
+    await world.until("it is made", async () => (await active()) === other.id);
+    expect(world.log).not.toContain("did not pause its devices in time");
+    if (how !== "leaving the bus") controller.close();
+    for (const fd of [device, one.fd, other.fd]) close(fd);
+  },
+);
+
 test("a user who is kept for a while goes after it, also where a login is refused meanwhile", async () => {
   mkdirSync(join(world.root, "run/lainos"), { recursive: true });
   const settings = join(world.root, "run/lainos/logind.conf");

@@ -12,8 +12,10 @@ import {
   O_NONBLOCK,
   O_RDWR,
   open,
+  SystemError,
 } from "../../linux/index.ts";
 import { parentDevice, type SystemDevice } from "../hardware/udev.ts";
+import { login1Errors } from "../vocabulary/errors.ts";
 
 const DRM_IOCTL_SET_MASTER = 0x641e;
 const DRM_IOCTL_DROP_MASTER = 0x641f;
@@ -159,4 +161,20 @@ export function takeable(device: SystemDevice): TakeableDevice | undefined {
     return seatDevice && { kind: DEVICE_KINDS.evdev, node, seatDevice };
   }
   return undefined;
+}
+
+/**
+ * Opens a device for the foreground, if that can be, or the background.
+ *
+ * @throws {BusError} the kernel's reason
+ */
+export function openFirst(device: TakeableDevice, active: boolean): { fd: Fd; active: boolean } {
+  try {
+    return { fd: device.kind.open(device.node, active), active };
+  } catch (error) {
+    // EINVAL can mean that somebody else is the card's master: the session gets it paused.
+    if (active && hasCode(error, "EINVAL")) return openFirst(device, false);
+    if (error instanceof SystemError) throw login1Errors.system(error.code, error.message);
+    throw error;
+  }
 }

@@ -3,6 +3,14 @@ import type { Fd } from "../../linux/index.ts";
 import type { Seat, Session } from "../model/objects.ts";
 import type { TakeableDevice } from "./device-kinds.ts";
 
+/** A device that a session has. */
+export interface TakenDevice extends TakeableDevice {
+  fd: Fd;
+  active: boolean;
+  /** Its controller was asked to pause it for a switch, and has not answered yet: one that is to come, or was called off. */
+  asked?: "for a switch" | "in vain" | undefined;
+}
+
 /** What `PauseDevice` says: asked for, done already, or the device is no more. */
 export type Pause = "pause" | "force" | "gone";
 

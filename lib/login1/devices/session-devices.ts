@@ -5,34 +5,25 @@
  */
 import type { Logger } from "../../cli/index.ts";
 import { busErrors } from "../../dbus/index.ts";
-import {
-  close,
-  closeAside,
-  duplicate,
-  type Fd,
-  hasCode,
-  messageOf,
-  SystemError,
-} from "../../linux/index.ts";
+import { close, closeAside, duplicate, type Fd, hasCode, messageOf } from "../../linux/index.ts";
 import type { Seat, Session } from "../model/objects.ts";
 import type { SessionObserver } from "../state/pending-changes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
-import type { TakeableDevice } from "./device-kinds.ts";
+import { openFirst, type TakeableDevice } from "./device-kinds.ts";
 import { deviceNumber, numberIn, parts, storeName } from "./device-number.ts";
-import type { DescriptorStore, DeviceEvents, DeviceHost, DeviceLookup } from "./parts.ts";
+import type {
+  DescriptorStore,
+  DeviceEvents,
+  DeviceHost,
+  DeviceLookup,
+  TakenDevice,
+} from "./parts.ts";
 
 /** How long a controller has to pause its devices before the seat is switched all the same, in milliseconds. */
 const PAUSE_LIMIT = 5000;
 
 /** How soon a device is resumed that could not be for want of a descriptor, in milliseconds. */
 const RESUME_DELAY = 1000;
-
-interface TakenDevice extends TakeableDevice {
-  fd: Fd;
-  active: boolean;
-  /** Whether its controller was asked to pause it, for a switch, and has not answered yet. */
-  asked?: boolean;
-}
 
 export class Devices implements SessionObserver {
   readonly #taken = new Map<Session, Map<string, TakenDevice>>();
@@ -68,22 +59,8 @@ export class Devices implements SessionObserver {
       throw login1Errors.deviceIsTaken("Device already taken");
     }
     const device = this.#verify(session, number);
-    let { active } = session;
-    let fd: Fd;
-    try {
-      try {
-        fd = device.kind.open(device.node, active);
-      } catch (error) {
-        // EINVAL can mean that somebody else is the card's master: the session gets it paused.
-        if (!active || !hasCode(error, "EINVAL")) throw error;
-        active = false;
-        fd = device.kind.open(device.node, active);
-      }
-    } catch (error) {
-      if (error instanceof SystemError) throw login1Errors.system(error.code, error.message);
-      throw error;
-    }
-    const taken = { ...device, fd, active };
+    const taken = { ...device, ...openFirst(device, session.active) };
+    const { fd } = taken;
     this.#add(session, number, taken);
     session.devices.add(number);
     try {
@@ -149,8 +126,7 @@ export class Devices implements SessionObserver {
       this.resumeAll(session);
       return;
     }
-    if ([...this.#of(session).values()].some(({ active }) => active)) return;
-    if (session.seat) this.#completeSwitch(session.seat);
+    this.#settleSwitch(session);
   }
 
   /** After a restart, before the first `restore`: gets back what the last run left. */
@@ -283,6 +259,14 @@ export class Devices implements SessionObserver {
     }
   }
 
+  /** Makes the switch that waited for a session's devices, if none of them is left to wait for. */
+  #settleSwitch(session: Session): void {
+    const { seat, active } = session;
+    if (!seat || !active || !this.#limits.has(seat)) return;
+    if (![...this.#of(session).values()].some((device) => device.active))
+      this.#completeSwitch(seat);
+  }
+
   #completeSwitch(seat: Seat): void {
     clearTimeout(this.#limits.get(seat));
     this.#limits.delete(seat);
@@ -367,6 +351,7 @@ export class Devices implements SessionObserver {
     if (device.active) this.#deactivate(device);
     this.#forget(session, number);
     close(device.fd);
+    this.#settleSwitch(session);
   }
 
   /** The session has it no more, and its controller is told so. */
