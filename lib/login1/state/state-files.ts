@@ -89,6 +89,11 @@ export class StateFiles {
         const reason = messageOf(error);
         this.log.error(`${path}: ${reason}: it is tried again, and all goes on meanwhile`);
         this.#wait();
+      } else if (this.#retry > FIRST_RETRY) {
+        // Something may have changed: what lasts longer than that does not keep this waiting.
+        clearTimeout(this.#timer);
+        this.#retry = FIRST_RETRY;
+        this.#wait();
       }
       this.#failed.set(path, act);
     }
@@ -99,10 +104,12 @@ export class StateFiles {
   }
 
   #tryAgain(): void {
+    let isBetter = false;
     for (const [path, act] of [...this.#failed]) {
       try {
         act();
         this.#failed.delete(path);
+        isBetter = true;
       } catch (error) {
         this.log.debug(`${path}: ${messageOf(error)}`);
       }
@@ -113,7 +120,7 @@ export class StateFiles {
       this.log.info("the state files are written again");
       return;
     }
-    this.#retry = Math.min(this.#retry * 2, LAST_RETRY);
+    this.#retry = isBetter ? FIRST_RETRY : Math.min(this.#retry * 2, LAST_RETRY);
     this.#wait();
   }
 }
