@@ -118,11 +118,11 @@ export class Devices implements SessionObserver {
   pauseComplete(session: Session, major: number, minor: number): void {
     const device = this.#find(session, deviceNumber(major, minor));
     const { asked } = device;
-    device.asked = false;
+    device.asked = undefined;
     if (!device.active) return;
     this.#deactivate(device);
-    if (asked && session.active && !session.seat?.pendingSwitch) {
-      // The switch was called off while the answer was on its way. Who pauses unasked waits for one.
+    if (asked === "in vain" && session.active) {
+      // The answer was on its way already. Who pauses unasked waits for a switch.
       this.resumeAll(session);
       return;
     }
@@ -234,7 +234,7 @@ export class Devices implements SessionObserver {
   leaving(session: Session): boolean {
     const active = [...this.#of(session)].filter(([, device]) => device.active);
     for (const [number, device] of active) {
-      device.asked = true;
+      device.asked = "for a switch";
       this.events.paused(session, ...parts(number), "pause");
     }
     const { seat } = session;
@@ -278,6 +278,7 @@ export class Devices implements SessionObserver {
   }
 
   entered(session: Session): void {
+    for (const device of this.#of(session).values()) device.asked &&= "in vain";
     this.resumeAll(session);
   }
 

@@ -210,7 +210,6 @@ describe("taken devices", () => {
     await take(one, 13, 64);
     await take(two, 226, 0);
     noted.length = 0;
-    seat.pendingSwitch = two;
     expect(devices.leaving(one)).toBe(false);
     devices.pauseComplete(one, 226, 0);
     expect(noted).toEqual(["226:0 pause", "13:64 pause", "drop master"]);
