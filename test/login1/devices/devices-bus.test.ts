@@ -309,6 +309,7 @@ describe("a bridge that is killed", () => {
   });
 
   test("does without a lainos-notifyd that hangs, before and after", async () => {
+    await world.until("nothing is kept of before", async () => (await kept()).length === 0);
     await world.signalNotifyd("SIGSTOP");
     const one = await takeMarked();
     // More than the socket has room for.
