@@ -259,6 +259,20 @@ describe("a login that is refused", () => {
     expect(await active()).toBe(two.id);
     for (const fd of [one.device, one.fd, two.fd]) close(fd);
   });
+
+  test("tells of no user who was never there", async () => {
+    const one = await login();
+    // As many as there are: neither a slice nor a scope can be made.
+    await run("sh", "-c", "echo 0 > /sys/fs/cgroup/cgroup.max.descendants");
+    const leader = await world.leader();
+    events.length = 0;
+    await expect(createSession(bus, { uid: BOB, leader: leader.pid })).rejects.toThrow(/scope/);
+    await run("sh", "-c", "echo max > /sys/fs/cgroup/cgroup.max.descendants");
+    const two = await createSession(bus, { uid: BOB, leader: leader.pid });
+    await world.until("the news", () => events.includes(`SessionNew ${two.id}`));
+    expect(events).toEqual([`SessionNew ${two.id}`]);
+    for (const fd of [one.fd, two.fd]) close(fd);
+  });
 });
 
 const slice = () => `/user.slice/user-${ALICE}.slice`;

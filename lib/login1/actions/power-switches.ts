@@ -76,23 +76,33 @@ export class PowerSwitches {
     this.#keys = keys;
   }
 
-  /** Opens what udev has tagged since, and lets go of what is gone. */
+  /**
+   * Opens what udev has tagged since, and lets go of what is gone.
+   *
+   * @throws {SystemError} EMFILE, ENFILE: some were not opened, and it is to be tried again
+   */
   refresh(): void {
     const there = new Map(powerSwitchDevices().map((device) => [device.syspath, device]));
     for (const syspath of [...this.#opened.keys()]) {
       if (!there.has(syspath)) this.#close(syspath);
     }
     for (const syspath of this.#failed) if (!there.has(syspath)) this.#failed.delete(syspath);
+    let lacking: unknown;
     for (const [syspath, device] of there) {
       if (this.#opened.has(syspath) || this.#failed.has(syspath) || !this.#isSuitable(device))
         continue;
       try {
         this.#open(device);
       } catch (error) {
+        if (hasCode(error, "EMFILE", "ENFILE")) {
+          lacking = error;
+          continue;
+        }
         this.#failed.add(syspath);
         this.#log.error(`the keys of ${device.node} are not heard: ${(error as Error).message}`);
       }
     }
+    if (lacking !== undefined) throw lacking;
   }
 
   /** Asks for other keys than before. */

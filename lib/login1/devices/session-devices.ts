@@ -267,9 +267,13 @@ export class Devices implements SessionObserver {
       this.#completeSwitch(seat);
   }
 
-  #completeSwitch(seat: Seat): void {
+  #endLimit(seat: Seat): void {
     clearTimeout(this.#limits.get(seat));
     this.#limits.delete(seat);
+  }
+
+  #completeSwitch(seat: Seat): void {
+    this.#endLimit(seat);
     this.host.completeSwitch(seat);
   }
 
@@ -279,6 +283,8 @@ export class Devices implements SessionObserver {
 
   entered(session: Session): void {
     for (const device of this.#of(session).values()) device.asked &&= "in vain";
+    // A switch that was called off is not waited for.
+    if (session.seat) this.#endLimit(session.seat);
     this.resumeAll(session);
   }
 

@@ -55,7 +55,9 @@ export class Registry {
   removeSession(session: Session): void {
     this.sessions.delete(session.id);
     session.user.sessions.delete(session);
-    session.seat?.sessions.delete(session);
+    const { seat } = session;
+    seat?.sessions.delete(session);
+    if (seat?.sessions.size === 0) this.#goneSeats.delete(seat.id);
   }
 
   /** A seat whose device is there; if it was gone, the same as before. */
@@ -68,7 +70,7 @@ export class Registry {
 
   removeSeat(seat: Seat): void {
     this.seats.delete(seat.id);
-    this.#goneSeats.set(seat.id, seat);
+    if (seat.sessions.size > 0) this.#goneSeats.set(seat.id, seat);
   }
 
   /** The seat of a session of the last run, which may be gone by now. */

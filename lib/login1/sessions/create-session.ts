@@ -177,6 +177,7 @@ export class SessionCreation {
   #prepare(session: Session, pidfd: Fd): Fd {
     const { registry, supervision, scopes, users, end, publisher } = this.#parts;
     const { user } = session;
+    const isNewUser = !registry.hasUser(user);
     let fd: Fd | undefined;
     registry.users.set(user.uid, user);
     registry.addSession(session);
@@ -195,7 +196,7 @@ export class SessionCreation {
       end.forget(session);
       publisher.after(`${session.scope}, which stays`, () => scopes.leave(session));
       // Also who was kept for a while after the last session, and is not waited for since `keep`.
-      users.removeIfUnused(user);
+      users.removeIfUnused(user, !isNewUser);
       throw error;
     }
   }

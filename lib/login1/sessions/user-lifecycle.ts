@@ -50,8 +50,10 @@ export class UserLifecycle {
   /**
    * Lets a user go who has no session any more, unless they linger or
    * UserStopDelaySec keeps them a while.
+   *
+   * @param wasTold whether the bus knows of the user
    */
-  removeIfUnused(user: User): void {
+  removeIfUnused(user: User, wasTold = true): void {
     if (user.sessions.size > 0 || user.lingers || !this.registry.hasUser(user)) return;
     const { UserStopDelaySec, RemoveIPC } = this.settings.config;
     const since = now().monotonic - (user.lastSessionEnd ?? 0n);
@@ -70,6 +72,7 @@ export class UserLifecycle {
         this.log.error(`IPC objects of ${user.name} stay: ${error.message}`),
       );
     }
+    if (!wasTold) return;
     this.publisher.after(`the end of ${user.name}`, () =>
       this.publisher.notifier.userRemoved(user),
     );
