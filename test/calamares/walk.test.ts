@@ -55,8 +55,8 @@ async function chooseErase(started: Installer): Promise<void> {
 /** Of Calamares' mark behind two passphrases that are the same. */
 const TAKEN = "#27ae60";
 
-/** The middle of the one box to tick on the page: a square of the quiet colour, not a round one. */
-function box(picture: Picture): readonly [x: number, y: number] {
+/** The middle of the one box to tick on the page, once it is drawn: a square of the quiet colour, not a round one. */
+function boxIn(picture: Picture): readonly [x: number, y: number] | undefined {
   for (let x = 0; x + 20 < picture.width; x++) {
     let run = 0;
     for (let y = 0; y < picture.height; y++) {
@@ -64,7 +64,7 @@ function box(picture: Picture): readonly [x: number, y: number] {
       if (run === 15 && picture.at(x + 14, y - 7) === PALETTE.quiet) return [x + 7, y - 7];
     }
   }
-  throw new Error("there is no box to tick on the page");
+  return undefined;
 }
 
 /** Types a password and its repetition on the page users, whose first field has the focus. */
@@ -114,7 +114,10 @@ describe("the installer", () => {
       await chooseErase(started);
       await started.keep("4-partition");
 
-      await started.screen.click(...box(await started.screen.picture()));
+      const box = await started.until("a box to tick", async () =>
+        boxIn(await started.screen.picture()),
+      );
+      await started.screen.click(...box);
       await started.screen.press("Tab");
       await started.screen.type(PASSWORD);
       await started.screen.press("Tab");
