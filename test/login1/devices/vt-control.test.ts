@@ -143,6 +143,7 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
       "the second is active",
       () => world.stateOf("seats", "seat0").ACTIVE === two.id,
     );
+    await world.until("the news", () => events.length > 0);
     expect(events[0]).toStartWith("PauseDevice force");
     for (const fd of [device, one.fd, two.fd]) close(fd);
   });
