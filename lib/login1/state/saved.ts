@@ -83,7 +83,7 @@ export interface SessionWorld {
   idleRule: IdleRule;
 }
 
-/** Every session that a file is there for, in the order in which they began. */
+/** Every session that a file is there for, in the order in which they began; a file that is of none goes. */
 export function loadSessions(files: StateFiles, world: SessionWorld, onBad: OnBad): Session[] {
   const sessions = listFiles(SESSIONS).flatMap(({ path, name }) => {
     if (!/^[A-Za-z0-9]+$/.test(name)) {
@@ -94,6 +94,9 @@ export function loadSessions(files: StateFiles, world: SessionWorld, onBad: OnBa
     const session = saved && readSession(name, saved, world);
     if (saved && !session) {
       onBad(path, "its UID, USER, TYPE, CLASS or LEADER is missing or wrong");
+      // Or sd_get_sessions(3) would list a session that there is not.
+      files.remove(path);
+      files.remove(`${path}.ref`);
     }
     return session ? [session] : [];
   });
