@@ -270,11 +270,12 @@ export class Seat {
 
   /** Takes a session in. Where no VT numbers it, it gets the lowest free position, from 1. */
   add(session: Session): void {
-    const taken = new Set([...this.sessions].map(({ position }) => position));
+    if (!this.hasVts) {
+      const taken = new Set([...this.sessions].map(({ position }) => position));
+      if (session.position === 0 || taken.has(session.position)) session.position = 1;
+      while (taken.has(session.position)) session.position++;
+    }
     this.sessions.add(session);
-    if (this.hasVts || (session.position > 0 && !taken.has(session.position))) return;
-    session.position = 1;
-    while (taken.has(session.position)) session.position++;
   }
 
   get objectPath(): string {

@@ -90,7 +90,7 @@ export class SessionCreation {
       throw error;
     }
     const isNewUser = !this.#parts.registry.hasUser(session.user);
-    const fd = this.#prepare(session, leader.pidfd);
+    const fd = this.#prepare(session, leader.pidfd, isNewUser);
     this.#begin(session);
     afterReply(() => this.#announce(session, isNewUser));
     return { session, fd };
@@ -174,10 +174,9 @@ export class SessionCreation {
    *
    * @returns what `create` does
    */
-  #prepare(session: Session, pidfd: Fd): Fd {
+  #prepare(session: Session, pidfd: Fd, isNewUser: boolean): Fd {
     const { registry, supervision, scopes, users, end, publisher } = this.#parts;
     const { user } = session;
-    const isNewUser = !registry.hasUser(user);
     let fd: Fd | undefined;
     registry.users.set(user.uid, user);
     registry.addSession(session);
