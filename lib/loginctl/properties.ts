@@ -1,5 +1,7 @@
 /** Properties as NAME=VALUE lines: what show-session, show-user and show-seat print. */
+
 import type { Variant } from "../dbus/index.ts";
+import { NO_UID } from "../sd-login/index.ts";
 import type { Properties } from "./client.ts";
 import { formatTimespan, formatTimestamp } from "./time.ts";
 
@@ -45,7 +47,7 @@ function formatProperty(name: string, { signature, value }: Variant): string | u
       return name.includes("USec") ? formatTimespan(value as bigint) : String(value);
     case "u":
       if (name === "UID" || name === "GID") {
-        return value === 0xffffffff ? "[not set]" : String(value);
+        return value === NO_UID ? "[not set]" : String(value);
       }
       return String(value);
     case "i":

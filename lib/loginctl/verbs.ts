@@ -1,6 +1,8 @@
 /** loginctl's verbs; see loginctl(1). */
+
 import { BusError } from "../dbus/index.ts";
 import { now, userById, userByName } from "../linux/index.ts";
+import { NO_UID } from "../sd-login/index.ts";
 import { startAgent } from "./agent.ts";
 import { type Login1Client, type Properties, ROOT } from "./client.ts";
 import { CommandError, reasonOf, saying } from "./errors.ts";
@@ -275,7 +277,7 @@ const callOnce =
     });
 
 /** The caller's own uid, as SetUserLinger takes it. */
-const MYSELF = 0xffffffff;
+const MYSELF = NO_UID;
 
 const linger =
   (on: boolean): Run =>

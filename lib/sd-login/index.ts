@@ -9,4 +9,5 @@ export {
   type SessionType,
 } from "./classes.ts";
 export { formatState, parseState, type Values } from "./env-file.ts";
-export { isSeatName, isSessionId, UINT64_MAX } from "./names.ts";
+export { isSeatName, isSessionId, LAST_UID, NO_UID, UINT64_MAX } from "./names.ts";
+export type { LoginRequest } from "./request.ts";

@@ -3,6 +3,11 @@
 /** UINT64_MAX: a time that never comes (USEC_INFINITY), or no limit (CGROUP_LIMIT_MAX). */
 export const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
 
+/** UINT32_MAX, the uid of nobody; to login1's methods it is the caller's own user. */
+export const NO_UID = 0xffff_ffff;
+/** The last uid that can be somebody's. */
+export const LAST_UID = NO_UID - 1;
+
 /** Whether a text can be the name of a session: letters and digits. */
 export function isSessionId(text: string): boolean {
   return /^[A-Za-z0-9]{1,64}$/.test(text);

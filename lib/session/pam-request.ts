@@ -1,25 +1,18 @@
 /** What PAM says of a login, as login1 wants it. The rules are those of pam_systemd(8). */
 
-import { isSeatName, SESSION_CLASSES, SESSION_TYPES } from "../sd-login/index.ts";
+import {
+  isSeatName,
+  type LoginRequest,
+  SESSION_CLASSES,
+  SESSION_TYPES,
+} from "../sd-login/index.ts";
 import type { Environment } from "./desktop.ts";
 import { parseVtnr } from "./facts.ts";
 
-/** The arguments of login1's CreateSession methods; an empty text where there is nothing to say. */
-export interface SessionRequest {
-  uid: number;
+/** The arguments of login1's CreateSession methods. */
+export interface SessionRequest extends LoginRequest {
   /** The pid of the process that the session ends with. */
   leader: number;
-  service: string;
-  type: string;
-  class: string;
-  desktop: string;
-  seat: string;
-  vtnr: number;
-  tty: string;
-  display: string;
-  remote: boolean;
-  remoteUser: string;
-  remoteHost: string;
 }
 
 /** The classes of logins; "manager" is of a user's service manager, which there is none of here. */

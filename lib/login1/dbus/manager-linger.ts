@@ -1,14 +1,13 @@
 /** org.freedesktop.login1.Manager: who is kept while not logged in. */
+
 import { BusError, type Members, membersOf } from "../../dbus/index.ts";
 import { userById } from "../../linux/index.ts";
+import { NO_UID } from "../../sd-login/index.ts";
 import type { Login1 } from "../login1.ts";
 import { ACTIONS } from "../permission/actions.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method } = membersOf<Login1>();
-
-/** The uid that stands for the user in whose slice the caller is. */
-const OWN = 0xffffffff;
 
 export const lingerMembers: Members<Login1> = {
   SetUserLinger: method(
@@ -18,7 +17,7 @@ export const lingerMembers: Members<Login1> = {
     [],
     async ({ manager, authorizer }, [given, enable, interactive], call) => {
       const caller = await call.caller();
-      const uid = given === OWN ? manager.userOfPid(caller.pid)?.uid : given;
+      const uid = given === NO_UID ? manager.userOfPid(caller.pid)?.uid : given;
       if (uid === undefined) throw login1Errors.noUserForPid(caller.pid);
       const account = userById(uid);
       // What sd-bus makes of the look-up's ESRCH.

@@ -1,5 +1,7 @@
 /** The objects on the bus: the manager, and a folder each of sessions, users, seats and units. */
+
 import { BusError, type CallContext, type Interface, type ObjectTree } from "../../dbus/index.ts";
+import { NO_UID } from "../../sd-login/index.ts";
 import type { Login1 } from "../login1.ts";
 import { type Seat, type Session, type User, userLabels } from "../model/objects.ts";
 import { findSeat, findSession, findUser } from "../sessions/lookup.ts";
@@ -68,8 +70,7 @@ export function addObjects(tree: ObjectTree, login1: Login1): ObjectInterfaces {
 
 /** A user's object is named by the uid, or `self` for the caller's own. */
 function findUserByName(manager: Manager, name: string, call: CallContext) {
-  const OWN = 0xffffffff;
-  return findUser(manager, name === "self" ? OWN : Number(name), call);
+  return findUser(manager, name === "self" ? NO_UID : Number(name), call);
 }
 
 /** An object that does not exist is no error while looking for it: the tree says UnknownObject. */

@@ -1,9 +1,11 @@
 /** Shutdowns: at once, scheduled, and what people are told of them. */
+
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "../../cli/index.ts";
 import { busErrors } from "../../dbus/index.ts";
 import { atRealtime, hasCode, messageOf, now } from "../../linux/index.ts";
+import { LAST_UID } from "../../sd-login/index.ts";
 import { NOLOGIN, runShutdown, setNoLogin } from "../host/privileged.ts";
 import { findCommand } from "../host/run-program.ts";
 import type { Settings } from "../settings/logind-conf.ts";
@@ -25,8 +27,6 @@ const OPTIONS: Readonly<Record<Shutdown, string>> = {
 };
 /** The longest wall message, in bytes, as in logind. */
 const MOST_WALL_MESSAGE = 4096;
-/** The last uid: the one after it stands for none. */
-const LAST_UID = 0xfffffffe;
 
 /** A shutdown that is to come. */
 export interface Scheduled {

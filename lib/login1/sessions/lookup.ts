@@ -1,5 +1,7 @@
 /** Finding what a caller means: by name, or by who calls ("self", "auto", pid 0). */
+
 import { type CallContext, whenKnown } from "../../dbus/index.ts";
+import { NO_UID } from "../../sd-login/index.ts";
 import type { Seat, Session, User } from "../model/objects.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import type { Manager } from "./manager.ts";
@@ -57,8 +59,7 @@ export async function findUserByPid(
  * @throws {BusError} NoSuchUser, NoUserForPID
  */
 export async function findUser(manager: Manager, uid: number, call: CallContext): Promise<User> {
-  const INVALID_UID = 0xffffffff;
-  if (uid !== INVALID_UID) return manager.user(uid);
+  if (uid !== NO_UID) return manager.user(uid);
   const caller = await call.caller();
   const user = manager.userOfPid(caller.pid) ?? manager.users.get(caller.uid);
   if (!user) throw login1Errors.noUserForPid(caller.pid);

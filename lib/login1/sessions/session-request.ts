@@ -2,6 +2,7 @@
 import { BusError, busErrors } from "../../dbus/index.ts";
 import { messageOf } from "../../linux/index.ts";
 import {
+  type LoginRequest,
   SESSION_CLASSES,
   SESSION_TYPES,
   type SessionClass,
@@ -32,19 +33,7 @@ export const invalidArgument = (argument: keyof CreateRequest | "leader", messag
   new CreateError(busErrors.invalidArgs(message), { why: "invalid", argument });
 
 /** The arguments of CreateSession that describe the session, as they came. */
-export interface CreateRequest {
-  uid: number;
-  service: string;
-  type: string;
-  class: string;
-  desktop: string;
-  seat: string;
-  vtnr: number;
-  tty: string;
-  display: string;
-  remote: boolean;
-  remoteUser: string;
-  remoteHost: string;
+export interface CreateRequest extends LoginRequest {
   /** What it may open wherever it is: `render` for devices that udev has tagged `xaccess-render`. */
   extraDeviceAccess: string[];
 }

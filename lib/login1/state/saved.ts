@@ -14,6 +14,7 @@ import {
 } from "../../linux/index.ts";
 import {
   isSeatName,
+  LAST_UID,
   SESSION_CLASSES,
   SESSION_TYPES,
   type SessionClass,
@@ -30,8 +31,6 @@ import type { StateFiles } from "./state-files.ts";
 
 /** The kernel's PID_MAX_LIMIT. */
 const LAST_PID = 2 ** 22;
-/** The last uid that is somebody's; the one after it stands for nobody. */
-const LAST_UID = 0xffff_fffe;
 const UNIQUE_NAME = /^:\d+\.\d+$/;
 const DEVICE = /^\d{1,4}:\d{1,7}$/;
 

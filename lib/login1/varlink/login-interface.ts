@@ -2,9 +2,11 @@
  * io.systemd.Login, by which pam_systemd registers a login from systemd 258 on.
  * What it does is what CreateSessionWithPIDFD and ReleaseSession do on the bus.
  */
+
 import { readFileSync } from "node:fs";
 import { BusError } from "../../dbus/index.ts";
 import { close, pidfdInode } from "../../linux/index.ts";
+import { NO_UID } from "../../sd-login/index.ts";
 import {
   type AfterReply,
   type Interface,
@@ -31,7 +33,7 @@ export const LOGIN_SOCKET = "/run/systemd/io.systemd.Login";
 const ROOT = 0;
 const LAST_PID = 2 ** 31 - 1;
 /** The uids that stand for none, of 16 and of 32 bits. */
-const NO_UIDS = [0xffff, 0xffffffff];
+const NO_UIDS = [0xffff, NO_UID];
 const LAST_INTEGER = Number.MAX_SAFE_INTEGER;
 
 /** The parameters by the names that the rest of login1 has for them. */
@@ -95,7 +97,7 @@ function readRequest(parameters: Parameters): CreateRequest {
     if (value === "") throw parameters.invalid(PARAMETERS[name]);
     return fromVarlinkName(value);
   };
-  const uid = parameters.required("UID", parameters.integer("UID", 0, 0xffffffff));
+  const uid = parameters.required("UID", parameters.integer("UID", 0, NO_UID));
   if (NO_UIDS.includes(uid)) throw parameters.invalid("UID");
   const [remoteUser, remoteHost] = [text("remoteUser"), text("remoteHost")];
   return {

@@ -11,6 +11,9 @@ export const LONGEST_TEXT = {
   why: 1024,
 } as const;
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL = /[\x00-\x1f\x7f]/;
+
 /**
  * Checks a text.
  *
@@ -23,8 +26,7 @@ export function checkText(
   kind: keyof typeof LONGEST_TEXT = "name",
 ): void {
   checkLength(what, text, kind);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (/[\x00-\x1f\x7f]/.test(text)) {
+  if (CONTROL.test(text)) {
     throw busErrors.invalidArgs(`The ${what} has a control character in it`);
   }
 }
@@ -38,8 +40,7 @@ export function checkLength(what: string, text: string, kind: keyof typeof LONGE
 
 /** Whether a text is one that `checkText` lets pass. */
 export function isText(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return Buffer.byteLength(text) <= LONGEST_TEXT.name && !/[\x00-\x1f\x7f]/.test(text);
+  return Buffer.byteLength(text) <= LONGEST_TEXT.name && !CONTROL.test(text);
 }
 
 /** Whether a text is a tty's name below /dev, with no way out of it. */

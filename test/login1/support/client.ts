@@ -1,5 +1,7 @@
 /** A test as a client of login1: what it asks, and what is answered. */
+
 import type { Connection } from "../../../lib/dbus/index.ts";
+import type { LoginRequest } from "../../../lib/sd-login/index.ts";
 
 /** The path of login1's manager, below which the other objects are. */
 export const MANAGER = "/org/freedesktop/login1";
@@ -16,20 +18,8 @@ export interface Created {
   existing: boolean;
 }
 
-export interface CreateOptions {
-  uid: number;
+export interface CreateOptions extends LoginRequest {
   leader: number;
-  service: string;
-  type: string;
-  class: string;
-  desktop: string;
-  seat: string;
-  vtnr: number;
-  tty: string;
-  display: string;
-  remote: boolean;
-  remoteUser: string;
-  remoteHost: string;
 }
 
 /** Whether somebody on the bus has a name. */
