@@ -13,6 +13,7 @@ import {
   createSession,
   getProperty,
 } from "../login1/support/client.ts";
+import { loginAtSeat } from "../login1/support/login.ts";
 import { takeableNull } from "../login1/support/null-device.ts";
 import { addDevice, removeDevice } from "../login1/support/udev-database.ts";
 import { World } from "../login1/support/world.ts";
@@ -64,21 +65,7 @@ async function run(...words: string[]): Promise<void> {
   expect(await world.run(words)).toMatchObject({ code: 0, stderr: "" });
 }
 
-async function login(options: Partial<CreateOptions> = {}) {
-  const leader = await world.leader();
-  const made = await createSession(bus, {
-    uid: ALICE,
-    leader: leader.pid,
-    seat: "seat0",
-    ...options,
-  });
-  const call = (member: string, signature = "", body: unknown[] = []) =>
-    bus.call({
-      ...{ destination: "org.freedesktop.login1", path: made.path, interface: SESSION },
-      ...{ member, signature, body },
-    });
-  return { ...made, leader, call };
-}
+const login = (options?: Partial<CreateOptions>) => loginAtSeat(world, bus, options);
 
 /** A session in the foreground whose controller has a device, and one in the background. */
 async function two() {

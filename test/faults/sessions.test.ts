@@ -18,11 +18,11 @@ import {
 import {
   type CreateOptions,
   callManager,
-  callSession,
   createSession,
   getProperty,
   sessionIds,
 } from "../login1/support/client.ts";
+import { loginAtSeat } from "../login1/support/login.ts";
 import { NULL, takeableNull } from "../login1/support/null-device.ts";
 import { scopeOf, World } from "../login1/support/world.ts";
 import { quietFor } from "../support/until.ts";
@@ -97,18 +97,7 @@ const faults = {
   "read-only": () => run("mount", "-o", "remount,bind,ro", "/run"),
 };
 
-async function login(options: Partial<CreateOptions> = {}) {
-  const leader = await world.leader();
-  const made = await createSession(bus, {
-    uid: ALICE,
-    leader: leader.pid,
-    seat: "seat0",
-    ...options,
-  });
-  const call = (member: string, signature = "", body: unknown[] = []) =>
-    callSession(bus, made.path, member, signature, body);
-  return { ...made, leader, call };
-}
+const login = (options?: Partial<CreateOptions>) => loginAtSeat(world, bus, options);
 
 /** A session whose controller has taken a device. */
 async function loginWithDevice() {

@@ -20,6 +20,7 @@ import type { Connection } from "../../../lib/dbus/index.ts";
 import { clearNonBlocking } from "../../../lib/linux/ffi/fd.ts";
 import { close } from "../../../lib/linux/index.ts";
 import { type CreateOptions, callSession, createSession } from "../support/client.ts";
+import { loginAtSeat } from "../support/login.ts";
 import { giveNullTo, NULL, takeableNull } from "../support/null-device.ts";
 import { buildSeatClient } from "../support/probe.ts";
 import { scopeOf, World } from "../support/world.ts";
@@ -54,18 +55,7 @@ beforeEach(() => {
 afterEach(() => world.reset(bus));
 
 const active = () => world.stateOf("seats", "seat0").ACTIVE;
-async function login(options: Partial<CreateOptions> = {}) {
-  const leader = await world.leader();
-  const made = await createSession(bus, {
-    uid: ALICE,
-    leader: leader.pid,
-    seat: "seat0",
-    ...options,
-  });
-  const call = (member: string, signature = "", body: unknown[] = []) =>
-    callSession(bus, made.path, member, signature, body);
-  return { ...made, leader, call };
-}
+const login = (options?: Partial<CreateOptions>) => loginAtSeat(world, bus, options);
 const errorName = (name: string) => ({ errorName: name });
 
 describe("a device", () => {

@@ -170,4 +170,39 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
       errorName: "org.freedesktop.DBus.Error.InvalidArgs",
     });
   });
+
+  /** The session on the first VT, whose controller has the device. */
+  const withDevice = async () => {
+    const one = await login(FIRST);
+    await one.call(bus, "TakeControl", "b", [false]);
+    const [device] = (await one.call(bus, "TakeDevice", "uu", [1, 3])) as [number];
+    return { ...one, device };
+  };
+  /** The last that its controller was told is that it has the device. */
+  const hasItsDevice = () =>
+    world.until("the device is back", () => events.at(-1) === "ResumeDevice");
+
+  test("has its devices after a signal that only looks like the kernel's", async () => {
+    const { device, fd } = await withDevice();
+    process.kill(world.bridgePid, "SIGUSR2");
+    await world.until("the device is paused", () =>
+      events.some((event) => event.startsWith("PauseDevice")),
+    );
+    await hasItsDevice();
+    for (const one of [device, fd]) close(one);
+  });
+
+  test("has its devices when it is left and entered again at once, however often", async () => {
+    const { device, fd } = await withDevice();
+    for (let round = 0; round < 25; round++) {
+      events.length = 0;
+      switchVt(SECOND);
+      // Without a pause: the bridge may not have looked by then.
+      while (activeVt() !== SECOND) await Bun.sleep(0);
+      switchVt(FIRST);
+      await world.until("the VT is back", () => activeVt() === FIRST);
+      await hasItsDevice();
+    }
+    for (const one of [device, fd]) close(one);
+  });
 });

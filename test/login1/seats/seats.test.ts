@@ -4,7 +4,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
-import { type CreateOptions, callManager, callSeat, createSession } from "../support/client.ts";
+import { type CreateOptions, callManager, callSeat } from "../support/client.ts";
+import { loginAtSeat } from "../support/login.ts";
 import {
   DEVICE,
   makeDevice,
@@ -60,16 +61,7 @@ const removeDevice = (key: string, tags: string[]) => removeRecord(world, key, t
 const MASTER = ["seat", "master-of-seat"];
 const seatIds = async () =>
   ((await callManager(bus, "ListSeats"))[0] as [string][]).map(([id]) => id);
-async function login(options: Partial<CreateOptions> = {}) {
-  const leader = await world.leader();
-  const made = await createSession(bus, {
-    uid: ALICE,
-    leader: leader.pid,
-    seat: "seat0",
-    ...options,
-  });
-  return { ...made, leader };
-}
+const login = (options?: Partial<CreateOptions>) => loginAtSeat(world, bus, options);
 const seat = (id: string, member: string, signature = "", body: unknown[] = []) =>
   callSeat(bus, id, member, signature, body);
 const INVALID = { errorName: "org.freedesktop.DBus.Error.InvalidArgs" };
