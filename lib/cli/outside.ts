@@ -209,7 +209,11 @@ export class Outside {
   #settle(id: string, outcome: Outcome | Error): void {
     this.#late.delete(id);
     this.#waiting.get(id)?.(outcome);
-    if (this.#waiting.delete(id)) this.#queued.shift()?.send();
+    if (!this.#waiting.delete(id)) return;
+    // One that cannot be given leaves its turn to the next: nobody else would tell that one.
+    while (this.#waiting.size < MOST_UNDER_WAY && this.#queued.length > 0) {
+      this.#queued.shift()?.send();
+    }
   }
 }
 

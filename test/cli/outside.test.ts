@@ -1,6 +1,9 @@
 /** A daemon's side of what works outside, with the real one at the other end of the pipes. */
 import { expect, test } from "bun:test";
+import { writeSync } from "node:fs";
 import { join } from "node:path";
+import { Outside } from "../../lib/cli/outside.ts";
+import { close, socketPair } from "../../lib/linux/index.ts";
 import { run } from "../files/run.ts";
 
 const OUTSIDE = join(import.meta.dir, "../../files/usr/libexec/lainos/outside");
@@ -145,6 +148,23 @@ codes.push(caught(() => outside.doNow("pids", "slow"))[0]);
 console.log(JSON.stringify(codes));`);
   expect(found).toEqual(["", null, "EROFS", "EPIPE"]);
 }, 30_000);
+
+test("all that wait for their turn are told when orders can no longer be given", async () => {
+  const [asking, orders] = socketPair();
+  const [answers, answering] = socketPair();
+  const outside = new Outside(asking, answers);
+  const asked = Array.from({ length: 20 }, () => outside.ask("restart", "slow"));
+  close(orders);
+  // Those under way are answered by their own processes, which outlive the one that reads orders.
+  for (let id = 1; id <= 8; id++) writeSync(answering, `${id} 0 \n`);
+  const ended = await Promise.allSettled(asked);
+  for (const fd of [asking, answers, answering]) close(fd);
+  const hasEnded = "what works outside of the sandbox has ended";
+  expect(ended.map((one) => (one.status === "fulfilled" ? "done" : one.reason.message))).toEqual([
+    ...Array(8).fill("done"),
+    ...Array(12).fill(hasEnded),
+  ]);
+});
 
 test("all that wait for their turn are told when what works outside has ended", async () => {
   const found = await daemon(`
