@@ -20,8 +20,8 @@ import { checkRuntimeFolder } from "./runtime-folder.ts";
 const NOTIFY_SOCKET = "/run/systemd/notify";
 const AUDIO = "/usr/libexec/lainos/lainos-audio-init";
 
-/** How long login1 has to say which session this is, in milliseconds. */
-const LOOK_UP_LIMIT = 2000;
+/** How long login1 has to say which session this is, in milliseconds, as at the login: an overloaded machine is slow. */
+const LOOK_UP_LIMIT = 5000;
 /** How long dbus-update-activation-environment may take, in milliseconds. */
 const UPDATE_LIMIT = 2000;
 
@@ -116,7 +116,7 @@ async function findFacts(
 ): Promise<SessionFacts | undefined> {
   let reason: string;
   try {
-    const facts = given ? await given.lookUp(process.pid) : await askLogin1(desktop);
+    const facts = given ? await given.lookUp(process.pid) : await askLogin1(uid, log, desktop);
     if (facts?.uid === uid) return facts;
     reason = facts
       ? `this process is in the session of uid ${facts.uid}`
@@ -130,13 +130,23 @@ async function findFacts(
   return facts;
 }
 
-async function askLogin1(desktop: Desktop | undefined): Promise<SessionFacts | undefined> {
+async function askLogin1(
+  uid: number,
+  log: Logger,
+  desktop: Desktop | undefined,
+): Promise<SessionFacts | undefined> {
   // D-Bus is loaded here and not above, so that --version and --help do without.
   const { Login1Client } = await import("./login1-client.ts");
   const client = new Login1Client(LOOK_UP_LIMIT);
   try {
     const facts = await client.lookUp(process.pid);
-    if (facts && desktop) await client.announce(desktop, process.env.DISPLAY ?? "");
+    if (facts?.uid !== uid || !desktop) return facts;
+    try {
+      await client.announce(desktop, process.env.DISPLAY ?? "");
+    } catch (error) {
+      // Only what loginctl shows is wrong then; the session is found.
+      log.warning(`login1 does not learn that ${desktop.name} starts: ${(error as Error).message}`);
+    }
     return facts;
   } finally {
     client.close();

@@ -397,11 +397,45 @@ describe("which session", () => {
     // The stand-in's process is this one: while it is busy in a synchronous wait, nobody answers.
     const { environment } = setting({ DBUS_SYSTEM_BUS_ADDRESS: address });
     const child = asNobody([init, "sway"], environment);
-    Bun.sleepSync(2500);
+    Bun.sleepSync(5500);
     await untilReady(child);
     child.kill("SIGKILL");
     expect((await finish(child)).err).toContain("did not answer GetSessionByPID in time");
     expect(calls.length).toBeLessThanOrEqual(1);
+  });
+
+  test("login1 says, though it does not take what desktop starts", async () => {
+    const address = await systemBus();
+    const refused = {
+      ...answers,
+      AnnounceDesktop: () => {
+        throw new BusError("org.freedesktop.DBus.Error.NoReply", "busy");
+      },
+    };
+    const { calls } = await standInForLogin1(address, refused);
+    const { environment } = setting({ DBUS_SYSTEM_BUS_ADDRESS: address, XDG_SESSION_ID: "c1" });
+    const child = asNobody([init, "sway"], environment);
+    expect(environmentIn(await untilReady(child))).toMatchObject({
+      XDG_SESSION_ID: "c7",
+      XDG_SEAT: "seat0",
+    });
+    expect(calls.map(({ member }) => member)).toContain("AnnounceDesktop");
+    child.kill("SIGKILL");
+    expect((await finish(child)).err).toBe(
+      "lainos-init: warning: login1 does not learn that sway starts: busy\n",
+    );
+  });
+
+  test("another user's session is not told what desktop starts", async () => {
+    const address = await systemBus();
+    const others = { ...properties, User: new Variant("(uo)", [4711, "/"]) };
+    const { calls } = await standInForLogin1(address, {
+      ...answers,
+      GetAll: () => ["a{sv}", [others]],
+    });
+    const { environment } = setting({ DBUS_SYSTEM_BUS_ADDRESS: address, XDG_SESSION_ID: "c5" });
+    await untilReady(asNobody([init, "sway"], environment));
+    expect(calls.map(({ member }) => member)).toEqual(["GetSessionByPID", "GetAll"]);
   });
 });
 
