@@ -17,7 +17,7 @@ export interface Person {
 const LIVE_USER: Person = { name: "liveuser" };
 
 /** The start of a desktop, without KVM and on a busy host, in milliseconds. */
-const DESKTOP_TIMEOUT = 180_000;
+const DESKTOP_TIMEOUT = 900_000;
 
 /** A node of Sway's tree, as far as it is looked at here (sway-ipc(7)). */
 export interface SwayNode {
