@@ -123,7 +123,7 @@ export class IdleActions {
   /** Acts if it is due; when it is due next. */
   #actionDue(monotonic: bigint): bigint | undefined {
     const { IdleAction, IdleActionSec } = this.#settings.config;
-    const inhibited = this.#inhibitors.blockedSince("idle") !== undefined;
+    const inhibited = this.#inhibitors.isBlocking("idle");
     if (this.#inhibited && !inhibited) this.#from = monotonic;
     this.#inhibited = inhibited;
     if (IdleAction === "ignore" || IdleActionSec === 0n) return undefined;

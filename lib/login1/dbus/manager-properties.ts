@@ -8,10 +8,15 @@ import { combineIdle, type Idle } from "../vocabulary/idle.ts";
 
 const { property } = membersOf<Login1>();
 
-/** The machine is idle if all its sessions are, and no inhibitor of idleness is held. */
+/**
+ * The machine is idle if all its sessions are, and no inhibitor of idleness is held. As with logind
+ * it is so since the manager's start at the earliest, and an inhibitor says nothing of since when.
+ */
 function idle({ manager, inhibitors }: Login1): Idle {
-  const since = inhibitors.blockedSince("idle");
-  return since ? combineIdle([manager.idle, { hint: false, since }]) : manager.idle;
+  return combineIdle([
+    manager.idle,
+    { hint: !inhibitors.isBlocking("idle"), since: manager.started },
+  ]);
 }
 
 export const managerProperties: Members<Login1> = {

@@ -6,16 +6,7 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import type { Logger } from "../../cli/index.ts";
 import { busErrors, type Caller } from "../../dbus/index.ts";
-import {
-  accountOf,
-  close,
-  type Fd,
-  hasCode,
-  makeFifo,
-  messageOf,
-  now,
-  type Timestamp,
-} from "../../linux/index.ts";
+import { accountOf, close, type Fd, hasCode, makeFifo, messageOf, now } from "../../linux/index.ts";
 import { FifoWatch } from "../host/fifo-watch.ts";
 import type { Settings } from "../settings/logind-conf.ts";
 import type { StateFiles } from "../state/state-files.ts";
@@ -164,13 +155,9 @@ export class Inhibitors {
     return blocking.find(({ mode }) => mode === "block") ?? blocking[0];
   }
 
-  /** Since when something is blocked by anybody; undefined if it is not. */
-  blockedSince(what: InhibitWhat): Timestamp | undefined {
-    if (this.#countBlocking(what) === 0) return undefined;
-    for (const { what: whats, mode, since } of this.#all.values()) {
-      if (mode !== "delay" && whats.includes(what)) return since;
-    }
-    return undefined;
+  /** Whether something is blocked by anybody. */
+  isBlocking(what: InhibitWhat): boolean {
+    return this.#countBlocking(what) > 0;
   }
 
   /** An inhibitor that something has to wait for. */

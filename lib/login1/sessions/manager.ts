@@ -4,7 +4,7 @@
  * `BusNotifier` tells the bus.
  */
 import type { Logger } from "../../cli/index.ts";
-import type { Cgroup, Fd } from "../../linux/index.ts";
+import { type Cgroup, type Fd, now } from "../../linux/index.ts";
 import type { Seat, Session, User } from "../model/objects.ts";
 import { Registry } from "../model/registry.ts";
 import { Foreground } from "../seats/foreground.ts";
@@ -29,6 +29,8 @@ import { Supervision } from "./supervision.ts";
 import { type Account, UserLifecycle } from "./user-lifecycle.ts";
 
 export class Manager {
+  /** When this run began. */
+  readonly started = now();
   readonly #log: Logger;
   readonly #settings: Settings;
   readonly #registry = new Registry();

@@ -160,6 +160,29 @@ describe("over the bus", () => {
     await ran("openrc-shutdown --halt now");
   });
 
+  test("the machine is idle since login1's start at the earliest", async () => {
+    const hint = async () => [
+      await power.property("IdleHint"),
+      await power.property("IdleSinceHint"),
+      await power.property("IdleSinceHintMonotonic"),
+    ];
+    const before = now();
+    await power.reset();
+    const [idle, since, monotonic] = await hint();
+    expect(idle).toBe(true);
+    expect(since).toBeGreaterThanOrEqual(before.realtime);
+    expect(monotonic).toBeGreaterThanOrEqual(before.monotonic);
+    // As with logind an inhibitor says nothing of since when, and a session that was never idle 0.
+    const fd = await power.inhibit("idle", "block");
+    expect(await hint()).toEqual([false, since, monotonic]);
+    const session = await login();
+    expect(await hint()).toEqual([false, 0n, 0n]);
+    close(fd);
+    await session.idle(true);
+    await power.world.until("it is idle", async () => (await hint())[0] === true);
+    expect((await hint())[2]).toBeGreaterThan(monotonic as bigint);
+  });
+
   test("StopIdleSessionSec ends the sessions that are idle, and no others", async () => {
     const graphical = await login();
     const busy = await login();
