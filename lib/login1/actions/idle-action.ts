@@ -27,7 +27,7 @@ export interface IdlePart {
  *
  * @param from since when it may have been idle at the earliest
  * @param ttyAfter how long after its last touch a terminal's session is idle
- * @returns the moment, and whether the machine is idle already; undefined if
+ * @returns the moment, and whether (and since when) the machine is idle already; undefined if
  *   only something that will be told of can make it idle
  */
 export function idleDue(
@@ -35,10 +35,13 @@ export function idleDue(
   from: bigint,
   span: bigint,
   ttyAfter: bigint,
-): { at: bigint; idle: boolean } | undefined {
+): { at: bigint; idle: true; since: bigint } | { at: bigint; idle: false } | undefined {
   if (span === NEVER) return undefined;
   const { hint, since } = combineIdle(parts.map(({ idle }) => idle));
-  if (hint) return { at: (since.monotonic > from ? since.monotonic : from) + span, idle: true };
+  if (hint) {
+    const { monotonic } = since;
+    return { at: (monotonic > from ? monotonic : from) + span, idle: true, since: monotonic };
+  }
   const busy = parts.filter(({ idle }) => !idle.hint);
   if (ttyAfter === NEVER || busy.some(({ timed }) => !timed)) return undefined;
   // The terminal that was touched last decides.
@@ -63,10 +66,10 @@ export class IdleActions {
   readonly #manager: Manager;
   readonly #inhibitors: Inhibitors;
   readonly #act: Act;
-  /** Since when the machine may have been idle: the start, the last inhibitor's end, a wake-up. */
+  /** From when on idleness counts: the start, the last inhibitor's end, a wake-up, the last action. */
   #from = now().monotonic;
   #inhibited = false;
-  /** Whether this idleness had its action already. */
+  /** Whether this idleness has had its action already. */
   #acted = false;
   #endTimer: (() => void) | undefined;
   #queued = false;
@@ -131,19 +134,18 @@ export class IdleActions {
     const due = idleDue(parts, this.#from, IdleActionSec, ttyIdleAfter(this.#settings.config));
     if (inhibited || !due?.idle) this.#acted = false;
     if (inhibited || !due) return undefined;
-    if (!due.idle || (due.at > monotonic && !this.#acted)) return due.at;
-    if (!this.#acted) {
-      this.#acted = true;
-      this.#act(IdleAction, {
-        because: `nobody has used the machine for ${seconds(IdleActionSec)}`,
-        ignoreInhibited: false,
-      });
-    }
-    // Once for each idleness. No terminal tells of its end: it is seen before it
-    // has become the next.
-    return parts.some(({ timed }) => timed)
-      ? monotonic + ttyIdleAfter(this.#settings.config)
-      : undefined;
+    if (!due.idle || due.at > monotonic) return due.at;
+    // As with logind, the same idleness has its action every IdleActionSec: what was refused may be
+    // possible by now, and a machine that something has woken up sleeps again.
+    const again = this.#acted && due.since < this.#from;
+    this.#acted = true;
+    this.#from = monotonic;
+    this.#act(IdleAction, {
+      because: `nobody has used the machine for ${seconds(IdleActionSec)}`,
+      ignoreInhibited: false,
+      again,
+    });
+    return monotonic + IdleActionSec;
   }
 
   /** Ends the sessions that have been idle for long enough; when the others will have been. */

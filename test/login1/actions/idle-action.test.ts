@@ -24,15 +24,15 @@ describe("idleness is due", () => {
   const idle = part(true, 100n);
   const touched = part(false, 300n, true);
   test.each<[string, IdlePart[], bigint, bigint, ReturnType<typeof idleDue>]>([
-    ["after nobody has logged in", [], 10n, 5n, { at: 15n, idle: true }],
+    ["after nobody has logged in", [], 10n, 5n, { at: 15n, idle: true, since: 0n }],
     [
       "after the last session turned idle",
       [idle, part(true, 50n)],
       0n,
       5n,
-      { at: 105n, idle: true },
+      { at: 105n, idle: true, since: 100n },
     ],
-    ["not before it could begin", [idle], 200n, 5n, { at: 205n, idle: true }],
+    ["not before it could begin", [idle], 200n, 5n, { at: 205n, idle: true, since: 100n }],
     ["never while somebody is busy", [idle, busy], 0n, 5n, undefined],
     ["to be seen when a terminal turns idle", [idle, touched], 0n, 5n, { at: 320n, idle: false }],
     ["never while another is busy", [busy, touched], 0n, 5n, undefined],
@@ -133,21 +133,62 @@ describe("over the bus", () => {
     expect(await power.property("IdleHint")).toBe(true);
   });
 
-  test("it is done once for each idleness, after the machine has slept too", async () => {
+  const sleeps = () => power.signals.filter((signal) => signal === "PrepareForSleep false").length;
+  const lines = (line: string) => power.world.log.split(line).length - 1;
+
+  test("it is done again for as long as nobody uses the machine, whatever has woken it up", async () => {
     const { idle } = await login();
     await configure("IdleAction=suspend", "IdleActionSec=100ms");
-    const sleeps = () =>
-      power.signals.filter((signal) => signal === "PrepareForSleep false").length;
     await idle(true);
-    await power.world.until("it has slept", () => sleeps() === 1);
-    await idle(false);
+    await power.world.until("it has slept three times", () => sleeps() >= 3);
+    await configure("IdleAction=suspend", "IdleActionSec=1h");
+  });
+
+  test("it is done also where nobody has logged in, and again", async () => {
+    await configure("IdleAction=suspend", "IdleActionSec=100ms");
+    await power.world.until("it has slept three times", () => sleeps() >= 3);
+  });
+
+  test("what an inhibitor refuses is tried again, and told once", async () => {
+    const sleep = await power.inhibit("sleep", "block");
+    const refused = "for 0.1 s: suspend is refused: sleep is inhibited by test";
+    const before = lines(refused);
+    const { idle } = await login();
     await idle(true);
-    await power.world.until("it has slept again", () => sleeps() === 2);
+    await configure("IdleAction=suspend", "IdleActionSec=100ms");
+    await power.world.until("it is refused", () => lines(refused) > before);
+    await quietFor(350, "it is told again, or it sleeps");
+    expect(lines(refused)).toBe(before + 1);
+    expect(sleeps()).toBe(0);
+    close(sleep);
+    await power.world.until("it sleeps", () => sleeps() > 0);
+  });
+
+  test("somebody who has used the machine meanwhile is told again", async () => {
+    held.push(await power.inhibit("sleep", "block"));
+    const refused = "for 0.2 s: suspend is refused: sleep is inhibited by test";
+    const before = lines(refused);
+    const { idle } = await login();
+    await configure("IdleAction=suspend", "IdleActionSec=200ms");
+    for (const times of [1, 2]) {
+      await idle(true);
+      await power.world.until("it is refused", () => lines(refused) === before + times);
+      await idle(false);
+    }
+  });
+
+  test("it locks once for each idleness", async () => {
+    const { idle } = await login();
+    const locked = "for 0.1 s: lock\n";
+    const before = lines(locked);
     await configure("IdleAction=lock", "IdleActionSec=100ms");
+    await idle(true);
+    await power.world.until("it locks", () => lines(locked) > before);
+    await quietFor(350, "it locks again");
+    expect(lines(locked)).toBe(before + 1);
     await idle(false);
     await idle(true);
-    await logged("for 0.1 s: lock\n");
-    expect(sleeps()).toBe(2);
+    await power.world.until("it locks again", () => lines(locked) === before + 2);
   });
 
   test("a terminal that nobody touches counts", async () => {
