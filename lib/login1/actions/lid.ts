@@ -108,7 +108,7 @@ export class Lid {
       this.#endWatch = undefined;
     } else if (!this.#endWatch) {
       try {
-        this.#endWatch = watchUevents(["drm", "power_supply"], () => this.recheck());
+        this.#endWatch = watchUevents(["drm", "power_supply", "typec"], () => this.recheck());
       } catch (error) {
         const reason = messageOf(error);
         this.#log.warning(`a display or charger pulled out does not count at once: ${reason}`);

@@ -175,7 +175,10 @@ describe("from the event node", () => {
     for (const device of devices) device.remove();
     devices = [];
     for (const fd of held.splice(0)) close(fd);
-    power.remove("sys/class/power_supply/AC", "sys/class/drm/card0-HDMI-A-1");
+    power.remove(
+      ...["sys/class/power_supply/AC", "sys/class/power_supply/BAT0"],
+      "sys/class/drm/card0-HDMI-A-1",
+    );
   });
 
   const logged = (line: string) =>
@@ -350,6 +353,7 @@ describe("from the event node", () => {
     power.write("sys/class/power_supply/AC/type", "Mains\n");
     power.write("sys/class/power_supply/AC/online", "1\n");
     power.write("sys/class/drm/card0-HDMI-A-1/status", "connected\n");
+    power.write("sys/class/drm/card0-HDMI-A-1/enabled", "enabled\n");
     expect(await power.property("OnExternalPower")).toBe(true);
     const lid = await plug(6, { switches: [LID] });
     lid.switch(LID, true);
@@ -360,6 +364,8 @@ describe("from the event node", () => {
     await logged("the lid is closed, on external power: lock");
     lid.switch(LID, false);
     power.write("sys/class/power_supply/AC/online", "0\n");
+    power.write("sys/class/power_supply/BAT0/type", "Battery\n");
+    power.write("sys/class/power_supply/BAT0/status", "Discharging\n");
     lid.switch(LID, true);
     await slept();
   });
