@@ -109,7 +109,8 @@ export class Keys {
   #press(key: Key, device: PowerSwitch): void {
     if (this.#pending.has(key)) return;
     const { config } = this.#settings;
-    if (config[key.long] === "ignore") {
+    // As with logind, nothing is waited for where a long press means nothing else.
+    if (config[key.long] === "ignore" || config[key.long] === config[key.short]) {
       this.#set(key, key.short, "was pressed");
       return;
     }
@@ -149,7 +150,8 @@ export class Keys {
     if (!pressed || !together) return;
     this.#act(this.#settings.config.HandleSecureAttentionKey, {
       because: `Ctrl+Alt+Shift+Esc was pressed on ${device.seat}`,
-      ignoreInhibited: false,
+      // logind's rule: it is there for the case that a program keeps somebody out.
+      ignoreInhibited: true,
       seat: device.seat,
     });
   }

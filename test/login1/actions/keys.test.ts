@@ -110,6 +110,21 @@ describe("keys", () => {
     expect(acts.slice(3)).toEqual(["the reboot key was pressed: reboot"]);
   });
 
+  test("act when pressed where a long press means the same", () => {
+    const { acts, keys } = set(
+      ["HandlePowerKey=suspend", "HandlePowerKeyLongPress=suspend", "HandleRebootKey=poweroff"],
+      FOR_EVER,
+    );
+    for (const code of [POWER, RESTART]) {
+      keys.key(device, code, true);
+      keys.key(device, code, false);
+    }
+    expect(acts).toEqual([
+      "the power key was pressed: suspend",
+      "the reboot key was pressed: poweroff",
+    ]);
+  });
+
   test("that are held act otherwise, once", async () => {
     const { acts, keys } = set([], 10);
     keys.key(device, RESTART, true);
@@ -303,6 +318,14 @@ describe("from the event node", () => {
     await power.world.until("the signal", () => attention.length > 0);
     expect(attention).toEqual(["seat0 /org/freedesktop/login1/seat/seat0"]);
     await logged("Ctrl+Alt+Shift+Esc was pressed on seat0: secure-attention-key");
+  });
+
+  test("Ctrl+Alt+Shift+Esc passes inhibitors over", async () => {
+    held.push(await power.inhibit("shutdown", "block"));
+    await configure("HandleSecureAttentionKey=reboot");
+    const device = await plug(3, { keys: [CTRL, ALT, SHIFT, ESCAPE] });
+    device.press(CTRL, ALT, SHIFT, ESCAPE);
+    await ran("openrc-shutdown --reboot now");
   });
 
   test("a keyboard is left alone when none of its keys is wanted any more", async () => {
