@@ -6,7 +6,7 @@ export { asScript, findExecutable } from "./executable.ts";
 export { type GetoptOption, getopt, OptionError } from "./getopt.ts";
 export { FEW_LINES, type Limit, LimitedLog, logFailures, RateLimiter, traceOf } from "./limit.ts";
 export { createLogger, type Level, type Logger, visible } from "./log.ts";
-export { parseInteger } from "./number.ts";
+export { parseBigInteger, parseInteger } from "./number.ts";
 export { restoreOpenFilesLimit } from "./open-files.ts";
 export { type Outcome, onOutsideEnded, outsideFor } from "./outside.ts";
 export { announceReady, readyDescriptor, readyFdOption } from "./ready.ts";

@@ -1,14 +1,15 @@
 /** org.freedesktop.login1.Manager: the configuration, and reading it again. */
 import { type Members, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
-import { type ConfigKey, runtimeDirectoryInodes } from "../settings/logind-conf.ts";
+import type { ConfigKey } from "../settings/logind-conf.ts";
 
 const { method, property } = membersOf<Login1>();
 
 type HandleKey = Extract<ConfigKey, `Handle${string}`> | "IdleAction";
 
+/** An action, "" for one that is not set. */
 const handles = (key: HandleKey) =>
-  property("s", "const", ({ settings: { config } }) => config[key] ?? config.HandleLidSwitch);
+  property("s", "const", ({ settings: { config } }) => config[key] ?? "");
 
 export const configMembers: Members<Login1> = {
   /** elogind's: reads the configuration again. */
@@ -23,7 +24,11 @@ export const configMembers: Members<Login1> = {
   // Nothing here starts a terminal on a VT, whatever the file says.
   NAutoVTs: property("u", "const", (_login1) => 0),
   KillOnlyUsers: property("as", "const", ({ settings }) => settings.config.KillOnlyUsers),
-  KillExcludeUsers: property("as", "const", ({ settings }) => settings.config.KillExcludeUsers),
+  KillExcludeUsers: property(
+    "as",
+    "const",
+    ({ settings }) => settings.config.KillExcludeUsers ?? [],
+  ),
   KillUserProcesses: property("b", "const", ({ settings }) => settings.config.KillUserProcesses),
   UserStopDelayUSec: property("t", "const", ({ settings }) => settings.config.UserStopDelaySec),
   HandlePowerKey: handles("HandlePowerKey"),
@@ -52,8 +57,10 @@ export const configMembers: Members<Login1> = {
     "const",
     ({ settings }) => settings.config.RuntimeDirectorySize,
   ),
-  RuntimeDirectoryInodesMax: property("t", "const", ({ settings }) =>
-    runtimeDirectoryInodes(settings.config),
+  RuntimeDirectoryInodesMax: property(
+    "t",
+    "const",
+    ({ settings }) => settings.config.RuntimeDirectoryInodesMax,
   ),
   SessionsMax: property("t", "const", ({ settings }) => settings.config.SessionsMax),
   StopIdleSessionUSec: property("t", "const", ({ settings }) => settings.config.StopIdleSessionSec),

@@ -12,7 +12,7 @@ const LONGEST = 2 ** 20;
  * @throws {Error} Node's, with the path: ENOENT if there is none, ELOOP for a link; or one that says
  *   what is there in its place
  */
-export function readPlainFile(path: string, kind: "state" | "configuration"): string {
+export function readPlainFile(path: string, kind: "state" | "configuration"): Buffer {
   const { O_RDONLY, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW } = constants;
   const isState = kind === "state";
   const fd = openSync(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | (isState ? O_NOFOLLOW : 0));
@@ -23,7 +23,7 @@ export function readPlainFile(path: string, kind: "state" | "configuration"): st
       throw new Error(`${path} belongs to user ${status.uid}`);
     }
     if (status.size > LONGEST) throw new Error(`${path} is longer than ${LONGEST} bytes`);
-    return readFileSync(fd, "utf8");
+    return readFileSync(fd);
   } finally {
     closeSync(fd);
   }

@@ -13,6 +13,24 @@ export interface Assignment {
   where: string;
 }
 
+/** What systemd calls white space, and strips. */
+const strip = (text: string) => text.replace(/^[ \t\n\r]+|[ \t\n\r]+$/g, "");
+
+/** A line goes on in the next where its last character is a backslash that no other backslash is before. */
+const goesOn = (line: string) => /^(?:[^\\]|\\.)*\\$/su.test(line);
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** A line as text, which is told apart from bytes that are none. */
+function decode(line: string): string | undefined {
+  try {
+    return decoder.decode(Buffer.from(line, "latin1"));
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
 /**
  * Splits a file into its assignments. Comments begin with # or ; and a line that
  * ends with a backslash goes on in the next.
@@ -20,35 +38,47 @@ export interface Assignment {
  * @param onBad told of each line that is none of these
  */
 export function parseConfig(
-  text: string,
+  bytes: Buffer,
   path: string,
   onBad: (where: string, what: string) => void,
 ): Assignment[] {
   const assignments: Assignment[] = [];
   let section = "";
   let begun: { text: string; line: number } | undefined;
-  const lines = text.replace(/^\ufeff/, "").split("\n");
+  // Byte by byte: each line is decoded by itself, so that one that is no text spoils no other.
+  const lines = bytes
+    .toString("latin1")
+    .replace(/^\xef\xbb\xbf/, "")
+    .split(/\r\n|\n\r|[\n\r\0]/);
   for (const [index, raw] of lines.entries()) {
-    const trimmed = raw.trim();
     // Inside of a line that goes on too, as systemd has it.
-    if (/^[#;]/.test(trimmed)) continue;
-    const line: string = begun ? `${begun.text} ${trimmed}` : trimmed;
+    if (/^[ \t]*[#;]/.test(raw)) continue;
+    let whole: string = begun ? begun.text + raw : raw;
     const start: number = begun?.line ?? index + 1;
-    if (line.endsWith("\\") && index < lines.length - 1) {
-      begun = { text: line.slice(0, -1), line: start };
+    begun = undefined;
+    if (goesOn(whole)) {
+      whole = `${whole.slice(0, -1)} `;
+      if (index < lines.length - 1) {
+        begun = { text: whole, line: start };
+        continue;
+      }
+    }
+    const where = `${path}:${start}`;
+    const text = decode(whole);
+    if (text === undefined) {
+      onBad(where, "it is not UTF-8");
       continue;
     }
-    begun = undefined;
+    const line = strip(text);
     if (line === "") continue;
-    const where = `${path}:${start}`;
     const header = /^\[(.*)\]$/.exec(line);
     const equals = line.indexOf("=");
     if (header) section = header[1] ?? "";
     else if (equals < 1) onBad(where, `there is no Key= in '${line}'`);
     else if (section === "") onBad(where, "it stands before the first [section]");
     else {
-      const key = line.slice(0, equals).trimEnd();
-      assignments.push({ section, key, value: line.slice(equals + 1).trim(), where });
+      const key = strip(line.slice(0, equals));
+      assignments.push({ section, key, value: strip(line.slice(equals + 1)), where });
     }
   }
   return assignments;

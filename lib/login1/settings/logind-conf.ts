@@ -1,13 +1,15 @@
 /** logind.conf(5) for the bridge: /etc/lainos/logind.conf and its drop-ins; sleep.conf with it. */
 import { totalmem } from "node:os";
 import type { Logger } from "../../cli/index.ts";
+import { UINT64_MAX } from "../../sd-login/index.ts";
 import { MOST_VTS } from "../hardware/vt.ts";
 import { isPowerVerb, isShutdown, type Sleep } from "../vocabulary/power-verbs.ts";
 import { type Calendar, readCalendar } from "./calendar.ts";
 import {
+  addedWords,
   boolean,
   CONFIG_FOLDERS,
-  list,
+  knownWords,
   number,
   readSettings,
   setting,
@@ -36,8 +38,6 @@ export const HANDLE_ACTIONS = [
 ] as const;
 export type HandleAction = (typeof HANDLE_ACTIONS)[number];
 
-const words = (initial: string[]) =>
-  list(initial, "words between spaces", (word): word is string => word !== "", { empty: [] });
 const handle = <Initial extends HandleAction | undefined>(initial: Initial) =>
   setting<HandleAction | Initial>(
     (text) => HANDLE_ACTIONS.find((action) => action === text),
@@ -48,13 +48,14 @@ const handle = <Initial extends HandleAction | undefined>(initial: Initial) =>
 const SECOND = 1_000_000n;
 const PAGE = 4096n;
 const MEMORY = BigInt(totalmem());
+const TENTH_OF_MEMORY = (MEMORY / PAGE / 10n) * PAGE;
 const MOST_VT = BigInt(MOST_VTS);
 const TERMINALS = "which VT has a login prompt is said by OpenRC's agetty services";
 
-/** Rounded down, but never to nothing: a tmpfs of size 0 has no limit. */
-const wholePages = (size: bigint | undefined) => {
-  if (size === undefined) return undefined;
-  return size < PAGE ? PAGE : (size / PAGE) * PAGE;
+/** How large a runtime directory may be: a part of the memory, or a size rounded up, in whole pages. */
+const readRuntimeDirectorySize = (text: string) => {
+  const size = readSizeOf(text, MEMORY / PAGE, PAGE);
+  return size !== undefined && size > UINT64_MAX ? UINT64_MAX : size;
 };
 
 /**
@@ -65,15 +66,15 @@ const SETTINGS = {
   NAutoVTs: number(6n, MOST_VT, TERMINALS),
   ReserveVT: number(6n, MOST_VT, TERMINALS),
   KillUserProcesses: boolean(false),
-  KillOnlyUsers: words([]),
-  KillExcludeUsers: words(["root"]),
+  KillOnlyUsers: addedWords<string[]>([], []),
+  /** Unset, it is root alone. */
+  KillExcludeUsers: addedWords(undefined, []),
   InhibitDelayMaxSec: time(5n * SECOND),
   UserStopDelaySec: time(0n),
-  SleepOperation: list<Sleep>(
-    ["suspend-then-hibernate", "suspend"],
+  SleepOperation: knownWords<Sleep>(
+    ["suspend-then-hibernate", "suspend", "hibernate"],
     "of suspend, hibernate, hybrid-sleep and suspend-then-hibernate",
     (word): word is Sleep => isPowerVerb(word) && !isShutdown(word),
-    { empty: [] },
   ),
   HandlePowerKey: handle("poweroff"),
   HandlePowerKeyLongPress: handle("ignore"),
@@ -98,21 +99,17 @@ const SETTINGS = {
   IdleActionSec: time(30n * 60n * SECOND),
   /** In bytes, of each user's runtime directory. */
   RuntimeDirectorySize: setting(
-    (text) => wholePages(readSizeOf(text, MEMORY)),
+    readRuntimeDirectorySize,
     "a size such as 64M, or a part of the memory such as 10%",
-    (MEMORY / 10n / PAGE) * PAGE,
+    TENTH_OF_MEMORY,
   ),
-  /** Unset, one for each 4096 bytes of RuntimeDirectorySize; see `runtimeDirectoryInodes`. */
-  RuntimeDirectoryInodesMax: setting<bigint | undefined>(
-    readSize,
-    "a number such as 64K",
-    undefined,
-  ),
+  /** Unset, one for each 4096 bytes of what RuntimeDirectorySize is when unset. */
+  RuntimeDirectoryInodesMax: setting(readSize, "a number such as 64K", TENTH_OF_MEMORY / 4096n),
   /** Of each user's slice. logind had the key until systemd's own slices took its place (TasksMax= of user-.slice). */
   UserTasksMax: setting<Bound>(
     readBound,
     "a number, a part of all that there can be such as 33%, or infinity",
-    { millionths: 330_000n },
+    { share: 3300n },
   ),
   RemoveIPC: boolean(true),
   InhibitorsMax: number(8192n),
@@ -131,6 +128,7 @@ const SETTINGS = {
     readCalendar,
     "a calendar event such as 'Sun 03:00'",
     undefined,
+    { empty: undefined },
   ),
   WallMessages: boolean(true),
 };
@@ -139,9 +137,10 @@ const SETTINGS = {
 export type Config = Values<typeof SETTINGS>;
 export type ConfigKey = keyof Config;
 
-/** How many inodes a user's runtime directory may have. */
-export function runtimeDirectoryInodes(config: Config): bigint {
-  return config.RuntimeDirectoryInodesMax ?? config.RuntimeDirectorySize / PAGE;
+/** How many inodes a user's runtime directory is mounted with: no tmpfs takes more. */
+export function runtimeDirectoryInodes({ RuntimeDirectoryInodesMax: wanted }: Config): bigint {
+  const most = 2n ** 53n;
+  return wanted < most ? wanted : most;
 }
 
 /**
@@ -153,13 +152,13 @@ export function runtimeDirectoryInodes(config: Config): bigint {
 export function userTasks({ UserTasksMax: bound }: Config, most: bigint): bigint | undefined {
   if (bound === "infinity") return undefined;
   if ("count" in bound) return bound.count;
-  const share = (most * bound.millionths) / 1_000_000n;
+  const share = (most * bound.share) / 10_000n;
   return share > 0n ? share : 1n;
 }
 
 /** Whether what still runs in a user's session is to end with it: KillUserProcesses and its two lists. */
 export function killsProcessesOf(config: Config, user: string): boolean {
-  if (config.KillExcludeUsers.includes(user)) return false;
+  if ((config.KillExcludeUsers ?? ["root"]).includes(user)) return false;
   if (config.KillOnlyUsers.length > 0) return config.KillOnlyUsers.includes(user);
   return config.KillUserProcesses;
 }

@@ -7,12 +7,21 @@ import { readBoolean, readNumber, readTime, readWords } from "./values.ts";
 export const CONFIG_FOLDERS = ["/etc/lainos", "/run/lainos", "/usr/lib/lainos"];
 
 export interface Setting<Value> {
-  /** Reads a value; `before` is what the files said so far, for lists, which add up. */
-  read: (text: string, before: Value | undefined) => Value | undefined;
+  /**
+   * Reads a value.
+   *
+   * @param before what the files said so far, for lists, which add up
+   * @param ignored told each word that is wrong, where the others count all the same
+   */
+  read: (
+    text: string,
+    before: Value | undefined,
+    ignored: (word: string) => void,
+  ) => Value | undefined;
   initial: Value;
   /** What a value looks like, for the log. */
   form: string;
-  /** What an empty value means, if not the initial one. */
+  /** What an empty value means. Without it an empty value is wrong, and what was said before it stays. */
   empty?: Value;
   /** Why nothing can do as it says, for the log. */
   never?: string | undefined;
@@ -27,8 +36,10 @@ export function setting<Value>(
   return { read, form, initial, ...more };
 }
 
-export const boolean = <Initial extends boolean | undefined>(initial: Initial, never?: string) =>
-  setting<boolean | Initial>(readBoolean, "yes or no", initial, { never });
+export const boolean = <Initial extends boolean | undefined>(
+  initial: Initial,
+  more: Partial<Pick<Setting<boolean | Initial>, "empty" | "never">> = {},
+) => setting<boolean | Initial>(readBoolean, "yes or no", initial, more);
 
 /** In microseconds. */
 export const time = (initial: bigint, never?: string) =>
@@ -37,21 +48,43 @@ export const time = (initial: bigint, never?: string) =>
 export const number = (initial: bigint, most?: bigint, never?: string) =>
   setting((text) => readNumber(text, most), "a number", initial, { never });
 
+const WORDS = "words between spaces";
+
 /** Words that add up from line to line; the first takes the place of the initial ones. */
-export const list = <Word extends string>(
-  initial: Word[],
-  form: string,
-  isWord: (word: string) => word is Word,
-  more: Partial<Pick<Setting<Word[]>, "empty">> = {},
+export const addedWords = <Initial extends string[] | undefined>(
+  initial: Initial,
+  empty: string[] | Initial,
 ) =>
-  setting<Word[]>(
+  setting<string[] | Initial>(
     (text, before) => {
       const words = readWords(text);
-      return words?.every(isWord) ? [...(before ?? []), ...words] : undefined;
+      return words && [...(before ?? []), ...words];
+    },
+    WORDS,
+    initial,
+    { empty },
+  );
+
+/** Words, of which those of the last line count. */
+export const lastWords = (initial: string[]) =>
+  setting<string[]>(readWords, WORDS, initial, { empty: [] });
+
+/** Some of a few known words. Others are ignored, and where none is left it is the initial ones. */
+export const knownWords = <Word extends string>(
+  initial: Word[],
+  form: string,
+  isKnown: (word: string) => word is Word,
+) =>
+  setting<Word[]>(
+    (text, _before, ignored) => {
+      const words = readWords(text);
+      for (const word of words ?? []) if (!isKnown(word)) ignored(word);
+      const known = words?.filter(isKnown);
+      return known?.length === 0 ? initial : known;
     },
     form,
     initial,
-    more,
+    { empty: initial },
   );
 
 /** What the files say, by key. */
@@ -82,6 +115,8 @@ export function readSettings<Known extends object>(
   const said = new Map<string, unknown>();
   for (const path of configFiles(folders, name, onBad)) {
     for (const { section: found, key, value, where } of loadConfig(path, onBad)) {
+      // Other programs' own, by systemd.syntax(7).
+      if (found.startsWith("X-") || key.startsWith("X-")) continue;
       if (found !== section) {
         onBad(where, `${key}= is in [${found}], and only [${section}] is known`);
         continue;
@@ -91,13 +126,14 @@ export function readSettings<Known extends object>(
         continue;
       }
       const known = settings[key as keyof Known] as Setting<unknown>;
-      if (value === "") {
-        if ("empty" in known) said.set(key, known.empty);
-        else said.delete(key);
+      if (value === "" && "empty" in known) {
+        said.set(key, known.empty);
         continue;
       }
-      const read = known.read(value, said.get(key));
-      if (read === undefined) onBad(where, `${key}= is '${value}', but must be ${known.form}`);
+      const wrong = (text: string) =>
+        onBad(where, `${key}= is '${text}', but must be ${known.form}`);
+      const read = known.read(value, said.get(key), wrong);
+      if (read === undefined) wrong(value);
       else {
         said.set(key, read);
         if (known.never) log.warning(`${where}: ${key}= is obeyed by nothing: ${known.never}`);

@@ -1,28 +1,38 @@
 /** systemd-sleep.conf(5) for the bridge: /etc/lainos/sleep.conf and its drop-ins. */
 import type { Logger } from "../../cli/index.ts";
 import type { Sleep } from "../vocabulary/power-verbs.ts";
-import { boolean, CONFIG_FOLDERS, list, readSettings, time, type Values } from "./setting.ts";
+import {
+  addedWords,
+  boolean,
+  CONFIG_FOLDERS,
+  lastWords,
+  readSettings,
+  time,
+  type Values,
+} from "./setting.ts";
 
 const HOUR = 3_600_000_000n;
 const BATTERY = "neither charger nor battery is looked at before hibernating";
 
-/** What the kernel has a file of words for; which of them it knows is seen when it is used. */
-const modes = (initial: string[]) =>
-  list(initial, "the kernel's own words", (word): word is string => /^\w+$/.test(word));
+/** Whether a way to sleep is allowed; an empty value says no more than none. */
+const allowed = <Initial extends true | undefined>(initial: Initial) =>
+  boolean(initial, { empty: initial });
+
+const STATES = ["mem", "standby", "freeze"];
 
 const SETTINGS = {
-  AllowSuspend: boolean(true),
-  AllowHibernation: boolean(true),
+  AllowSuspend: allowed(true),
+  AllowHibernation: allowed(true),
   /** Unset, these two are allowed where suspension and hibernation are. */
-  AllowSuspendThenHibernate: boolean(undefined),
-  AllowHybridSleep: boolean(undefined),
+  AllowSuspendThenHibernate: allowed(undefined),
+  AllowHybridSleep: allowed(undefined),
   /** For /sys/power/state, disk and mem_sleep: the first that the kernel takes. */
-  SuspendState: modes(["mem", "standby", "freeze"]),
-  HibernateMode: modes(["platform", "shutdown"]),
-  /** Unset, the kernel's own (mem_sleep_default=). */
-  MemorySleepMode: modes([]),
+  SuspendState: addedWords(STATES, STATES),
+  /** None leaves the kernel's own, as with the next. */
+  HibernateMode: lastWords(["platform", "shutdown"]),
+  MemorySleepMode: lastWords([]),
   HibernateDelaySec: time(2n * HOUR),
-  HibernateOnACPower: boolean(true, BATTERY),
+  HibernateOnACPower: boolean(true, { never: BATTERY }),
   SuspendEstimationSec: time(HOUR, BATTERY),
 };
 

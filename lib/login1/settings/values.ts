@@ -1,8 +1,9 @@
 /**
- * The values of systemd's configuration files: booleans, time spans
- * (systemd.time(7)), sizes, percentages and lists. Each reader returns undefined
- * for what it cannot read.
+ * The values of systemd's configuration files, read as systemd itself reads them: booleans, time spans
+ * (systemd.time(7)), numbers, sizes, percentages and lists. Each reader returns undefined for what
+ * cannot be read.
  */
+import { parseBigInteger } from "../../cli/index.ts";
 import { UINT64_MAX } from "../../sd-login/index.ts";
 
 /** USEC_INFINITY: a time that never comes. */
@@ -30,81 +31,116 @@ const UNITS: [bigint, string[]][] = [
   [2_629_800n * SECOND, ["M", "month", "months"]],
   [31_557_600n * SECOND, ["y", "year", "years"]],
 ];
+/** The most that one number of a time span can be. */
+const INT64_MAX = 2n ** 63n - 1n;
 
-/** `5`, `5s`, `1min 30s`, `1.5h`, `infinity`: microseconds; a number without a unit is seconds. */
+/** One part of a time span. A number stands before a point, behind it, or both. */
+const SPAN = /[ \t\n\r]*(?:\+?(\d+)(?:\.(\d+))?|\.(\d+))([ \t\n\r]*)([A-Za-zµμ]*)/y;
+
+/**
+ * `5`, `+5s`, `1min 30s`, `1.5h`, `.5s`, `infinity`: microseconds; a number without a unit is seconds.
+ * systemd counts each digit behind the point in whole microseconds, so that `.999999999min` is a few less.
+ */
 export function readTime(text: string): bigint | undefined {
   if (text === "infinity") return NEVER;
-  const part = /\s*(\d+)(?:\.(\d*))?\s*([A-Za-zµμ]*)\s*/y;
-  let sum = 0n;
   if (text === "") return undefined;
-  while (part.lastIndex < text.length) {
-    const found = part.exec(text);
-    const [, whole, fraction, word] = found ?? [];
+  let sum = 0n;
+  SPAN.lastIndex = 0;
+  while (SPAN.lastIndex < text.length) {
+    const found = SPAN.exec(text);
+    if (!found) return undefined;
+    const [, before = "0", between, behind, space, word] = found;
     const unit = UNITS.find(([, names]) => names.includes(word ?? ""))?.[0];
-    if (whole === undefined || unit === undefined) return undefined;
-    sum += scale(whole, fraction, unit);
+    const whole = BigInt(before);
+    if (unit === undefined || whole > INT64_MAX) return undefined;
+    // `12.34.56` is none, and `12.34 .56` is the sum of both.
+    const goesOn = SPAN.lastIndex < text.length;
+    if (word === "" && space === "" && goesOn) return undefined;
+    sum += whole * unit;
+    let part = unit;
+    for (const digit of between ?? behind ?? "") {
+      part /= 10n;
+      sum += BigInt(digit) * part;
+    }
+    if (sum >= NEVER) return undefined;
   }
-  return sum < NEVER ? sum : undefined;
+  return sum;
 }
 
-const STEPS = "BKMGTPE";
+/** The largest first. */
+const STEPS = ["E", "P", "T", "G", "M", "K", "B", ""];
 
-/** `64M`, `1.5G`, `1024`: bytes (or whatever is counted), to the base 1024. */
+/**
+ * `64M`, `1.5G`, `1G 5M`, `1024`: bytes (or whatever is counted), to the base 1024, the larger units
+ * before the smaller ones.
+ */
 export function readSize(text: string): bigint | undefined {
-  const [, whole, fraction, step] = /^(\d+)(?:\.(\d*))?\s*([BKMGTPE]?)$/.exec(text) ?? [];
-  if (whole === undefined) return undefined;
-  const size = scale(whole, fraction, 1024n ** BigInt(Math.max(0, STEPS.indexOf(step || "B"))));
-  return size < NEVER ? size : undefined;
+  const part = /[ \t\n\r]*\+?(\d+)(\.(\d*))?[ \t\n\r]*([BKMGTPE]?)/y;
+  let sum = 0n;
+  let largest = 0;
+  do {
+    const [, before, , behind = "", step = ""] = part.exec(text) ?? [];
+    const at = STEPS.indexOf(step);
+    if (before === undefined || at < largest || BigInt(before) > UINT64_MAX) return undefined;
+    largest = at + 1;
+    const unit = 1024n ** BigInt(Math.max(0, STEPS.length - 2 - at));
+    // A double, as with systemd: what it does not hold is not there.
+    const fraction = [...behind].reduce((value) => value / 10, Number(behind));
+    sum += BigInt(before) * unit + BigInt(Math.floor(fraction * Number(unit)));
+    if (sum > UINT64_MAX || BigInt(behind || "0") > UINT64_MAX) return undefined;
+  } while (part.lastIndex < text.length);
+  return sum;
 }
 
-/** A number of things, or a part of them all. */
-export type Bound = { count: bigint } | { millionths: bigint } | "infinity";
+/** A number of things, or a part of them all, in ten thousandths. */
+export type Bound = { count: bigint } | { share: bigint } | "infinity";
 
 /** `4096`, `33%`, `5‰` or `infinity`, as TasksMax= of systemd.resource-control(5). */
 export function readBound(text: string): Bound | undefined {
   if (text === "infinity") return text;
-  const millionths = readShare(text);
-  if (millionths !== undefined) return millionths > 0n ? { millionths } : undefined;
-  const count = readNumber(text);
+  const share = readShare(text);
+  if (share !== undefined) return share > 0n ? { share } : undefined;
+  const count = readNumber(text, NEVER - 1n);
   return count ? { count } : undefined;
 }
 
-/** A size, or a part of `whole` in percent or per mille: `10%`, `12.5%`, `5‰`. Zero is none. */
-export function readSizeOf(text: string, whole: bigint): bigint | undefined {
-  if (!/[%‰]$/.test(text)) return readSize(text) || undefined;
+/**
+ * A size, or a part of so many pages as `readShare` has it, in bytes of whole pages: a size is rounded up,
+ * and a part down. Zero is none.
+ */
+export function readSizeOf(text: string, pages: bigint, page: bigint): bigint | undefined {
   const share = readShare(text);
-  return share === undefined ? undefined : (whole * share) / 1_000_000n || undefined;
+  if (share) return ((pages * share) / 10_000n) * page;
+  const size = readSize(text);
+  return size ? ((size + page - 1n) / page) * page : undefined;
 }
 
-/** Percent or per mille, in millionths: all of it at most. */
-function readShare(text: string): bigint | undefined {
-  const [, number, fraction, sign] = /^(\d+)(?:\.(\d{1,2}))?\s*([%‰])$/.exec(text) ?? [];
-  if (number === undefined) return undefined;
-  // Both signs come out whole.
-  const share = scale(number, fraction, sign === "%" ? 10_000n : 1000n);
-  return share <= 1_000_000n ? share : undefined;
+/** `10%`, `12.34%`, `5.5‰` or `7‱`, in ten thousandths: all of it at most. */
+export function readShare(text: string): bigint | undefined {
+  const [, before = "", behind = "", sign = ""] =
+    /^([^.]*)(?:\.(\d{1,2}))?([%‰‱])$/.exec(text) ?? [];
+  const digits = "‱‰%".indexOf(sign);
+  const number = parseBigInteger(before);
+  if (sign === "" || behind.length > digits || number === undefined || number < 0n)
+    return undefined;
+  const share = number * 10n ** BigInt(digits) + BigInt(behind.padEnd(digits, "0") || "0");
+  return share <= 10_000n ? share : undefined;
 }
 
-export function readNumber(text: string, most = NEVER - 1n): bigint | undefined {
-  if (!/^\d+$/.test(text)) return undefined;
-  const number = BigInt(text);
-  return number <= most ? number : undefined;
+/** `10`, `+10`, `0x10`, `0b10`, and `010` to the base 8: a number of 64 bits. */
+export function readNumber(text: string, most = UINT64_MAX): bigint | undefined {
+  const number = parseBigInteger(text);
+  return number !== undefined && number >= 0n && number <= most ? number : undefined;
 }
 
-/** Words between white space; one in quotes may have white space in it. */
+/** Words between white space. What is in quotes may have white space in it; a backslash is a character like others. */
 export function readWords(text: string): string[] | undefined {
   const words: string[] = [];
-  const word = /\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))(?:\s+|$)/y;
+  const word = /[ \t\n\r]*((?:"[^"]*"|'[^']*'|[^ \t\n\r"'])+)[ \t\n\r]*/y;
   while (word.lastIndex < text.length) {
-    const found = word.exec(text);
-    if (!found) return undefined;
-    words.push(found[1] ?? found[2] ?? found[3] ?? "");
+    const [, found] = word.exec(text) ?? [];
+    if (found === undefined) return undefined;
+    words.push(found.replace(/"([^"]*)"|'([^']*)'/g, "$1$2"));
   }
   return words;
-}
-
-/** A decimal number times a unit, the part behind the point rounded down. */
-function scale(whole: string, fraction: string | undefined, unit: bigint): bigint {
-  const digits = fraction ?? "";
-  return BigInt(whole) * unit + (BigInt(digits || "0") * unit) / 10n ** BigInt(digits.length);
 }

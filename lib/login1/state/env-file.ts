@@ -16,7 +16,7 @@ export function removeState(path: string): void {
 /** The text of a state file; undefined if there is none. */
 export function readState(path: string): string | undefined {
   try {
-    return readPlainFile(path, "state");
+    return readPlainFile(path, "state").toString();
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;

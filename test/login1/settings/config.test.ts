@@ -6,6 +6,7 @@ import type { Logger } from "../../../lib/cli/index.ts";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import {
+  type Config,
   killsProcessesOf,
   readConfig,
   userTasks,
@@ -15,60 +16,156 @@ import {
   NEVER,
   readBoolean,
   readBound,
+  readNumber,
   readSize,
   readSizeOf,
   readTime,
   readWords,
 } from "../../../lib/login1/settings/values.ts";
+import { UINT64_MAX } from "../../../lib/sd-login/index.ts";
 import { callManager, createSession } from "../support/client.ts";
 import { configOf } from "../support/settings.ts";
 import { World } from "../support/world.ts";
 
 const SHIPPED = resolve(import.meta.dir, "../../../files/etc/lainos");
 
+/** What systemd-logind 262 makes of these; `beside-logind.test.ts` tries others. */
 describe("values", () => {
-  test("times are as systemd.time(7) has them", () => {
-    const second = 1_000_000n;
-    for (const [text, value] of [
-      ["5", 5n * second],
-      ["0", 0n],
-      ["1min 30s", 90n * second],
-      ["1h30", 3630n * second],
-      ["1.5h", 5400n * second],
-      ["2 d", 172_800n * second],
-      ["250ms", 250_000n],
-      ["1M", 2_629_800n * second],
-      ["infinity", NEVER],
-      ["", undefined],
-      ["5 parsecs", undefined],
-      ["-1", undefined],
-      ["s", undefined],
-      ["99999999999999999999y", undefined],
-    ] as const) {
-      expect([text, readTime(text)]).toEqual([text, value]);
-    }
+  const second = 1_000_000n;
+  test.each<[string, bigint | undefined]>([
+    ["5", 5n * second],
+    ["0", 0n],
+    ["3us", 3n],
+    ["+5", 5n * second],
+    ["010", 10n * second],
+    ["1min 30s", 90n * second],
+    ["1h30", 3630n * second],
+    ["1.5h", 5400n * second],
+    [".5s", 500_000n],
+    ["1 .5", 1_500_000n],
+    ["12.34 .56", 12_900_000n],
+    ["2 d", 172_800n * second],
+    ["30d", 2_592_000n * second],
+    ["250ms", 250_000n],
+    ["10.25us", 10n],
+    ["0.999999999min", 59_999_994n],
+    ["1M", 2_629_800n * second],
+    ["2µs 3μs", 5n],
+    ["infinity", NEVER],
+    ["9223372036854775807us", 2n ** 63n - 1n],
+    ["18446744073709s", 18_446_744_073_709n * second],
+    ...[
+      ...[
+        "",
+        "5 parsecs",
+        "-1",
+        "-0",
+        "s",
+        "5.",
+        "5.s",
+        "5. h",
+        "5.+1s",
+        "12.34.56",
+        "0x10",
+        "1 -1",
+        "5\u00a0",
+      ],
+      ...["Infinity", "infinity 1", "1 infinity", "+ 5", "+-5", "+.5", "18446744073710s"],
+      ...["9223372036854775808us", "99999999999999999999y"],
+    ].map((text): [string, undefined] => [text, undefined]),
+  ])("the time span '%s' is %p", (text, value) => {
+    expect(readTime(text)).toEqual(value);
   });
 
-  test("sizes count to the base 1024, and a part of the memory has its sign", () => {
-    expect(readSize("64M")).toBe(64n << 20n);
-    expect(readSize("1.5G")).toBe(3n << 29n);
-    expect(readSize("4096")).toBe(4096n);
-    expect(readSize("64MB")).toBeUndefined();
-    expect(readSize("99E")).toBeUndefined();
-    expect(readSizeOf("12.5%", 1000n)).toBe(125n);
-    expect(readSizeOf("5‰", 1000n)).toBe(5n);
-    expect(readSizeOf("100%", 1000n)).toBe(1000n);
-    expect(readSizeOf("101%", 1000n)).toBeUndefined();
-    expect(readSizeOf("0", 1000n)).toBeUndefined();
+  test.each<[string, bigint | undefined]>([
+    ["10", 10n],
+    ["010", 8n],
+    ["0x10", 16n],
+    ["0XfF", 255n],
+    ["0b11", 3n],
+    ["0o17", 15n],
+    ["0o+7", 7n],
+    ["+5", 5n],
+    ["+0x10", 16n],
+    ["-0", 0n],
+    ["18446744073709551615", UINT64_MAX],
+    ["0xffffffffffffffff", UINT64_MAX],
+    ...[
+      "",
+      "08",
+      "0b2",
+      "+0b11",
+      "-0o0",
+      "0x",
+      "0b",
+      "-1",
+      "5 ",
+      "5k",
+      "1.0",
+      "1e3",
+      "18446744073709551616",
+    ].map((text): [string, undefined] => [text, undefined]),
+  ])("the number '%s' is %p", (text, value) => {
+    expect(readNumber(text)).toEqual(value);
+  });
+
+  test.each<[string, bigint | undefined]>([
+    ["64M", 64n << 20n],
+    ["1.5G", 3n << 29n],
+    ["1G 5M", (1n << 30n) + (5n << 20n)],
+    ["3.5M  9.25", 3_670_025n],
+    ["1K5", 1029n],
+    ["10.M", 10n << 20n],
+    ["+5 K", 5n << 10n],
+    ["010", 10n],
+    ["4096", 4096n],
+    ["0", 0n],
+    ["7.7777777T", 8_551_757_019_406n],
+    ...[
+      "",
+      "64MB",
+      "64k",
+      "5M 1G",
+      "5M 5M",
+      "5 5",
+      "99E",
+      "16E",
+      "-5",
+      "+-5",
+      "1,5G",
+      ".5G",
+      "0x10",
+    ].map((text): [string, undefined] => [text, undefined]),
+  ])("the size '%s' is %p", (text, value) => {
+    expect(readSize(text)).toEqual(value);
+  });
+
+  test.each<[string, bigint | undefined]>([
+    ["12.5%", 12_500n],
+    ["5‰", 500n],
+    ["5.5‰", 550n],
+    ["7‱", 70n],
+    ["12.34%", 12_340n],
+    ["100%", 100_000n],
+    ["0x10%", 16_000n],
+    ["0.01%", 10n],
+    ["1", 10n],
+    ["11", 20n],
+    ...["0", "0%", "101%", "100.01%", "1.234%", "1.23‰", "1.2‱", "1.%", "-1%", "5 %", "%"].map(
+      (text): [string, undefined] => [text, undefined],
+    ),
+  ])("'%s' of 10000 pages of 10 bytes are %p", (text, value) => {
+    expect(readSizeOf(text, 10_000n, 10n)).toEqual(value);
   });
 
   test("bounds are numbers or parts, and a part of nothing is none", () => {
     expect(readBound("4096")).toEqual({ count: 4096n });
-    expect(readBound("33%")).toEqual({ millionths: 330_000n });
-    expect(readBound("12.5%")).toEqual({ millionths: 125_000n });
-    expect(readBound("5‰")).toEqual({ millionths: 5000n });
+    expect(readBound("0x10")).toEqual({ count: 16n });
+    expect(readBound("33%")).toEqual({ share: 3300n });
+    expect(readBound("12.5%")).toEqual({ share: 1250n });
+    expect(readBound("5‰")).toEqual({ share: 50n });
     expect(readBound("infinity")).toBe("infinity");
-    for (const text of ["0", "0%", "101%", "-1", "4K", "", "many"]) {
+    for (const text of ["0", "0%", "101%", "-1", "4K", "", "many", "18446744073709551615"]) {
       expect([text, readBound(text)]).toEqual([text, undefined]);
     }
   });
@@ -80,8 +177,6 @@ describe("values", () => {
     expect(userTasks(configOf("UserTasksMax=100"), most)).toBe(100n);
     expect(userTasks(configOf("UserTasksMax=1‰"), 10n)).toBe(1n);
     expect(userTasks(configOf("UserTasksMax=infinity"), most)).toBeUndefined();
-    // An empty value is the default again.
-    expect(userTasks(configOf("UserTasksMax=100", "UserTasksMax="), most)).toBe(10_813n);
   });
 
   test("booleans and lists", () => {
@@ -94,7 +189,9 @@ describe("values", () => {
       undefined,
     ]);
     expect(readWords('a  "b c" d')).toEqual(["a", "b c", "d"]);
-    expect(readWords('a "b')).toBeUndefined();
+    expect(readWords("a'b'c \"d\"\"e\" '' ")).toEqual(["abc", "de", ""]);
+    expect(readWords("a\\ b\\x20c")).toEqual(["a\\", "b\\x20c"]);
+    for (const open of ['a "b', "it's", '"']) expect(readWords(open)).toBeUndefined();
   });
 });
 
@@ -112,6 +209,8 @@ describe("files", () => {
     writeFileSync(join(folder, path), text);
   };
   const read = () => readConfig(log, [join(folder, "etc"), join(folder, "lib")]);
+  const defined = (config: Config) =>
+    Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
   const readSleep = () => readSleepConfig(log, [join(folder, "etc"), join(folder, "lib")]);
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "p7-config-"));
@@ -125,14 +224,15 @@ describe("files", () => {
 
   test("what is not configured is as logind has it", () => {
     const config = read();
-    expect(config.KillExcludeUsers).toEqual(["root"]);
+    expect(config.KillExcludeUsers).toBeUndefined();
+    expect(config.SleepOperation).toEqual(["suspend-then-hibernate", "suspend", "hibernate"]);
     expect(config.HandleLidSwitch).toBe("suspend");
     expect(config.UserStopDelaySec).toBe(0n);
     expect(warnings).toEqual([]);
   });
 
   test("the shipped files say the defaults, also when their lines are made to count", () => {
-    const both = () => [read(), readSleep()];
+    const both = () => [{ KillExcludeUsers: ["root"], ...defined(read()) }, readSleep()];
     const defaults = both();
     for (const name of ["logind.conf", "sleep.conf"]) {
       const text = readFileSync(join(SHIPPED, name), "utf8");
@@ -142,12 +242,12 @@ describe("files", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("sleep.conf is as systemd has it, and an empty list is the default", () => {
+  test("sleep.conf is as systemd has it", () => {
     expect(readSleep().HibernateDelaySec).toBe(7_200_000_000n);
     expect(readSleep().SuspendState).toEqual(["mem", "standby", "freeze"]);
     const lines = ["HibernateDelaySec=20s", "HibernateMode=shutdown", "SuspendState=freeze"];
     write("etc/sleep.conf", ["[Sleep]", ...lines, "SuspendState=", "AllowSuspend=0"].join("\n"));
-    write("lib/sleep.conf.d/a.conf", "[Sleep]\nHibernateOnACPower=no\nSuspendState=mem ../disk\n");
+    write("lib/sleep.conf.d/a.conf", "[Sleep]\nHibernateOnACPower=no\nHibernateMode='a\n");
     const config = readSleep();
     expect(config.HibernateDelaySec).toBe(20_000_000n);
     expect(config.HibernateMode).toEqual(["shutdown"]);
@@ -156,8 +256,38 @@ describe("files", () => {
     expect(forbiddenBy("suspend-then-hibernate", config)).toBe("AllowSuspend");
     expect(warnings.map((line) => line.replace(/, but.*/, ""))).toEqual([
       "lib/sleep.conf.d/a.conf:2: HibernateOnACPower= is obeyed by nothing: neither charger nor battery is looked at before hibernating",
-      "lib/sleep.conf.d/a.conf:3: SuspendState= is 'mem ../disk'",
+      "lib/sleep.conf.d/a.conf:3: HibernateMode= is ''a'",
     ]);
+  });
+
+  test.each<[string[], Partial<ReturnType<typeof readSleepConfig>>]>([
+    [["SuspendState=standby", "SuspendState='fre'eze"], { SuspendState: ["standby", "freeze"] }],
+    [["HibernateMode=a b", "HibernateMode=[c]"], { HibernateMode: ["[c]"] }],
+    [["HibernateMode=a", "HibernateMode="], { HibernateMode: [] }],
+    [["MemorySleepMode=a", "MemorySleepMode=b c"], { MemorySleepMode: ["b", "c"] }],
+    [["MemorySleepMode=a", "MemorySleepMode="], { MemorySleepMode: [] }],
+    [["AllowSuspend=no", "AllowSuspend="], { AllowSuspend: true }],
+    [["AllowHybridSleep=no", "AllowHybridSleep="], { AllowHybridSleep: undefined }],
+  ])("sleep.conf's %p", (lines, values) => {
+    write("etc/sleep.conf", ["[Sleep]", ...lines].join("\n"));
+    expect(readSleep()).toMatchObject(values);
+    expect(warnings).toEqual([]);
+  });
+
+  test.each<[string[], string[], string[]]>([
+    [["suspend hibernate"], ["suspend", "hibernate"], []],
+    [["hibernate", "hybrid-sleep"], ["hybrid-sleep"], []],
+    [["hibernate", ""], ["suspend-then-hibernate", "suspend", "hibernate"], []],
+    [["nap hibernate sleep"], ["hibernate"], ["nap", "sleep"]],
+    [["hibernate", "nap"], ["suspend-then-hibernate", "suspend", "hibernate"], ["nap"]],
+    [["hibernate", "suspend '"], ["hibernate"], ["suspend '"]],
+  ])("SleepOperation %p is %p, and %p wrong", (lines, ways, wrong) => {
+    write(
+      "etc/logind.conf",
+      ["[Login]", ...lines.map((line) => `SleepOperation=${line}`)].join("\n"),
+    );
+    expect<string[]>(read().SleepOperation).toEqual(ways);
+    expect(warnings.map((line) => /= is '(.*)', but/.exec(line)?.[1])).toEqual(wrong);
   });
 
   test("drop-ins come after the main file by name, /etc hides /usr/lib, and a list adds up", () => {
@@ -176,11 +306,46 @@ describe("files", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("an empty value goes back to the default, and empties a list", () => {
-    write("etc/logind.conf", "[Login]\nSessionsMax=3\nSessionsMax=\nKillExcludeUsers=\n");
+  test("an empty value empties a list, and is no value of other keys", () => {
+    const lines = ["IdleAction=lock", "IdleAction=", "SessionsMax=3", "SessionsMax="];
+    write("etc/logind.conf", ["[Login]", ...lines, "KillExcludeUsers="].join("\n"));
     const config = read();
-    expect(config.SessionsMax).toBe(8192n);
+    expect(config.IdleAction).toBe("lock");
+    expect(config.SessionsMax).toBe(3n);
     expect(config.KillExcludeUsers).toEqual([]);
+    expect(warnings.map((line) => line.replace(/, but.*/, ""))).toEqual([
+      "etc/logind.conf:3: IdleAction= is ''",
+      "etc/logind.conf:5: SessionsMax= is ''",
+    ]);
+  });
+
+  test("lines end and go on as systemd has it", () => {
+    const users = (text: string) => {
+      write("etc/logind.conf", `[Login]\n${text}`);
+      return read().KillOnlyUsers;
+    };
+    expect(users("KillOnlyUsers=a \\\n  b\\\nc\n")).toEqual(["a", "b", "c"]);
+    expect(users("KillOnlyUsers=a \\\r\n# not this\r\n b\r\n")).toEqual(["a", "b"]);
+    // A space behind the backslash, or another before it.
+    expect(users("KillOnlyUsers=a \\ \nSessionsMax=5\n")).toEqual(["a", "\\"]);
+    expect(users("KillOnlyUsers=a \\\\\nSessionsMax=5\n")).toEqual(["a", "\\\\"]);
+    expect(users("KillOnlyUsers=a\\")).toEqual(["a"]);
+    expect(users("  KillOnlyUsers \t=  a ; b # c  \rSessionsMax=5\0SessionsMax=6")).toEqual([
+      ...["a", ";", "b", "#", "c"],
+    ]);
+    expect(warnings).toEqual([]);
+  });
+
+  test("what is other programs' own is passed over, and what is no UTF-8 is named", () => {
+    const own = "X-Other=1\n[X-Section]\nSessionsMax=1\n[Login]\n";
+    const bytes = Buffer.concat([
+      Buffer.from(`[Login]\n${own}KillOnlyUsers=`),
+      Buffer.of(0xff, 0x0a),
+    ]);
+    mkdirSync(join(folder, "etc"), { recursive: true });
+    writeFileSync(join(folder, "etc/logind.conf"), bytes);
+    expect(read()).toMatchObject({ SessionsMax: 8192n, KillOnlyUsers: [] });
+    expect(warnings).toEqual(["etc/logind.conf:6: it is not UTF-8; it is ignored"]);
   });
 
   test("what is unknown, wrong or obeyed by nothing is named with its line, and the rest counts", () => {
