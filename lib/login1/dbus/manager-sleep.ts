@@ -24,9 +24,11 @@ function sleepMethods(name: string, way: Sleep): Members<Login1> {
     [`${name}WithFlags`]: method("t", ["flags"], "", [], (login1, [flags], call) =>
       sleep(login1, way, flags, call),
     ),
-    [`Can${name}`]: method("", [], "s", ["result"], async (login1, _body, call) =>
-      login1.sleeper.support(way).possible ? canDo(login1, way, call) : "na",
-    ),
+    [`Can${name}`]: method("", [], "s", ["result"], async (login1, _body, call) => {
+      const support = login1.sleeper.support(way);
+      if (support.possible) return canDo(login1, way, call);
+      return support.forbidden ? "no" : "na";
+    }),
   };
 }
 

@@ -16,21 +16,32 @@ export type Support =
       possible: true;
       /** What goes into /sys/power/state, one after the other until one works. */
       states: string[];
-      /** What goes into /sys/power/disk before it, in the same manner; none for suspend. */
+      /** What goes into /sys/power/disk before it, in the same manner; none for suspend, or leaves the kernel's own. */
       modes: string[];
       /** What goes into /sys/power/mem_sleep before it; none leaves the kernel's own. */
       memoryModes: readonly string[];
       /** The device (`MAJOR:MINOR`) and the offset in it that the kernel has to be told of first. */
       resume?: { device: string; offset: string };
     }
-  | { possible: false; reason: string };
+  | {
+      possible: false;
+      reason: string;
+      /** The machine could, perhaps, but sleep.conf says no. */
+      forbidden: boolean;
+    };
 
-const impossible = (reason: string): Support => ({ possible: false, reason });
+const impossible = (reason: string, forbidden = false): Support => ({
+  possible: false,
+  reason,
+  forbidden,
+});
 
 /** Whether and how the machine can and may sleep in this way now. */
 export function sleepSupport(way: Sleep, config: SleepConfig): Support {
   const key = forbiddenBy(way, config);
-  return key === undefined ? kernelSupport(way, config) : impossible(`${key}=no in sleep.conf`);
+  return key === undefined
+    ? kernelSupport(way, config)
+    : impossible(`${key}=no in sleep.conf`, true);
 }
 
 /**
@@ -55,9 +66,11 @@ export function kernelSupport(way: Sleep, config: SleepConfig): Support {
 
 function suspendSupport({ SuspendState, MemorySleepMode }: SleepConfig): Support {
   const known = words("state");
-  const states = SuspendState.filter((state) => known.includes(state));
+  // `disk` would be to hibernate without a look at where to.
+  const states = SuspendState.filter((state) => known.includes(state) && state !== "disk");
   if (states.length === 0) return impossible("the kernel cannot suspend this machine");
-  const memoryModes = states.includes("mem") ? MemorySleepMode : [];
+  const memoryModes = SuspendState.includes("mem") ? MemorySleepMode : [];
+  if (!hasOneOf("mem_sleep", memoryModes)) return impossible(NO_MEMORY_MODE);
   return { possible: true, states, modes: [], memoryModes };
 }
 
@@ -65,12 +78,24 @@ function diskSupport(wanted: readonly string[], memoryModes: readonly string[] =
   if (!words("state").includes("disk")) {
     return impossible("the kernel cannot hibernate this machine");
   }
+  if (!hasOneOf("mem_sleep", memoryModes)) return impossible(NO_MEMORY_MODE);
+  if (!hasOneOf("disk", wanted)) {
+    return impossible("the kernel cannot hibernate this machine in that way");
+  }
   const known = words("disk");
   const modes = wanted.filter((mode) => known.includes(mode));
-  if (modes.length === 0) return impossible("the kernel cannot hibernate this machine in that way");
   const place = hibernationPlace();
   if ("reason" in place) return impossible(place.reason);
   return { possible: true, states: ["disk"], modes, memoryModes, ...place };
+}
+
+const NO_MEMORY_MODE = "the kernel has no mode of MemorySleepMode";
+
+/** Whether the kernel knows one of these words for a file in /sys/power; none leaves the choice to it. */
+function hasOneOf(name: string, wanted: readonly string[]): boolean {
+  if (wanted.length === 0) return true;
+  const known = words(name);
+  return wanted.some((word) => known.includes(word));
 }
 
 /** The words of a file in /sys/power, without the brackets around the one in force. */

@@ -56,7 +56,8 @@ export class Sleeper {
   support(way: Sleep): Support {
     const support = sleepSupport(way, this.#settings.sleep);
     if (way === "suspend-then-hibernate" && support.possible && !canWakeUp()) {
-      return { possible: false, reason: "no clock can wake this machine up to hibernate" };
+      const reason = "no clock can wake this machine up to hibernate";
+      return { possible: false, reason, forbidden: false };
     }
     return support;
   }

@@ -270,16 +270,67 @@ describe("sleep.conf", () => {
 
   test("forbids ways to sleep, and those that are made of them unless they are allowed", async () => {
     await configure("AllowHibernation=no");
-    expect(await can()).toEqual(["yes", "na", "na"]);
+    expect(await can()).toEqual(["yes", "no", "no"]);
     const error = await power.call("Hibernate", "b", false).catch((refusal) => refusal);
     expect(error.errorName).toBe("org.freedesktop.login1.SleepVerbNotSupported");
     expect(error.message).toContain("AllowHibernation=no in sleep.conf");
-    expect(await power.ask("CanSuspendThenHibernate")).toBe("na");
+    expect(await power.ask("CanSuspendThenHibernate")).toBe("no");
     await configure("AllowSuspend=no", "AllowHybridSleep=yes");
-    expect(await can()).toEqual(["na", "yes", "yes"]);
+    expect(await can()).toEqual(["no", "yes", "yes"]);
     await configure("AllowHybridSleep=no");
-    expect(await can()).toEqual(["yes", "yes", "na"]);
+    expect(await can()).toEqual(["yes", "yes", "no"]);
     expect(power.signals).toEqual([]);
+  });
+
+  // What systemd-logind 262 answers on the same machine.
+  test.each<[string[], string[]]>([
+    [
+      ["AllowSuspend=no", "AllowSuspend="],
+      ["yes", "yes", "yes"],
+    ],
+    [["SuspendState=standby"], ["na", "yes", "yes"]],
+    [["SuspendState=disk"], ["na", "yes", "yes"]],
+    [["SuspendState=disk mem"], ["yes", "yes", "yes"]],
+    [["SuspendState=../disk"], ["na", "yes", "yes"]],
+    [
+      ["SuspendState=freeze", "SuspendState="],
+      ["yes", "yes", "yes"],
+    ],
+    [["HibernateMode=none"], ["yes", "na", "yes"]],
+    [
+      ["HibernateMode=shutdown", "HibernateMode=none"],
+      ["yes", "na", "yes"],
+    ],
+    [
+      ["HibernateMode=none", "HibernateMode="],
+      ["yes", "yes", "yes"],
+    ],
+    [["HibernateMode=[platform]"], ["yes", "na", "yes"]],
+    [["MemorySleepMode=shallow"], ["na", "yes", "na"]],
+    [["MemorySleepMode=shallow s2idle"], ["yes", "yes", "yes"]],
+    [
+      ["MemorySleepMode=s2idle", "MemorySleepMode=shallow"],
+      ["na", "yes", "na"],
+    ],
+    [
+      ["MemorySleepMode=shallow", "SuspendState=freeze"],
+      ["yes", "yes", "na"],
+    ],
+    [
+      ["MemorySleepMode=shallow", "MemorySleepMode="],
+      ["yes", "yes", "yes"],
+    ],
+  ])("%p: what can be done", async (lines, answers) => {
+    await configure(...lines);
+    expect(await can()).toEqual(answers);
+  });
+
+  test("leaves the way to hibernate to the kernel if it names none", async () => {
+    await configure("HibernateMode=");
+    await power.call("Hibernate", "b", false);
+    await told(2);
+    expect(file("state")).toBe("disk");
+    expect(file("disk")).toStartWith("[platform] shutdown");
   });
 
   test("says what the kernel is told, of what it knows", async () => {
