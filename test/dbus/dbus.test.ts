@@ -256,7 +256,7 @@ call(2, "${PATH}", "TakeFile", "${NAME}", "com.example.Cup", "h", struct.pack("<
 call(3, "${PATH}", "Two", "${NAME}", "com.example.Cup")
 data = b""
 while b"sa(uo)" not in data: data += s.recv(4096)
-print("refused" if b"Error.InvalidArgs" in data else "ignored")
+print("refused" if b"Error.InconsistentMessage" in data else "ignored")
 print("answered")
 `;
     const seen = await onBus(bus, "python3", "-c", script, join(bus.folder, "bus"));

@@ -192,18 +192,18 @@ export class ObjectTree {
     if (call.interface === "org.freedesktop.DBus.Peer") return answerPeer(call);
     const resolved = this.#resolve(call.path, context);
     // What it says is gone when the object is known.
-    if (resolved instanceof Promise) this.#decode(call);
+    if (resolved instanceof Promise) this.#keepBody(call);
     return whenKnown(resolved, (found) => this.#answerFrom(call, context, found));
   }
 
-  /** Decodes a call's body if that is what the method takes; all others are refused without it. */
-  #decode(call: IncomingCall): void {
+  /** Keeps a call's body if that is what the method takes; all others are refused without it. */
+  #keepBody(call: IncomingCall): void {
     const folder = this.#folders.get(call.path.slice(0, call.path.lastIndexOf("/")));
     const wanted =
       call.interface === PROPERTIES
         ? PROPERTY_CALLS.get(call.member)
         : findMethod(folder?.interfaces ?? [], call)?.inSignature;
-    if (wanted === call.signature) argumentsOf(call);
+    if (wanted === call.signature) call.keepBody();
   }
 
   #answerFrom(
@@ -340,12 +340,14 @@ function findMethod(
 const unknownMethod = ({ member, interface: name = "any interface" }: IncomingCall) =>
   busErrors.unknownMethod(`Unknown method ${member} or interface ${name}.`);
 
-/** @throws {BusError} InvalidArgs if the body makes no sense, such as a descriptor that did not come */
+/** @throws {BusError} sd-bus's InconsistentMessage for a body that makes no sense: a descriptor that did not come */
 function argumentsOf(call: IncomingCall): unknown[] {
   try {
     return call.body;
   } catch (error) {
-    throw busErrors.invalidArgs(`Invalid arguments to call ${call.member}(): ${messageOf(error)}`);
+    throw busErrors.inconsistentMessage(
+      `Bad message to call ${call.member}(): ${messageOf(error)}`,
+    );
   }
 }
 

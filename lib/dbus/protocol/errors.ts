@@ -19,6 +19,7 @@ const standard = (name: string) => (message: string) =>
 export const busErrors = {
   accessDenied: standard("AccessDenied"),
   failed: standard("Failed"),
+  inconsistentMessage: standard("InconsistentMessage"),
   invalidArgs: standard("InvalidArgs"),
   limitsExceeded: standard("LimitsExceeded"),
   noReply: standard("NoReply"),

@@ -68,6 +68,8 @@ export class Incoming {
   /** Which run of a connection brought it; see Connection. */
   run = 0;
   #body: unknown[] | undefined;
+  /** What is wrong with the body, once it was decoded. */
+  #fault: Error | undefined;
   #decode: (() => unknown[]) | undefined;
 
   /**
@@ -94,10 +96,20 @@ export class Incoming {
    * @throws {TypeError} if it makes no sense
    */
   get body(): unknown[] {
-    if (this.#body) return this.#body;
-    if (!this.#decode) throw new Error("the body of a message was not decoded in time");
-    this.#body = this.#decode();
+    if (!this.#body) this.keepBody();
+    if (this.#fault) throw this.#fault;
+    if (!this.#body) throw new Error("the body of a message was not decoded in time");
     return this.#body;
+  }
+
+  /** Decodes the body for later, where it can be. If it makes no sense, who asks for it is told. */
+  keepBody(): void {
+    if (this.#body || this.#fault) return;
+    try {
+      this.#body = this.#decode?.();
+    } catch (error) {
+      this.#fault = error as Error;
+    }
   }
 
   /** The bytes of the message are no longer there. */
