@@ -11,15 +11,19 @@ type HandleKey = Extract<ConfigKey, `Handle${string}`> | "IdleAction";
 const handles = (key: HandleKey) =>
   property("s", "const", ({ settings: { config } }) => config[key] ?? "");
 
+/** elogind's: reads the configuration again. */
+const reload = method("", [], "", [], async ({ settings, authorizer }, _none, call) => {
+  await authorizer.authorize(call, {
+    action: undefined,
+    what: "have the configuration read again",
+  });
+  settings.reload();
+});
+
 export const configMembers: Members<Login1> = {
-  /** elogind's: reads the configuration again. */
-  Reload: method("", [], "", [], async ({ settings, authorizer }, _none, call) => {
-    await authorizer.authorize(call, {
-      action: undefined,
-      what: "have the configuration read again",
-    });
-    settings.reload();
-  }),
+  // elogind's loginctl has called it by either name.
+  Reload: reload,
+  ReloadConfig: reload,
 
   // Nothing here starts a terminal on a VT, whatever the file says.
   NAutoVTs: property("u", "const", (_login1) => 0),

@@ -434,18 +434,25 @@ describe("the bridge", () => {
     await world.reset(bus);
   });
 
-  test("obeys the new values after Reload, which is root's", async () => {
+  test("obeys the new values after Reload and ReloadConfig, which are root's", async () => {
     configure("SessionsMax=1", "RuntimeDirectorySize=1M", "RuntimeDirectoryInodesMax=64");
     const first = await world.leader();
     const before = await createSession(bus, { uid: 1, leader: first.pid });
-    const reload = [
+    const reload = (member: string) => [
       ...["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1"],
-      ...["org.freedesktop.login1.Manager", "Reload"],
+      ...["org.freedesktop.login1.Manager", member],
     ];
-    expect((await world.run(reload, { user: 1 })).stderr).toContain("Access denied");
+    for (const member of ["Reload", "ReloadConfig"]) {
+      expect((await world.run(reload(member), { user: 1 })).stderr).toContain("Access denied");
+    }
     expect(await property("SessionsMax")).toBe("t 8192");
-    expect((await world.run(reload)).code).toBe(0);
+    expect((await world.run(reload("ReloadConfig"))).code).toBe(0);
     expect(await property("SessionsMax")).toBe("t 1");
+    configure("SessionsMax=2");
+    expect((await world.run(reload("Reload"))).code).toBe(0);
+    expect(await property("SessionsMax")).toBe("t 2");
+    configure("SessionsMax=1", "RuntimeDirectorySize=1M", "RuntimeDirectoryInodesMax=64");
+    expect((await world.run(reload("Reload"))).code).toBe(0);
     const second = await world.leader();
     await expect(createSession(bus, { uid: 65534, leader: second.pid })).rejects.toMatchObject({
       errorName: "org.freedesktop.DBus.Error.LimitsExceeded",

@@ -238,6 +238,7 @@ export const CALLS: Readonly<Record<string, Call>> = {
     results: ["yes", "denied", "yes", "yes", "denied"],
   },
   "Manager.Reload": { words: () => [MANAGER, "Reload"], results: ROOTS },
+  "Manager.ReloadConfig": { words: () => [MANAGER, "ReloadConfig"], results: ROOTS },
   "Manager.SendPrepareForSleep": {
     words: () => [MANAGER, "SendPrepareForSleep", "b", "false"],
     results: ROOTS,

@@ -61,7 +61,8 @@ const ELSEWHERE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "Manager.CanRebootToBootLoaderMenu Manager.SetRebootToBootLoaderMenu Manager.CanRebootToBootLoaderEntry Manager.SetRebootToBootLoaderEntry",
   },
   "settings/config": {
-    "obeys the new values after Reload, which is root's": "Manager.Reload",
+    "obeys the new values after Reload and ReloadConfig, which are root's":
+      "Manager.Reload Manager.ReloadConfig",
   },
   "devices/control": {
     "is the owner's to give, and user, seat and manager follow": "Session.SetIdleHint",
