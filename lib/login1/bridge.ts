@@ -94,8 +94,8 @@ async function start(
   inhibitors.start();
   uaccess.refresh();
   connection.onNameLost((name) => control.nameLost(name));
-  await connection.keepConnected(watchBus(log, limited, connection, control, close));
-  await control.restore((name) => connection.caller(name));
+  await connection.keepConnected(watchBus(log, limited, control, close));
+  await control.restore();
   ends.push(
     watchUdev(
       () => devicesChanged(log, login1),
@@ -133,7 +133,7 @@ function makeLogin1(
 ): Parts {
   const manager = new Manager(log, signals, settings);
   const devices = new Devices(log, manager, deviceLookup, signals, store);
-  const control = new Control(log, manager, devices);
+  const control = new Control(log, manager, devices, (name) => connection.caller(name));
   const uaccess = new Uaccess(log, manager);
   const { files } = manager;
   const inhibitors = new Inhibitors(log, settings, files, (names) => {
@@ -179,7 +179,6 @@ function makeTree(connection: Connection, limited: LimitedLog): ObjectTree {
 function watchBus(
   log: Logger,
   limited: LimitedLog,
-  connection: Connection,
   control: Control,
   close: (reason: string) => void,
 ) {
@@ -191,7 +190,7 @@ function watchBus(
     back(sameBus: boolean) {
       log.info(`the message bus is there again${sameBus ? "" : ", started anew"}`);
       void control
-        .checkControllers(sameBus, (name) => connection.caller(name))
+        .checkControllers(sameBus)
         .catch((error) => log.error(`after the bus came back: ${messageOf(error)}`));
     },
     replaced: (name: string) => close(`another program has taken the bus name ${name}`),

@@ -43,10 +43,10 @@ async function login(options: Partial<CreateOptions> = {}) {
   return { ...made, name: made.path.split("/").at(-1), leader };
 }
 
-/** Another process in a session, besides its leader, which stays when the leader's end hangs up. */
+/** Another process in a session, besides its leader. */
 async function member(id: string, uid = NOBODY) {
   const cgroup = scopeOf(uid, id);
-  const words = world.inside(["sh", "-c", `trap "" HUP; echo up; exec sleep infinity`], { cgroup });
+  const words = world.inside(["sh", "-c", "echo up; exec sleep infinity"], { cgroup });
   const child = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
   await child.stdout.getReader().read();
   return child;

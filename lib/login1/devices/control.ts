@@ -5,18 +5,22 @@
  */
 import type { Logger } from "../../cli/index.ts";
 import { BusError, busErrors, type CallContext, type Caller } from "../../dbus/index.ts";
-import { type Fd, hasCode, messageOf } from "../../linux/index.ts";
+import { close, type Fd, findPidfd, hasCode, killPidfd, messageOf } from "../../linux/index.ts";
 import { SESSION_CLASSES, SESSION_TYPES } from "../../sd-login/index.ts";
 import { isReadWrite, terminalName } from "../hardware/terminal.ts";
 import { activeVt, ControlledVt, VT_RELEASE_SIGNAL } from "../hardware/vt.ts";
 import type { Session } from "../model/objects.ts";
 import type { Manager } from "../sessions/manager.ts";
+import { SIGCONT, SIGTERM } from "../sessions/signals.ts";
 import type { SessionObserver } from "../state/pending-changes.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { checkText } from "../vocabulary/texts.ts";
 import type { Devices } from "./session-devices.ts";
 
 const NO_REPLY = "org.freedesktop.DBus.Error.NoReply";
+
+/** Who is behind a unique name of the bus; it throws a BusError if nobody is. */
+type CallerOf = (name: string) => Caller | Promise<Caller>;
 
 export class Control implements SessionObserver {
   readonly #vts = new Map<Session, ControlledVt>();
@@ -29,22 +33,21 @@ export class Control implements SessionObserver {
     private readonly log: Logger,
     private readonly manager: Manager,
     private readonly devices: Devices,
+    private readonly callerOf: CallerOf,
   ) {}
 
   /**
    * After a restart: gives control back to those who are still on the bus, and
    * takes it from those who have left meanwhile.
-   *
-   * @param callerOf who is behind a unique name; it throws a BusError if nobody is
    */
-  async restore(callerOf: (name: string) => Caller | Promise<Caller>): Promise<void> {
+  async restore(): Promise<void> {
     await this.devices.fetch();
     for (const session of [...this.manager.sessions.values()]) {
       const { controller } = session;
       if (controller === undefined) continue;
       if (session.vtnr > 0) this.#resumeVt(session);
       // A bus that was started anew gives its names anew, to others.
-      const isThere = await this.#isThere(controller, callerOf, session.user.uid);
+      const isThere = await this.#isThere(controller, session.user.uid);
       // It may have left while we asked for it, which `nameLost` has seen to.
       if (session.controller !== controller) continue;
       if (isThere) this.devices.restore(session);
@@ -59,19 +62,15 @@ export class Control implements SessionObserver {
    * nobody told us.
    *
    * @param sameBus whether unique names still mean what they did
-   * @param callerOf who is behind a unique name; it throws a BusError if nobody is
    */
-  async checkControllers(
-    sameBus: boolean,
-    callerOf: (name: string) => Caller | Promise<Caller>,
-  ): Promise<void> {
+  async checkControllers(sameBus: boolean): Promise<void> {
     const controllers = new Set<string>();
     for (const { controller } of this.manager.sessions.values()) {
       if (controller !== undefined) controllers.add(controller);
     }
     for (const { sender } of this.#requests) controllers.add(sender);
     for (const name of controllers) {
-      if (!sameBus || !(await this.#isThere(name, callerOf))) this.nameLost(name);
+      if (!sameBus || !(await this.#isThere(name))) this.nameLost(name);
     }
   }
 
@@ -81,13 +80,9 @@ export class Control implements SessionObserver {
    *
    * @param uid whose it has to be, or root's
    */
-  async #isThere(
-    name: string,
-    callerOf: (name: string) => Caller | Promise<Caller>,
-    uid?: number,
-  ): Promise<boolean> {
+  async #isThere(name: string, uid?: number): Promise<boolean> {
     try {
-      const caller = await callerOf(name);
+      const caller = await this.callerOf(name);
       return uid === undefined || caller.uid === 0 || caller.uid === uid;
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
@@ -297,12 +292,51 @@ export class Control implements SessionObserver {
     session.controller = undefined;
     session.type = session.originalType;
     this.devices.releaseAll(session);
+    // One of the last run's may end before `restore` has come to it.
+    if (session.vtnr > 0 && !this.#vts.has(session)) this.#resumeVt(session);
     const vt = this.#vts.get(session);
     this.#vts.delete(session);
     try {
       vt?.restore();
     } catch (error) {
       this.log.error(`VT ${session.vtnr} is not restored: ${messageOf(error)}`);
+    }
+  }
+
+  /**
+   * A compositor that nobody is logged in to any more would keep the VT from the next login, with its
+   * keyboard off. It loses control, and is asked to end; nothing else in the session is.
+   */
+  abandoned(session: Session): void {
+    const { controller } = session;
+    if (controller === undefined) return;
+    this.log.info(`session ${session.id} has nobody logged in: ${controller} loses control of it`);
+    // First, so that it is told.
+    this.devices.releaseAll(session);
+    this.#drop(session);
+    this.manager.sessionChanged(session, "Type");
+    void this.#askToEnd(session, controller).catch((error) =>
+      this.log.error(
+        `the controller of session ${session.id} is not asked to end: ${messageOf(error)}`,
+      ),
+    );
+  }
+
+  /** Sends SIGTERM to a controller, if it is a process of that very session: another's is not ours to end. */
+  async #askToEnd(session: Session, controller: string): Promise<void> {
+    if (!(await this.#isThere(controller))) return;
+    const caller = await this.callerOf(controller);
+    const pidfd = findPidfd(caller.pid);
+    if (pidfd === undefined) return;
+    try {
+      // Its number was looked at again after the descriptor was there, so both are the same process's.
+      if (this.manager.sessionOfPid(caller.pid) !== session) return;
+      // Xorg takes SIGHUP for a wish to begin anew. A stopped process ends on no signal but these two.
+      for (const signal of [SIGTERM, SIGCONT]) killPidfd(pidfd, signal);
+    } catch (error) {
+      if (!hasCode(error, "ESRCH")) throw error;
+    } finally {
+      close(pidfd);
     }
   }
 

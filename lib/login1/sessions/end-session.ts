@@ -62,13 +62,13 @@ export class SessionEnd {
   }
 
   leaderGone(session: Session): void {
-    const unannounced = !session.stopping;
     this.#end(session, "its leader is gone", this.#shallKill(session));
-    if (unannounced) this.#hangUp(session);
+    this.#abandon(session);
   }
 
   fifoClosed(session: Session): void {
     this.#end(session, "its descriptor was closed", this.#shallKill(session));
+    this.#abandon(session);
   }
 
   /** After a restart: goes on with the end of a session that was ending. */
@@ -134,15 +134,13 @@ export class SessionEnd {
   }
 
   /**
-   * Tells what is left of a session that its login has gone without a word, as
-   * the kernel does for a terminal: SIGHUP, then SIGCONT. A compositor whose login
-   * manager was killed ends by it, where logind would leave it on its seat; what
-   * was started to outlive a login (nohup, tmux) does not heed it.
+   * Nobody is logged in any more, and processes are left. They get no signal, as with logind
+   * (KillUserProcesses=no). But what controls the session would keep the VT from the next login, which
+   * logind lets it do: its observers see to that.
    */
-  #hangUp(session: Session): void {
-    if (!this.#parts.registry.hasSession(session)) return;
-    if (session.class.startsWith("background")) return;
-    for (const signal of [SIGHUP, SIGCONT]) this.#send(session, signal);
+  #abandon(session: Session): void {
+    const { registry, publisher } = this.#parts;
+    if (registry.hasSession(session)) publisher.abandoned(session);
   }
 
   /** What cannot be signalled now (no descriptor is free) gets the next signal, and the session still ends. */

@@ -37,6 +37,8 @@ export interface SessionObserver {
   leaving?(session: Session): boolean;
   /** The session has begun, or is `stopping`: what one has that is open it has from now on, or no more. */
   openChanged?(session: Session): void;
+  /** The session is closing and its leader is gone, or its descriptor closed; processes are left in it. */
+  abandoned?(session: Session): void;
   /** The session is about to be taken out of the registry. */
   ended?(session: Session): void;
   /** Something of sessions, users or seats has changed, and the bus knows. */

@@ -46,6 +46,11 @@ export class Publisher {
     this.#observe("the start or end of a session", (observer) => observer.openChanged?.(session));
   }
 
+  /** The session's login is over, and processes are left in it. */
+  abandoned(session: Session): void {
+    this.#observe("the end of a login", (observer) => observer.abandoned?.(session));
+  }
+
   /** The session is about to be taken out of the registry. */
   ended(session: Session): void {
     this.#entered.delete(session);

@@ -10,7 +10,7 @@ import { readContract } from "../../../testbed/members/contract.ts";
 import { type CreateOptions, callObject, createSession } from "../support/client.ts";
 import { isCalled, TESTED_ELSEWHERE } from "../support/coverage.ts";
 import { errorOf } from "../support/power-world.ts";
-import { scopeOf, World } from "../support/world.ts";
+import { endAll, scopeOf, World } from "../support/world.ts";
 
 const ALICE = 65534;
 const BOB = 1;
@@ -130,6 +130,7 @@ async function signalsSession(
   await send(one, "leader", 10);
   expect(await endedBy(one.leader)).toBe("SIGUSR1");
   expect(child.exitCode).toBeNull();
+  await endAll(child);
   const two = await login();
   await send(two, "all", 12);
   expect(await endedBy(two.leader)).toBe("SIGUSR2");

@@ -11,7 +11,7 @@ import { activeVt, switchVt } from "../../../lib/login1/hardware/vt.ts";
 import { callSeat, callSession, createSession } from "../support/client.ts";
 import { consoleIsInvisible } from "../support/console.ts";
 import { takeableNull } from "../support/null-device.ts";
-import { World } from "../support/world.ts";
+import { scopeOf, World } from "../support/world.ts";
 
 const ALICE = 65534;
 const SESSION = "org.freedesktop.login1.Session";
@@ -107,6 +107,25 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
     await world.until("the VT is free", () => !modeOf(FIRST).graphics);
     expect(modeOf(FIRST)).toEqual(FREE);
     close(fd);
+  });
+
+  test("ends with the login though processes are left, and the next one has the VT", async () => {
+    const { id, leader, call, fd } = await login(FIRST);
+    const inside = { cgroup: scopeOf(ALICE, id) };
+    const left = Bun.spawn(world.inside(["cat"], inside), { stdin: "pipe" });
+    await call(bus, "TakeControl", "b", [false]);
+    leader.kill("SIGKILL");
+    await world.until("the VT is free", () => !modeOf(FIRST).asks);
+    expect(modeOf(FIRST)).toEqual(FREE);
+    expect(owner(FIRST)).toBe(0);
+    const next = await login(FIRST);
+    await next.call(bus, "TakeControl", "b", [false]);
+    expect(modeOf(FIRST)).toEqual(MUTED);
+    expect(world.stateOf("seats", "seat0").ACTIVE).toBe(next.id);
+    left.stdin.end();
+    await world.gone(bus, id);
+    expect(modeOf(FIRST)).toEqual(MUTED);
+    for (const each of [fd, next.fd]) close(each);
   });
 
   test("has the devices paused before the VT is left, and back when it is", async () => {

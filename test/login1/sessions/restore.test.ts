@@ -82,6 +82,8 @@ describe("a restart", () => {
     await world.endBridge("SIGKILL");
     writeFileSync(file, text.replace(/^(LEADER_(?:PIDFDID|START))=\d+$/m, "$1=1"));
     await world.startBridge();
+    expect(world.stateOf("sessions", id).STATE).toBe("closing");
+    await endAll(leader);
     await world.gone(bus, id);
     close(fd);
   });

@@ -221,6 +221,7 @@ export class RandomRun {
       this.#closeFifo(session);
       session.closing = true;
       await this.#hear(`${session.path} closing`);
+      await this.#abandoned(session);
       return true;
     },
     release: async () => {
@@ -239,6 +240,7 @@ export class RandomRun {
       if (session.members.length === 0) await this.#removed(session);
       else if (!session.closing) await this.#hear(`${session.path} closing`);
       session.closing = true;
+      if (session.members.length > 0) await this.#abandoned(session);
       return true;
     },
     addMember: async () => {
@@ -462,7 +464,10 @@ export class RandomRun {
       // The bridge was killed at any point of it; but what it has begun it has done.
       const { State } = (await readBus(this.bus)).sessions.get(chosen.id) ?? {};
       chosen.closing = State === "closing";
-    } else if (chosen) chosen.closing = true;
+    } else if (chosen) {
+      chosen.closing = true;
+      await this.#abandoned(chosen);
+    }
     return true;
   }
 
@@ -521,6 +526,16 @@ export class RandomRun {
   #closeFifo(session: Live): void {
     if (session.fd >= 0) close(session.fd);
     session.fd = -1;
+  }
+
+  /** Its login is over: the session has no controller any more. */
+  async #abandoned(session: Live): Promise<void> {
+    await this.world.until(
+      `session ${session.id} has no controller`,
+      () => this.world.stateOf("sessions", session.id).CONTROLLER === undefined,
+    );
+    session.controlled = false;
+    session.type = session.originalType;
   }
 
   async #killLeader(session: Live): Promise<void> {
