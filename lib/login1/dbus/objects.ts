@@ -62,7 +62,7 @@ export function addObjects(tree: ObjectTree, login1: Login1): ObjectInterfaces {
     find: (name) => findUnit(manager, name),
     names: () => [
       ...[...manager.users.values()].map((known) => known.slice),
-      ...[...manager.sessions.values()].map((known) => known.scope),
+      ...[...manager.sessions.values()].flatMap(({ hasScope, scope }) => (hasScope ? [scope] : [])),
     ],
   });
   return interfaces;

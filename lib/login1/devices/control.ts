@@ -17,6 +17,9 @@ import { login1Errors } from "../vocabulary/errors.ts";
 import { checkText } from "../vocabulary/texts.ts";
 import type { Devices } from "./session-devices.ts";
 
+/** A number of a VT without a seat is only what somebody says. */
+const hasVt = ({ vtnr, seat }: Session): boolean => vtnr > 0 && seat !== undefined;
+
 const NO_REPLY = "org.freedesktop.DBus.Error.NoReply";
 
 /** Who is behind a unique name of the bus; it throws a BusError if nobody is. */
@@ -45,7 +48,7 @@ export class Control implements SessionObserver {
     for (const session of [...this.manager.sessions.values()]) {
       const { controller } = session;
       if (controller === undefined) continue;
-      if (session.vtnr > 0) this.#resumeVt(session);
+      if (hasVt(session)) this.#resumeVt(session);
       // A bus that was started anew gives its names anew, to others.
       const isThere = await this.#isThere(controller, session.user.uid);
       // It may have left while we asked for it, which `nameLost` has seen to.
@@ -243,7 +246,7 @@ export class Control implements SessionObserver {
   // What becomes of the session's VT
 
   #prepareVt(session: Session): void {
-    if (session.vtnr === 0) return;
+    if (!hasVt(session)) return;
     this.#listen();
     this.#vts.set(session, ControlledVt.prepare(session.vtnr, session.user.uid));
   }
@@ -293,7 +296,7 @@ export class Control implements SessionObserver {
     session.type = session.originalType;
     this.devices.releaseAll(session);
     // One of the last run's may end before `restore` has come to it.
-    if (session.vtnr > 0 && !this.#vts.has(session)) this.#resumeVt(session);
+    if (hasVt(session) && !this.#vts.has(session)) this.#resumeVt(session);
     const vt = this.#vts.get(session);
     this.#vts.delete(session);
     try {

@@ -132,9 +132,14 @@ export class Session {
     return `${SESSIONS}/${this.id}.ref`;
   }
 
-  /** The name of its scope, which libsystemd takes the session's id from. */
+  /** Whether it has a scope. Who manages a user's services stays in the cgroup that it is in. */
+  get hasScope(): boolean {
+    return this.class !== "manager" && this.class !== "manager-early";
+  }
+
+  /** The name of its scope, which libsystemd takes the session's id from; "" where it has none. */
   get scope(): string {
-    return `session-${this.id}.scope`;
+    return this.hasScope ? `session-${this.id}.scope` : "";
   }
 
   get graphical(): boolean {
@@ -161,6 +166,11 @@ export class Session {
     return isInteractive(this.class) || ["greeter", "lock-screen"].includes(this.class);
   }
 
+  /** Whether it may stand for its user (`User.display`); one that is not complete yet may not. */
+  get canBeDisplay(): boolean {
+    return isInteractive(this.class) || this.class === "greeter";
+  }
+
   /** Whether it counts for the idleness of its user and of the machine: somebody sits at it. */
   get canIdle(): boolean {
     return isInteractive(this.class) || this.class === "greeter";
@@ -179,6 +189,27 @@ export class Session {
   }
 }
 
+/** As logind ranks the types of sessions: the last is the best. */
+const DISPLAY_TYPES: readonly (readonly SessionType[])[] = [
+  ["unspecified"],
+  ["web"],
+  ["tty"],
+  ["x11", "wayland", "mir"],
+];
+
+/** Whether a session stands for its user rather than another: an open one, then by class, then by type. */
+function isBetterDisplay(one: Session, other: Session): boolean {
+  const ranks = ({ stopping, class: kind, type }: Session) => [
+    Number(!stopping),
+    Number(kind === "user"),
+    Number(kind === "user-early"),
+    DISPLAY_TYPES.findIndex((types) => types.includes(type)),
+  ];
+  const others = ranks(other);
+  const difference = ranks(one).map((rank, at) => rank - (others[at] ?? 0));
+  return (difference.find((rank) => rank !== 0) ?? 0) > 0;
+}
+
 export type UserState = "offline" | "lingering" | "online" | "active" | "closing";
 
 /** A user's object is named by an underscore and the uid, as logind does it, or `self`. */
@@ -191,6 +222,8 @@ export const userLabels = {
 export class User {
   /** The oldest first. */
   readonly sessions = new Set<Session>();
+  /** The session that stands for the user where one must: see sd_uid_get_display(3) and `electDisplay`. */
+  display: Session | undefined;
   /** When the last session ended, in microseconds since boot; undefined before that. */
   lastSessionEnd: bigint | undefined;
 
@@ -223,31 +256,24 @@ export class User {
   get state(): UserState {
     if (this.sessions.size === 0 && this.lingers) return "lingering";
     let state: UserState = "closing";
-    for (const { stopping, active } of this.sessions) {
+    for (const { stopping, active, hasScope } of this.sessions) {
       if (stopping) continue;
-      if (active) return "active";
+      // Nobody is logged in by a manager of services.
+      if (active && hasScope) return "active";
       state = "online";
     }
     return state;
   }
 
   /**
-   * The session that stands for the user where one must (sd_uid_get_display(3)):
-   * an open one before a closing one, a person's before a background one, a
-   * graphical one before a text one, and of equals the oldest.
+   * Chooses the display anew, when a session begins or is closing. The one that there is stays unless
+   * another is better, and of several that are better the newest that none is better than: as with logind.
    */
-  get display(): Session | undefined {
-    let best: Session | undefined;
-    let most = -1;
-    for (const session of this.sessions) {
-      const isPersons = session.class.startsWith("user");
-      if (!isPersons && session.class !== "greeter") continue;
-      const own = (session.stopping ? 0 : 4) + (isPersons ? 2 : 0) + (session.graphical ? 1 : 0);
-      if (own <= most) continue;
-      best = session;
-      most = own;
+  electDisplay(): void {
+    for (const session of [...this.sessions].reverse()) {
+      if (!session.canBeDisplay || session.stopping) continue;
+      if (!this.display || isBetterDisplay(session, this.display)) this.display = session;
     }
-    return best;
   }
 
   get idle(): Idle {

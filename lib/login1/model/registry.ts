@@ -55,6 +55,7 @@ export class Registry {
   removeSession(session: Session): void {
     this.sessions.delete(session.id);
     session.user.sessions.delete(session);
+    if (session.user.display === session) session.user.display = undefined;
     const { seat } = session;
     seat?.sessions.delete(session);
     if (seat?.sessions.size === 0) this.#goneSeats.delete(seat.id);

@@ -110,7 +110,7 @@ export class SessionCreation {
       const busy = login1Errors.sessionBusy("Already running in a session or user slice");
       throw new CreateError(busy, { why: "member" });
     }
-    const there = place.vtnr > 0 ? place.seat?.sessionAt(place.vtnr) : undefined;
+    const there = place.vtnr > 0 ? registry.seats.get("seat0")?.sessionAt(place.vtnr) : undefined;
     if (there && there.class !== "greeter") {
       const text = `VT ${place.vtnr} is occupied by session ${there.id} already`;
       throw new CreateError(login1Errors.sessionBusy(text), { why: "vtTaken" });
@@ -230,6 +230,7 @@ export class SessionCreation {
   #begin(session: Session): void {
     const { publisher, foreground } = this.#parts;
     const { user, seat } = session;
+    user.electDisplay();
     publisher.changes.session(session);
     if (seat) publisher.after("a session on a seat", () => foreground.settle(seat, session));
     publisher.changes.user(user, "Sessions", "State", "Display");

@@ -93,6 +93,7 @@ export class SessionEnd {
   #begin(session: Session, reason: string): void {
     const { log, publisher, supervision, foreground } = this.#parts;
     session.stopping = true;
+    session.user.electDisplay();
     log.info(`session ${session.id} of ${session.user.name} ends: ${reason}`);
     publisher.changes.session(session, "State");
     publisher.changes.user(session.user, "State", "Display");

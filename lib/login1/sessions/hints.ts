@@ -76,6 +76,7 @@ export class SessionHints {
     session.originalType = session.type;
     session.desktop = desktop;
     session.display = session.type === "x11" ? display : "";
+    session.user.electDisplay();
     this.displayChanged(session, "Type", "Display");
   }
 

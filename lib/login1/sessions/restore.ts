@@ -95,6 +95,7 @@ function fill({ registry, files, publisher, settings, users }: RestoreParts, onB
     registry.addSession(session);
     users.keep(session.user);
   }
+  for (const user of registry.users.values()) user.electDisplay();
 }
 
 /** Sees to each session, and has the files of all written: one that was killed may have written some of what belongs together. */

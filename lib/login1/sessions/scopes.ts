@@ -38,9 +38,9 @@ export class SessionScopes {
     return this.#root !== undefined;
   }
 
-  /** A session's scope; undefined without cgroup2. */
+  /** A session's scope; undefined without cgroup2, and where it has none. */
   scopeOf(session: Session): Cgroup | undefined {
-    if (this.#root === undefined) return undefined;
+    if (this.#root === undefined || !session.hasScope) return undefined;
     return new Cgroup(this.#root, `/user.slice/${session.user.slice}/${session.scope}`);
   }
 
@@ -119,7 +119,7 @@ export class SessionScopes {
     this.sliceOf(user)?.remove();
   }
 
-  /** Whether nothing runs in a session's scope; undefined without cgroup2. */
+  /** Whether nothing runs in a session's scope; undefined where there is none. */
   isEmpty(session: Session): boolean | undefined {
     const scope = this.scopeOf(session);
     return scope && !scope.populated();
@@ -128,7 +128,7 @@ export class SessionScopes {
   /**
    * Removes a session's scope with all that is below it.
    *
-   * @returns false if processes are still inside, and then it stays; undefined without cgroup2
+   * @returns false if processes are still inside, and then it stays; undefined where there is none
    */
   leave(session: Session): boolean | undefined {
     const scope = this.scopeOf(session);

@@ -2,6 +2,7 @@
 import { BusError, busErrors } from "../../dbus/index.ts";
 import { messageOf } from "../../linux/index.ts";
 import {
+  isGraphical,
   type LoginRequest,
   SESSION_CLASSES,
   SESSION_TYPES,
@@ -10,6 +11,7 @@ import {
 } from "../../sd-login/index.ts";
 import { MOST_VTS, vtNumber } from "../hardware/vt.ts";
 import type { Seat } from "../model/objects.ts";
+import { isProgramsUid } from "../users/disposition.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { checkText, isTtyName, isUdevTag } from "../vocabulary/texts.ts";
 
@@ -49,9 +51,10 @@ export interface SessionPlace {
 
 /** The arguments that are free text, and end up in files and in the log. */
 const TEXTS = ["service", "desktop", "display", "remoteUser", "remoteHost"] as const;
-/** A local X display: `:0`, `:0.0`, `unix:0`. */
-const LOCAL_DISPLAY = /^(?:unix)?:\d/;
 const MOST_EXTRA_DEVICES = 64;
+const ROOT = 0;
+const SEAT0 = "seat0";
+const CONSOLE = "console";
 
 /**
  * Finds the seat, VT, type and class of a session to be made.
@@ -73,40 +76,50 @@ export function placeSession(
   }
   for (const name of TEXTS) checkArgument(name, request[name]);
   checkExtraDevices(request.extraDeviceAccess);
+  const { seat, vtnr } = place(request, tty, seatOf);
+  const likelyType = request.display !== "" ? "x11" : tty !== "" ? "tty" : "unspecified";
+  const settled = type ?? likelyType;
+  return { type: settled, class: kind ?? likelyClass(settled, request.uid), seat, vtnr, tty };
+}
+
+/** Where somebody sits. */
+function place(
+  request: CreateRequest,
+  tty: string,
+  seatOf: (id: string) => Seat | undefined,
+): Pick<SessionPlace, "seat" | "vtnr"> {
   // Somebody far away sits at no seat, whatever the login's environment says; logind believes it.
-  const { remote } = request;
-  let seat = remote || request.seat === "" ? undefined : seatOf(request.seat);
-  if (!remote && request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
-  let vtnr = remote ? 0 : request.vtnr;
-  const ttyVt = remote ? undefined : vtNumber(tty);
-  if (ttyVt !== undefined) {
-    seat ??= seatOf("seat0");
-    if (seat?.id !== "seat0") {
-      throw invalidArgument(
-        "seat",
-        `TTY ${tty} is a virtual console but seat ${seat?.id} is not seat0`,
-      );
+  if (request.remote) return { seat: undefined, vtnr: 0 };
+  let { vtnr } = request;
+  let seat = request.seat === "" ? undefined : seatOf(request.seat);
+  if (request.seat !== "" && !seat) throw login1Errors.noSuchSeat(request.seat);
+  const ttyVt = vtNumber(tty);
+  const isConsole = tty === CONSOLE;
+  if (ttyVt !== undefined || isConsole) {
+    // At a console that is no VT somebody sits only where there are none. logind refuses the session.
+    if (ttyVt !== undefined || !seatOf(SEAT0)?.hasVts) seat ??= seatOf(SEAT0);
+    if (seat && seat.id !== SEAT0) {
+      throw invalidArgument("seat", `TTY ${tty} is a console but seat ${seat.id} is not seat0`);
     }
     if (vtnr !== 0 && vtnr !== ttyVt) {
       throw invalidArgument("vtnr", `TTY ${tty} and VT number ${vtnr} do not match`);
     }
-    vtnr = ttyVt;
-  } else if (!seat && LOCAL_DISPLAY.test(request.display) && !remote) {
-    // An X server on a local display, whose VT its own session knows.
-    if (vtnr !== 0) seat = seatOf("seat0");
+    vtnr = ttyVt ?? 0;
   }
-  if (seat?.hasVts) {
-    if (vtnr < 1 || vtnr > MOST_VTS) throw invalidArgument("vtnr", "VT number out of range");
-  } else if (vtnr !== 0) {
-    const where = seat ? `Seat ${seat.id} has no VTs` : "There is no seat";
-    throw invalidArgument("vtnr", `${where} but the VT number is ${vtnr}`);
+  if (seat?.hasVts && (vtnr < 1 || vtnr > MOST_VTS)) {
+    throw invalidArgument("vtnr", "VT number out of range");
   }
-  const isTty = tty !== "" && request.display === "";
-  const likelyType = request.display !== "" ? "x11" : isTty ? "tty" : "unspecified";
-  const finalType = type ?? "unspecified";
-  const settled = finalType === "unspecified" ? likelyType : finalType;
-  const fallbackClass = settled === "unspecified" ? "background" : "user";
-  return { type: settled, class: kind ?? fallbackClass, seat, vtnr, tty };
+  if (seat && !seat.hasVts && vtnr !== 0) {
+    throw invalidArgument("vtnr", `Seat ${seat.id} has no VTs but the VT number is ${vtnr}`);
+  }
+  return { seat, vtnr };
+}
+
+/** The class of a login that names none: light, or early for root, where no person logs in, as with logind. */
+function likelyClass(type: SessionType, uid: number): SessionClass {
+  if (type === "unspecified") return isProgramsUid(uid) ? "background-light" : "background";
+  if (uid === ROOT) return "user-early";
+  return isProgramsUid(uid) && !isGraphical(type) ? "user-light" : "user";
 }
 
 function checkExtraDevices(names: string[]): void {

@@ -21,15 +21,17 @@ export class SessionSignals {
    * Sends a signal to a session's leader or to all in it.
    *
    * @param who `leader` or `all`; "" is all
-   * @throws {BusError} InvalidArgs, NoSuchSession if the leader has ended
+   * @throws {BusError} InvalidArgs, NoSuchSession if the leader has ended, NotSupported if it has no scope
    */
   kill(session: Session, who: string, signal: number): void {
     checkSignal(signal);
     if (who !== "" && who !== "all" && who !== "leader") {
       throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
     }
-    if (who !== "leader") this.sendToAll(session, signal);
-    else if (!this.supervision.signalLeader(session, signal)) {
+    if (who !== "leader") {
+      if (!session.hasScope) throw busErrors.notSupported(`Session ${session.id} has no scope`);
+      this.sendToAll(session, signal);
+    } else if (!this.supervision.signalLeader(session, signal)) {
       throw login1Errors.noSuchSession(session.id);
     }
   }

@@ -39,7 +39,7 @@ export function sessionValues(session: Session, isDisplay: boolean): Values {
     SERVICE: session.service,
     DESKTOP: session.desktop,
     POSITION: session.position > 0 ? session.position : undefined,
-    VTNR: session.vtnr > 0 ? session.vtnr : undefined,
+    VTNR: session.seat && session.vtnr > 0 ? session.vtnr : undefined,
     LEADER: session.leader.pid,
     LEADER_PIDFDID: session.leader.pidfdId > 0n ? session.leader.pidfdId : undefined,
     LEADER_START: session.leader.startTime > 0n ? session.leader.startTime : undefined,

@@ -137,6 +137,7 @@ function readSession(
     idleRule,
   });
   restoreState(session, saved);
+  if (saved.flag("IS_DISPLAY")) user.display ??= session;
   return session;
 }
 

@@ -9,9 +9,8 @@ import {
   removeIpcObject,
 } from "../../linux/index.ts";
 import { runTool } from "../host/run-program.ts";
+import { isSystemUid } from "./disposition.ts";
 
-/** The last uid of a system user, as systemd and Arch's login.defs (SYS_UID_MAX) have it. */
-const SYSTEM_UID_MAX = 999;
 /** Where POSIX shared memory and message queues are files. */
 const POSIX_FOLDERS = ["/dev/shm", "/dev/mqueue"];
 /** How long the search through one of them may take, in milliseconds. */
@@ -25,7 +24,7 @@ const SEARCH_TIMEOUT = 60_000;
  * @throws {Error} that names what could not be removed, after the rest was
  */
 export async function removeIpc(uid: number): Promise<void> {
-  if (uid <= SYSTEM_UID_MAX) return;
+  if (isSystemUid(uid)) return;
   const left = removeSystemV(uid);
   // What the user makes from here on, having logged in again, is not what was left behind.
   const before = `@${Number(now().realtime) / 1e6}`;

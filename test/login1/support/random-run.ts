@@ -87,6 +87,7 @@ interface Live {
   controlled: boolean;
 }
 
+const hasScope = (session: Live) => !session.class.startsWith("manager");
 const isGraphical = (type: string) => ["x11", "wayland", "mir"].includes(type);
 const CAN_LOCK = ["user", "user-early", "user-light", "user-early-light"];
 const CAN_IDLE = [...CAN_LOCK, "greeter"];
@@ -244,7 +245,9 @@ export class RandomRun {
       return true;
     },
     addMember: async () => {
-      const session = this.#pick(({ leaderRuns, members }) => leaderRuns && members.length < 2);
+      const session = this.#pick(
+        (live) => live.leaderRuns && live.members.length < 2 && hasScope(live),
+      );
       if (!session) return false;
       this.#note(`start a member of ${session.id}`);
       const { id, uid } = session;
@@ -380,7 +383,8 @@ export class RandomRun {
       const SIGCONT = 18;
       this.#note(`SIGCONT to ${session.id}`);
       const whom = this.random.of(["leader", "all", ""]);
-      await callManager(this.bus, "KillSession", "ssi", [session.id, whom, SIGCONT]);
+      const done = callManager(this.bus, "KillSession", "ssi", [session.id, whom, SIGCONT]);
+      await allowedIf(whom === "leader" || hasScope(session), done);
       return true;
     },
     linger: async () => {

@@ -4,6 +4,7 @@ import { callManager } from "./client.ts";
 import type { World } from "./world.ts";
 
 const ENODATA = -61;
+const ENXIO = -6;
 
 /** A process that `View` has started. */
 export interface Process {
@@ -181,17 +182,37 @@ export function asLibsystemd(view: BusView, processes: Process[], knowsLeader: b
       processes.flatMap((process) => {
         const names = [String(process.pid)];
         if (process.memberOf === undefined) names.push(`peer ${process.pid}`);
-        return names.map((name) => [name, processIn(view, process)]);
+        return names.map((name) => [name, processIn(view, process, name.startsWith("peer"))]);
       }),
     ),
   };
 }
 
-function processIn({ sessions, users }: BusView, { pid, memberOf }: Process): unknown {
+/** A leader whose session has no scope is where it was; of a peer libsystemd says so in another way. */
+function inNoScope(isPeer: boolean): unknown {
+  const none = isPeer ? ENXIO : ENODATA;
+  return {
+    session: none,
+    owner_uid: none,
+    unit: none,
+    user_unit: ENODATA,
+    slice: "-.slice",
+    user_slice: none,
+    cgroup: "/",
+    machine_name: ENODATA,
+  };
+}
+
+function processIn(
+  { sessions, users }: BusView,
+  { pid, memberOf }: Process,
+  isPeer: boolean,
+): unknown {
   const session =
     memberOf === undefined
       ? [...sessions.values()].find(({ Leader }) => Leader === pid)
       : sessions.get(memberOf);
+  if (session?.Scope === "") return inNoScope(isPeer);
   const uid = first(session?.User) as number;
   const slice = users.get(uid)?.Slice;
   return {
