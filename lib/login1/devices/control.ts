@@ -269,16 +269,15 @@ export class Control implements SessionObserver {
   /** The kernel asks to leave the VT in the foreground: its session's devices first, then it may. */
   #leaveVt(): void {
     const number = activeVt();
-    for (const [session, vt] of this.#vts) {
-      if (session.vtnr !== number) continue;
-      try {
-        this.devices.pauseAll(session);
-        vt.release();
-      } catch (error) {
-        // EINVAL: the signal came from elsewhere, and nobody waits for an answer.
-        if (!hasCode(error, "EINVAL")) this.log.error(`leaving VT ${number}: ${messageOf(error)}`);
-        this.#stay(session);
-      }
+    // A greeter may have taken the VT of a session over that has a controller too.
+    const here = [...this.#vts].filter(([session]) => session.vtnr === number);
+    try {
+      for (const [session] of here) this.devices.pauseAll(session);
+      here.at(-1)?.[1].release();
+    } catch (error) {
+      // EINVAL: the signal came from elsewhere, and nobody waits for an answer.
+      if (!hasCode(error, "EINVAL")) this.log.error(`leaving VT ${number}: ${messageOf(error)}`);
+      for (const [session] of here) this.#stay(session);
     }
   }
 
@@ -300,7 +299,9 @@ export class Control implements SessionObserver {
     const vt = this.#vts.get(session);
     this.#vts.delete(session);
     try {
-      vt?.restore();
+      // What another session has taken over is prepared for that one.
+      if ([...this.#vts.keys()].some(({ vtnr }) => vtnr === session.vtnr)) vt?.keep();
+      else vt?.restore();
     } catch (error) {
       this.log.error(`VT ${session.vtnr} is not restored: ${messageOf(error)}`);
     }

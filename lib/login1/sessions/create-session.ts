@@ -110,8 +110,9 @@ export class SessionCreation {
       const busy = login1Errors.sessionBusy("Already running in a session or user slice");
       throw new CreateError(busy, { why: "member" });
     }
+    // A greeter takes a VT over, and gives it up to the next login.
     const there = place.vtnr > 0 ? registry.seats.get("seat0")?.sessionAt(place.vtnr) : undefined;
-    if (there && there.class !== "greeter") {
+    if (there && place.class !== "greeter" && there.class !== "greeter") {
       const text = `VT ${place.vtnr} is occupied by session ${there.id} already`;
       throw new CreateError(login1Errors.sessionBusy(text), { why: "vtTaken" });
     }

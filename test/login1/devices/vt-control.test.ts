@@ -8,7 +8,7 @@ import { statSync } from "node:fs";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close, ioctlBytes, O_NOCTTY, O_RDWR, open } from "../../../lib/linux/index.ts";
 import { activeVt, switchVt } from "../../../lib/login1/hardware/vt.ts";
-import { callSeat, callSession, createSession } from "../support/client.ts";
+import { type CreateOptions, callSeat, callSession, createSession } from "../support/client.ts";
 import { consoleIsInvisible } from "../support/console.ts";
 import { takeableNull } from "../support/null-device.ts";
 import { scopeOf, World } from "../support/world.ts";
@@ -72,9 +72,10 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
   });
 
   const owner = (number: number) => statSync(`${world.root}/dev/tty${number}`).uid;
-  const login = async (vtnr: number) => {
+  const login = async (vtnr: number, options: Partial<CreateOptions> = {}) => {
     const leader = await world.leader();
-    const made = await createSession(bus, { uid: ALICE, leader: leader.pid, seat: "seat0", vtnr });
+    const asked = { uid: ALICE, leader: leader.pid, seat: "seat0", vtnr, ...options };
+    const made = await createSession(bus, asked);
     const call = (connection: Connection, member: string, signature = "", body: unknown[] = []) =>
       callSession(connection, made.path, member, signature, body);
     return { ...made, leader, call };
@@ -188,6 +189,52 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
     await expect(seat("SwitchTo", "u", [64])).rejects.toMatchObject({
       errorName: "org.freedesktop.DBus.Error.InvalidArgs",
     });
+  });
+
+  test("a greeter takes a VT over, whose session is refused to all others", async () => {
+    const busy = { errorName: "org.freedesktop.login1.SessionBusy" };
+    const ACTIVE = () => world.stateOf("seats", "seat0").ACTIVE;
+    const one = await login(FIRST);
+    await one.call(bus, "TakeControl", "b", [false]);
+    await expect(login(FIRST)).rejects.toMatchObject(busy);
+    await expect(login(FIRST, { class: "lock-screen" })).rejects.toMatchObject(busy);
+    await expect(login(FIRST, { seat: "" })).rejects.toMatchObject(busy);
+    const greeter = await login(FIRST, { class: "greeter" });
+    expect(ACTIVE()).toBe(greeter.id);
+    await greeter.call(bus, "TakeControl", "b", [false]);
+    // What the first one gives back is the greeter's by now.
+    await one.call(bus, "ReleaseControl");
+    expect(modeOf(FIRST)).toEqual(MUTED);
+    const next = await login(FIRST);
+    expect(ACTIVE()).toBe(next.id);
+    await expect(login(FIRST)).rejects.toMatchObject(busy);
+    next.leader.kill("SIGKILL");
+    await world.gone(bus, next.id);
+    expect(ACTIVE()).toBe(greeter.id);
+    greeter.leader.kill("SIGKILL");
+    await world.gone(bus, greeter.id);
+    expect(modeOf(FIRST)).toEqual(FREE);
+    expect(ACTIVE()).toBe(one.id);
+    for (const { fd } of [one, greeter, next]) close(fd);
+  });
+
+  test("two controllers on one VT are both asked before it is left", async () => {
+    const one = await login(FIRST);
+    await one.call(bus, "TakeControl", "b", [false]);
+    const greeter = await login(FIRST, { class: "greeter" });
+    await greeter.call(bus, "TakeControl", "b", [false]);
+    const [device] = (await greeter.call(bus, "TakeDevice", "uu", [1, 3])) as [number];
+    events.length = 0;
+    await seat("SwitchTo", "u", [SECOND]);
+    await world.until("the VT is left", () => activeVt() === SECOND);
+    await world.until("the pause", () => events.length > 0);
+    await seat("SwitchTo", "u", [FIRST]);
+    await world.until("the device is back", () => events.at(-1) === "ResumeDevice");
+    expect(events.map((event) => event.split(" on ")[0])).toEqual([
+      "PauseDevice force",
+      "ResumeDevice",
+    ]);
+    for (const fd of [device, one.fd, greeter.fd]) close(fd);
   });
 
   /** The session on the first VT, whose controller has the device. */
