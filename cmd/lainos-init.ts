@@ -5,14 +5,22 @@ import { createLogger, Failure, PASSED_ON, run, syslogSink } from "../lib/cli/in
 const pam = defineCommand({
   meta: {
     name: "pam",
-    description: "Registers or ends a login session with login1; run by pam_exec as root",
+    description: "Registers or ends a login session with login1; run by pam_systemd.so as root",
   },
-  async run() {
+  args: {
+    [PASSED_ON]: {
+      type: "positional",
+      required: false,
+      description: "the arguments of the module's line: class=, type=, desktop=",
+    },
+  },
+  async run({ data }) {
     const { pamSession } = await import("../lib/session/index.ts");
     try {
-      await pamSession(process.env);
+      const lines = await pamSession(process.env, (data as string[] | undefined) ?? []);
+      process.stdout.write(lines.map((line) => `${line}\n`).join(""));
     } catch (error) {
-      // pam_exec says in the log that it failed, and throws away what is printed, which says why.
+      // The module says in the log that it failed, and throws away what is printed, which says why.
       if (error instanceof Failure) syslogSink("lainos-init")("error", error.message);
       throw error;
     }

@@ -129,6 +129,7 @@ export {
   userOwner,
 } from "./sockets/close-aside.ts";
 export { onConnection } from "./sockets/connections.ts";
+export { listenerAt } from "./sockets/listener.ts";
 export type { Credentials } from "./sockets/message.ts";
 export {
   passCredentials,

@@ -4,6 +4,7 @@ import { BusError, Connection, systemBusAddress } from "../dbus/index.ts";
 import { openPidfd } from "../linux/index.ts";
 import { isSeatName, isSessionId } from "../sd-login/index.ts";
 import type { SessionFacts, SessionSource } from "./facts.ts";
+import type { MadeSession } from "./pam-environment.ts";
 import type { SessionRequest } from "./pam-request.ts";
 
 const NAME = "org.freedesktop.login1";
@@ -104,15 +105,15 @@ export class Login1Client implements SessionSource {
    * It is this method because the older CreateSession ends the session with the descriptor that it
    * answers with, and this process, which gets it, is gone in a moment; here the leader decides.
    *
-   * @returns its id; undefined if the leader is in a session already
+   * @returns undefined if the leader is in a session already
    * @throws {Error} if the bus or login1 cannot be reached in time, or refuses; SystemError ESRCH
    *   if the leader is gone
    */
-  create(request: SessionRequest): Promise<string | undefined> {
+  create(request: SessionRequest): Promise<MadeSession | undefined> {
     return this.#onceThere(() => this.#create(request));
   }
 
-  async #create(request: SessionRequest): Promise<string | undefined> {
+  async #create(request: SessionRequest): Promise<MadeSession | undefined> {
     const noFlags = 0n;
     const body = [
       request.uid,
@@ -132,7 +133,7 @@ export class Login1Client implements SessionSource {
       [],
     ];
     try {
-      const [id] = await this.#call(
+      const reply = await this.#call(
         MANAGER_PATH,
         MANAGER,
         "CreateSessionWithPIDFD",
@@ -140,7 +141,11 @@ export class Login1Client implements SessionSource {
         body,
       );
       // The placeholder that comes with the reply goes with this process.
-      return String(id);
+      const [id, , runtimePath, , , seat, vtnr] = reply as [
+        ...[id: string, path: string, runtimePath: string, fd: number],
+        ...[uid: number, seat: string, vtnr: number, existing: boolean],
+      ];
+      return { id, runtimePath, seat, vtnr };
     } catch (error) {
       if (error instanceof BusError && error.errorName === `${NAME}.SessionBusy`) return undefined;
       throw error;

@@ -2,7 +2,9 @@
  * Registering a login by io.systemd.Login, as pam_systemd does it from systemd 258 on. The message bus
  * is not on this way: one that hangs, or that is started again, keeps nobody from logging in.
  */
+import { isSessionId } from "../sd-login/index.ts";
 import { callVarlink, VarlinkError } from "../varlink/index.ts";
+import type { MadeSession } from "./pam-environment.ts";
 import type { SessionRequest } from "./pam-request.ts";
 
 /** Where systemd-logind has it, too. */
@@ -14,15 +16,15 @@ const INTERFACE = "io.systemd.Login";
  * Registers a session.
  *
  * @param timeout in milliseconds
- * @returns whether it was answered: it is registered, or its leader is in a session already. false if
- *   nobody serves the socket, or who did was gone before the answer: asking again does no harm
+ * @returns the session, "member" if its leader is in one already; undefined if nobody serves the
+ *   socket, or who did was gone before the answer: asking again does no harm
  * @throws {Error} it is refused, or not answered in time
  */
 export async function createByVarlink(
   request: SessionRequest,
   timeout: number,
   path = LOGIN_SOCKET,
-): Promise<boolean> {
+): Promise<MadeSession | "member" | undefined> {
   const parameters = {
     UID: request.uid,
     PID: { pid: request.leader },
@@ -36,16 +38,29 @@ export async function createByVarlink(
     Remote: request.remote,
   };
   try {
-    return (
-      (await callVarlink(path, `${INTERFACE}.CreateSession`, parameters, timeout)) !== undefined
-    );
+    const reply = await callVarlink(path, `${INTERFACE}.CreateSession`, parameters, timeout);
+    return reply && parseReply(reply);
   } catch (error) {
-    if (isAnswer(error, "AlreadySessionMember")) return true;
+    if (isAnswer(error, "AlreadySessionMember")) return "member";
     throw error;
   }
 }
 
-/** Says that the caller's own session is over; returns and throws as `createByVarlink`. */
+function parseReply(reply: Readonly<Record<string, unknown>>): MadeSession {
+  const { Id: id, RuntimePath: runtimePath, Seat: seat = "", VTNr: vtnr = 0 } = reply;
+  const isWhole =
+    typeof id === "string" && typeof runtimePath === "string" && typeof seat === "string";
+  if (!isWhole || typeof vtnr !== "number" || !isSessionId(id)) {
+    throw new Error(`${INTERFACE}.CreateSession answered without a session`);
+  }
+  return { id, runtimePath, seat, vtnr };
+}
+
+/**
+ * Says that the caller's own session is over.
+ *
+ * @returns whether it was answered; false and thrown errors as `createByVarlink`
+ */
 export async function releaseByVarlink(
   id: string,
   timeout: number,

@@ -1,12 +1,16 @@
 /** What PAM says of a login, as login1 wants it. The rules are those of pam_systemd(8). */
 
 import {
+  impliedClass,
   isSeatName,
+  isSystemUser,
   type LoginRequest,
   SESSION_CLASSES,
   SESSION_TYPES,
+  type SessionType,
 } from "../sd-login/index.ts";
 import type { Environment } from "./desktop.ts";
+import { vtOfDisplay } from "./display-vt.ts";
 import { parseVtnr } from "./facts.ts";
 
 /** The arguments of login1's CreateSession methods. */
@@ -15,14 +19,18 @@ export interface SessionRequest extends LoginRequest {
   leader: number;
 }
 
-/** The classes of logins; "manager" is of a user's service manager, which there is none of here. */
-const LOGIN_CLASSES = SESSION_CLASSES.filter((kind) => !kind.startsWith("manager"));
+/** What the line of a PAM file says of the sessions that it makes, where the login's environment does not. */
+export interface LineArguments {
+  class?: string | undefined;
+  type?: string | undefined;
+  desktop?: string | undefined;
+}
 
-/** Services that run jobs for a user who is not there. */
-const JOB_SERVICES = ["cron", "crond", "cronie", "atd", "anacron"];
+/** Asks for no session at all. */
+const NO_SESSION = "none";
 
-const oneOf = (allowed: readonly string[], value: string | undefined) =>
-  value !== undefined && allowed.includes(value) ? value : "";
+const oneOf = <Value extends string>(allowed: readonly Value[], value: string | undefined) =>
+  allowed.find((one) => one === value);
 
 const matching = (pattern: RegExp, value: string | undefined) =>
   value !== undefined && pattern.test(value) ? value : "";
@@ -34,15 +42,19 @@ const DESKTOP = /^[A-Za-z0-9_.:;+-]{1,64}$/;
 const TTY = /^[A-Za-z0-9][A-Za-z0-9_/.-]{0,63}$/;
 const DISPLAY = /^[A-Za-z0-9_./:-]{1,255}$/;
 
+/** The names of this machine by which a host is not remote; an address is, 127.0.0.1 too. */
 const isLocalHost = (host: string) =>
-  /^(localhost|localhost\.localdomain|.*\.localhost|127\.0\.0\.1|::1)\.?$/i.test(host);
+  /^(?:localhost|localhost\.localdomain|.*\.localhost|.*\.localhost\.localdomain)\.?$/i.test(host);
+
+/** A boolean of systemd's that is true; see systemd.syntax(7). */
+const isTrue = (text: string | undefined) => /^(?:1|y|yes|t|true|on)$/i.test(text ?? "");
 
 /**
  * Login programs whose users sit at the machine, also where they name no terminal: they set XDG_SEAT
  * and XDG_VTNR themselves, before they open the session.
  */
 const DISPLAY_MANAGERS =
-  /^(?:greetd|lightdm|sddm|gdm|lxdm|xdm|ly|lemurs|emptty|plasmalogin|cosmic-greeter)(?:-[a-z-]+)?$/;
+  /^(?:greetd|lightdm|sddm|gdm|lxdm|xdm|slim|ly|lemurs|emptty|plasmalogin|cosmic-greeter)(?:-[a-z-]+)?$/;
 
 /** A virtual terminal; see vcs(4) for the numbers. */
 const VIRTUAL_TERMINAL = /^tty[1-9]\d?$/;
@@ -53,6 +65,14 @@ const LOCAL_DISPLAY = /^(?:unix)?:\d/;
 /** The classes that a seat's own programs have. */
 const SEAT_CLASSES = ["greeter", "lock-screen"];
 
+/** What the login program has put where its terminal belongs. */
+interface Terminal {
+  tty: string;
+  display: string;
+  /** What kind of login that makes it, whatever the environment says: cron, at or ssh. */
+  kind: "terminal" | "job" | "ssh";
+}
+
 /**
  * Derives a session from PAM's items and environment. What is malformed is left out, since a login
  * must not fail because of it.
@@ -61,67 +81,116 @@ const SEAT_CLASSES = ["greeter", "lock-screen"];
  * files of theirs where it is told to (user_readenv). So it puts nobody at a seat, and gives nobody a
  * seat's class, unless the login program by its name or terminal is one of that seat's.
  *
- * @param items the variables that pam_exec(8) sets, and those of PAM's own environment
+ * @param items PAM's items and environment, by the names that `pam-session` hands on
  * @param uid the user's, from the user database
  * @param leader the pid of the PAM application
+ * @param line what the PAM file says
+ * @returns undefined if there shall be no session: class `none`
  */
-export function sessionRequest(items: Environment, uid: number, leader: number): SessionRequest {
+export function sessionRequest(
+  items: Environment,
+  uid: number,
+  leader: number,
+  line: LineArguments = {},
+): SessionRequest | undefined {
   const service = matching(SERVICE, items.PAM_SERVICE);
-  const remoteHost = matching(PRINTABLE, items.PAM_RHOST);
-  const given = items.PAM_TTY ?? "";
-  const atSeat = sitsAtSeat(service, given, items.PAM_RHOST ?? "");
-  let type = oneOf(SESSION_TYPES, items.XDG_SESSION_TYPE);
-  let sessionClass = oneOf(LOGIN_CLASSES, items.XDG_SESSION_CLASS);
-  if (!atSeat && SEAT_CLASSES.includes(sessionClass)) sessionClass = "";
-  let display = matching(DISPLAY, items.DISPLAY);
-  let tty = "";
-  if (given.includes(":")) {
-    // A display manager's terminal: it stands there so that utmp shows it.
-    display ||= matching(DISPLAY, given);
-  } else if (isJob(service, given)) {
-    type = "unspecified";
-    sessionClass = "background";
-  } else if (given === "ssh") {
-    // sshd says so before it has a terminal, and where it never gets one.
-    type = "tty";
-    sessionClass = "user";
-  } else {
-    tty = matching(TTY, terminalOf(given));
-  }
-  type ||= display !== "" ? "x11" : tty !== "" ? "tty" : "unspecified";
-  sessionClass ||= type === "unspecified" ? "background" : "user";
-
-  const named = atSeat ? (items.XDG_SEAT ?? "") : "";
-  const seat = isSeatName(named) ? named : "";
-  const hasTerminals = atSeat && (seat === "" || seat === "seat0");
+  const remoteHost = items.PAM_RHOST ?? "";
+  const terminal = terminalOf(items);
+  const atSeat = remoteHost === "" && sitsAtSeat(service, items.PAM_TTY ?? "", terminal);
+  const type = typeOf(items, line, service, terminal);
+  const kind = classOf(items, line, { service, terminal, type, uid, atSeat });
+  if (kind === NO_SESSION) return undefined;
   return {
     uid,
     leader,
     service,
     type,
-    class: sessionClass,
-    desktop: matching(DESKTOP, items.XDG_SESSION_DESKTOP),
-    seat,
-    vtnr: hasTerminals ? parseVtnr(items.XDG_VTNR) : 0,
-    tty,
-    display,
+    class: kind,
+    desktop: matching(DESKTOP, items.XDG_SESSION_DESKTOP || line.desktop),
+    ...(atSeat ? placeOf(items, terminal.display) : { seat: "", vtnr: 0 }),
+    tty: service === USER_MANAGER ? "" : terminal.tty,
+    display: terminal.display,
     remote: remoteHost !== "" && !isLocalHost(remoteHost),
     remoteUser: matching(PRINTABLE, items.PAM_RUSER),
-    remoteHost,
+    remoteHost: matching(PRINTABLE, remoteHost),
   };
 }
 
-const terminalOf = (tty: string) => tty.replace(/^\/dev\//, "");
+/** The service of a user's own service manager. */
+const USER_MANAGER = "systemd-user";
 
-const isJob = (service: string, tty: string) =>
-  tty === "cron" || tty === "atd" || JOB_SERVICES.includes(service);
+function terminalOf(items: Environment): Terminal {
+  const given = items.PAM_TTY ?? "";
+  const display = matching(DISPLAY, items.PAM_XDISPLAY);
+  // A display manager's terminal: it stands there so that utmp shows it.
+  if (given.includes(":")) {
+    return { tty: "", display: display || matching(DISPLAY, given), kind: "terminal" };
+  }
+  // They have none, and say so by these words since PAM modules want to be told one. sshd says it before
+  // it has a terminal, and where it never gets one.
+  if (given === "cron" || given === "atd") return { tty: "", display, kind: "job" };
+  if (given === "ssh") return { tty: "", display, kind: "ssh" };
+  return { tty: matching(TTY, withoutFolder(given)), display, kind: "terminal" };
+}
 
-/** Whether a login can be at a seat, by what its program says of it. No host is one's own seat, this one neither. */
-function sitsAtSeat(service: string, tty: string, host: string): boolean {
-  if (host !== "" || isJob(service, tty) || tty === "ssh") return false;
+const withoutFolder = (tty: string) => tty.replace(/^\/dev\//, "");
+
+function typeOf(
+  items: Environment,
+  line: LineArguments,
+  service: string,
+  { tty, display, kind }: Terminal,
+): SessionType {
+  if (kind === "job" || service === USER_MANAGER) return "unspecified";
+  if (kind === "ssh") return "tty";
+  const asked = oneOf(SESSION_TYPES, items.XDG_SESSION_TYPE || line.type);
+  return asked ?? (display !== "" ? "x11" : tty !== "" ? "tty" : "unspecified");
+}
+
+interface Known {
+  service: string;
+  terminal: Terminal;
+  type: SessionType;
+  uid: number;
+  atSeat: boolean;
+}
+
+function classOf(
+  items: Environment,
+  line: LineArguments,
+  { service, terminal, type, uid, atSeat }: Known,
+): string {
+  const classes = [...SESSION_CLASSES, NO_SESSION] as const;
+  const own = oneOf(classes, items.XDG_SESSION_CLASS);
+  const mayHave = own && (atSeat || !SEAT_CLASSES.includes(own));
+  const asked = (mayHave && own) || oneOf(classes, line.class) || implied();
+  return asked === "user" && isTrue(items.XDG_SESSION_INCOMPLETE) ? "user-incomplete" : asked;
+
+  function implied() {
+    if (service === USER_MANAGER) return isSystemUser(uid) ? "manager-early" : "manager";
+    // Said by who they are, so that root is no exception.
+    if (terminal.kind === "job") return "background";
+    return terminal.kind === "ssh" ? "user" : impliedClass(type, uid);
+  }
+}
+
+/** The seat and VT of a login that is at one. VTs are seat0's. */
+function placeOf(items: Environment, display: string): { seat: string; vtnr: number } {
+  const named = items.XDG_SEAT ?? "";
+  const seat = isSeatName(named) ? named : "";
+  if (seat !== "" && seat !== "seat0") return { seat, vtnr: 0 };
+  const vtnr = parseVtnr(items.XDG_VTNR);
+  if (vtnr > 0 || display === "") return { seat, vtnr };
+  const found = vtOfDisplay(display);
+  return { seat: found > 0 ? "seat0" : seat, vtnr: found };
+}
+
+/** Whether a login of this machine can be at a seat, by what its program says of it. */
+function sitsAtSeat(service: string, given: string, { kind }: Terminal): boolean {
+  if (kind !== "terminal") return false;
   return (
-    VIRTUAL_TERMINAL.test(terminalOf(tty)) ||
-    LOCAL_DISPLAY.test(tty) ||
+    VIRTUAL_TERMINAL.test(withoutFolder(given)) ||
+    LOCAL_DISPLAY.test(given) ||
     DISPLAY_MANAGERS.test(service)
   );
 }

@@ -1,11 +1,12 @@
-/** Registering a login with login1, run by pam_exec(8) as it opens and closes a session. */
+/** Registering a login with login1, run by the PAM module as it opens and closes a session. */
 import { Failure } from "../cli/index.ts";
 import { processStatus, userByName } from "../linux/index.ts";
 import type { Environment } from "./desktop.ts";
 import { sessionAround } from "./facts.ts";
 import type { Login1Client } from "./login1-client.ts";
 import { createByVarlink, releaseByVarlink } from "./login1-varlink.ts";
-import { sessionRequest } from "./pam-request.ts";
+import { sessionEnvironment } from "./pam-environment.ts";
+import { type LineArguments, sessionRequest } from "./pam-request.ts";
 
 /** How long each way may take, in milliseconds: somebody is waiting at the login prompt. */
 const LIMIT = 5000;
@@ -16,17 +17,19 @@ const LIMIT = 5000;
  *
  * A leader that is in a session already (`su` in a terminal) gets no second one, and ends none.
  *
+ * @param words the arguments of the line in the PAM file: `class=greeter`
+ * @returns the lines of `sessionEnvironment`; none where no session was made
  * @throws {Failure} in one line, if it cannot: the PAM line is optional, so the login goes on
  */
-export async function pamSession(items: Environment): Promise<void> {
+export async function pamSession(items: Environment, words: readonly string[]): Promise<string[]> {
   if (process.getuid?.() !== 0) {
-    throw new Failure("pam is run by pam_exec, as root: see pam_exec(8)");
+    throw new Failure("pam is run by pam_systemd.so, as root: see docs/registration.md");
   }
   const { PAM_TYPE: type, PAM_USER: name } = items;
   if (type !== "open_session" && type !== "close_session") {
     throw new Failure(
       `PAM_TYPE is ${type ? JSON.stringify(type) : "not set"}: pam belongs in a session line of ` +
-        "/etc/pam.d, by pam_exec",
+        "/etc/pam.d, by pam_systemd.so",
     );
   }
   const leader = processStatus(process.pid)?.parent ?? 0;
@@ -36,27 +39,9 @@ export async function pamSession(items: Environment): Promise<void> {
   }
 
   try {
-    if (type === "open_session") {
-      const user = name ? userByName(name) : undefined;
-      if (!user) {
-        throw new Failure(
-          name
-            ? `the user database has no ${JSON.stringify(name)} (PAM_USER): see getent passwd`
-            : "PAM_USER is not set: pam belongs in a session line of /etc/pam.d, by pam_exec",
-        );
-      }
-      const request = sessionRequest(items, user.uid, leader);
-      if (await createByVarlink(request, LIMIT)) return;
-      await byBus((client) => client.create(request));
-    } else {
-      const around = sessionAround(leader);
-      // What runs in somebody's session, as su does, has none to end.
-      if (around && (!around.isLed || (await releaseByVarlink(around.id, LIMIT)))) return;
-      await byBus(async (client) => {
-        const session = await client.lookUp(leader);
-        if (session?.leader === leader) await client.release(session.id);
-      });
-    }
+    if (type === "open_session") return await open(items, leader, lineArguments(words));
+    await closeSession(leader);
+    return [];
   } catch (error) {
     if (error instanceof Failure) throw error;
     const what = type === "open_session" ? "registered" : "ended";
@@ -65,6 +50,39 @@ export async function pamSession(items: Environment): Promise<void> {
         "(is lainos-dbus-bridge running? rc-service lainos-dbus-bridge status)",
     );
   }
+}
+
+async function open(items: Environment, leader: number, line: LineArguments): Promise<string[]> {
+  const { PAM_USER: name } = items;
+  const user = name ? userByName(name) : undefined;
+  if (!user) {
+    throw new Failure(
+      name
+        ? `the user database has no ${JSON.stringify(name)} (PAM_USER): see getent passwd`
+        : "PAM_USER is not set: pam belongs in a session line of /etc/pam.d, by pam_systemd.so",
+    );
+  }
+  const request = sessionRequest(items, user.uid, leader, line);
+  if (!request) return [];
+  const made =
+    (await createByVarlink(request, LIMIT)) ?? (await byBus((client) => client.create(request)));
+  return made === undefined || made === "member" ? [] : sessionEnvironment(request, made);
+}
+
+async function closeSession(leader: number): Promise<void> {
+  const around = sessionAround(leader);
+  // What runs in somebody's session, as su does, has none to end.
+  if (around && (!around.isLed || (await releaseByVarlink(around.id, LIMIT)))) return;
+  await byBus(async (client) => {
+    const session = await client.lookUp(leader);
+    if (session?.leader === leader) await client.release(session.id);
+  });
+}
+
+/** What a line of a PAM file says; the other arguments of pam_systemd(8) ask for what is not here. */
+function lineArguments(words: readonly string[]): LineArguments {
+  const given = Object.fromEntries(words.map((word) => word.split(/=(.*)/s).slice(0, 2)));
+  return { class: given.class, type: given.type, desktop: given.desktop };
 }
 
 /** By the bus, where login1 has no varlink: it is being started again, or another program's. */

@@ -28,22 +28,24 @@ describe.each(["dash", "bash"].filter((name) => SHELLS.includes(name)))("in %s",
     await using root = await FakeRoot.make();
     await root.write("usr/libexec/lainos/lainos-init", '#!/bin/sh\necho "$PPID $*"\nenv\n', 0o755);
     const script = await root.copy("files/usr/libexec/lainos/pam-session", "pam-session");
-    const { stdout, stderr, exitCode } = await run([await asSh(root, name), "-p", script], {
-      env: {
-        ...HOSTILE,
-        PAM_TYPE: "open_session",
-        PAM_USER: "a b",
-        PAM_TTY: "tty2",
-        XDG_VTNR: "2",
-        XDG_SESSION_CLASS: "greeter",
+    const { stdout, stderr, exitCode } = await run(
+      [await asSh(root, name), "-p", script, "class=a b"],
+      {
+        env: {
+          ...HOSTILE,
+          PAM_TYPE: "open_session",
+          PAM_USER: "a b",
+          PAM_TTY: "tty2",
+          XDG_VTNR: "2",
+          XDG_SESSION_CLASS: "greeter",
+        },
       },
-    });
+    );
     expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
     const [first, ...variables] = stdout.trimEnd().split("\n");
     // It became the executable: the parent is still the one who logs in.
-    expect(first).toBe(`${process.pid} pam`);
+    expect(first).toBe(`${process.pid} pam -- class=a b`);
     expect(variables.filter((line) => !/^(PWD|SHLVL|_|OLDPWD)=/.test(line)).toSorted()).toEqual([
-      "DISPLAY=",
       "LC_ALL=C.UTF-8",
       "PAM_RHOST=",
       "PAM_RUSER=",
@@ -51,10 +53,12 @@ describe.each(["dash", "bash"].filter((name) => SHELLS.includes(name)))("in %s",
       "PAM_TTY=tty2",
       "PAM_TYPE=open_session",
       "PAM_USER=a b",
+      "PAM_XDISPLAY=",
       "PATH=/usr/bin:/bin:/usr/sbin:/sbin",
       "XDG_SEAT=",
       "XDG_SESSION_CLASS=greeter",
       "XDG_SESSION_DESKTOP=",
+      "XDG_SESSION_INCOMPLETE=",
       "XDG_SESSION_TYPE=",
       "XDG_VTNR=2",
     ]);

@@ -1,6 +1,6 @@
 /** A login while the bus hangs, as dbus-daemon does over a stranger's file descriptor: it has its session. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../lib/dbus/index.ts";
 import { callManager } from "./support/client.ts";
@@ -24,7 +24,7 @@ afterAll(async () => {
 function login() {
   const pam = (type: string) =>
     `PAM_TYPE=${type} PAM_USER=nobody PAM_SERVICE=greetd PAM_TTY= "${process.execPath}" ${INIT} pam`;
-  const script = `${pam("open_session")}; echo "opened $?"; read line; ${pam("close_session")}; echo "closed $?"; read line`;
+  const script = `${pam("open_session")} >/run/environment; echo "opened $?"; read line; ${pam("close_session")}; echo "closed $?"; read line`;
   return Bun.spawn(world.inside(["sh", "-c", script]), {
     env: { PATH: "/usr/bin:/bin" },
     stdin: "pipe",
@@ -45,6 +45,9 @@ test("is registered and released by varlink, without the bus", async () => {
     expect(await next()).toBe("opened 0\n");
     expect(files()).toHaveLength(1);
     expect(existsSync(`${world.root}/run/user/65534`)).toBeTrue();
+    const environment = readFileSync(`${world.root}/run/environment`, "utf8");
+    expect(environment).toMatch(/^XDG_SESSION_ID=c\d+$/m);
+    expect(environment).toContain("\nXDG_RUNTIME_DIR=/run/user/65534\n");
     child.stdin.write("\n");
     child.stdin.flush();
     expect(await next()).toBe("closed 0\n");

@@ -26,8 +26,12 @@ beforeAll(async () => {
 });
 
 /** Runs `lainos-init pam` as the child of a shell, which stands for the PAM application. */
-async function pam(items: Record<string, string>, address = "unix:path=/nowhere/bus") {
-  const leader = Bun.spawn(["sh", "-c", '"$0" pam; exit $?', init], {
+async function pam(
+  items: Record<string, string>,
+  address = "unix:path=/nowhere/bus",
+  line: string[] = [],
+) {
+  const leader = Bun.spawn(["sh", "-c", '"$0" pam -- "$@"; exit $?', init, ...line], {
     env: { PATH: "/usr/bin:/bin", DBUS_SYSTEM_BUS_ADDRESS: address, ...items },
     stdin: "ignore",
     stdout: "pipe",
@@ -38,8 +42,7 @@ async function pam(items: Record<string, string>, address = "unix:path=/nowhere/
     leader.stderr.text(),
     leader.exited,
   ]);
-  expect(out).toBe("");
-  return { leader: leader.pid, err, status };
+  return { leader: leader.pid, out, err, status };
 }
 
 const open = { PAM_TYPE: "open_session", PAM_USER: "nobody", PAM_SERVICE: "greetd" };
@@ -73,9 +76,18 @@ test("open_session registers the user's session, led by the PAM application", as
     XDG_SESSION_CLASS: "user",
     XDG_SESSION_DESKTOP: "sway",
   };
-  const { leader, err, status } = await pam(items, address);
+  const { leader, out, err, status } = await pam(items, address, ["class=greeter", "debug"]);
   expect({ err, status }).toEqual({ err: "", status: 0 });
   expect(ledBy).toBe(leader);
+  // It has no runtime directory here, which is not to be named then.
+  expect(out.trimEnd().split("\n")).toEqual([
+    "XDG_SESSION_ID=c7",
+    "XDG_SESSION_TYPE=wayland",
+    "XDG_SESSION_CLASS=user",
+    "XDG_SESSION_DESKTOP=sway",
+    "XDG_SEAT=seat0",
+    "XDG_VTNR=1",
+  ]);
   expect(calls).toEqual([
     {
       member: "CreateSessionWithPIDFD",
@@ -107,8 +119,8 @@ test("SessionBusy is success: su inside a session gets no second one", async () 
       throw new BusError("org.freedesktop.login1.SessionBusy", "already in a session");
     },
   });
-  const { err, status } = await pam(open, address);
-  expect({ err, status }).toEqual({ err: "", status: 0 });
+  const { out, err, status } = await pam(open, address);
+  expect({ out, err, status }).toEqual({ out: "", err: "", status: 0 });
 });
 
 test("close_session ends the session that the PAM application leads", async () => {
@@ -123,7 +135,7 @@ test("close_session ends the session that the PAM application leads", async () =
     ReleaseSession: () => ["", []],
   });
   const result = await pam(shut, address);
-  expect(result).toEqual({ leader, err: "", status: 0 });
+  expect(result).toEqual({ leader, out: "", err: "", status: 0 });
   expect(calls.at(-1)).toEqual({ member: "ReleaseSession", body: ["c7"] });
 });
 
@@ -192,11 +204,18 @@ test("a bridge that ends before it has answered is asked again", async () => {
   });
   afterwards(() => server.stop(true));
   const request = sessionRequest(open, nobody.uid, process.pid);
-  expect(await createByVarlink(request, 5000, path)).toBe(false);
+  if (!request) throw new Error("there is to be a session");
+  expect(await createByVarlink(request, 5000, path)).toBeUndefined();
   expect(await releaseByVarlink("c1", 5000, path)).toBe(false);
   expect(calls).toBe(2);
   server.stop(true);
-  expect(await createByVarlink(request, 5000, path)).toBe(false);
+  expect(await createByVarlink(request, 5000, path)).toBeUndefined();
+});
+
+test("class none asks nobody: there is no bus to be found", async () => {
+  const result = await pam({ ...open, XDG_SESSION_CLASS: "none" });
+  expect(result).toMatchObject({ out: "", err: "", status: 0 });
+  expect(await pam(open, undefined, ["class=none"])).toMatchObject({ out: "", err: "", status: 0 });
 });
 
 test("without root it says who is to run it", async () => {
@@ -204,6 +223,6 @@ test("without root it says who is to run it", async () => {
     ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", init, "pam"],
     { env: { ...open }, cwd: "/", stdout: "pipe", stderr: "pipe" },
   );
-  expect(await child.stderr.text()).toContain("pam is run by pam_exec, as root");
+  expect(await child.stderr.text()).toContain("pam is run by pam_systemd.so, as root");
   expect(await child.exited).toBe(1);
 });
