@@ -13,6 +13,8 @@ export interface GetoptOption {
   short?: string;
   /** Whether it takes a value; an optional one can only be written --name=VALUE. */
   value?: "required" | "optional";
+  /** One that systemd's command does not have: a cut name means it only where it can mean no other. */
+  extra?: boolean;
 }
 
 /** The command line is wrong. */
@@ -87,7 +89,9 @@ export function* getopt(
 function findLong(options: readonly GetoptOption[], written: string): GetoptOption {
   const exact = options.find(({ long }) => long === written);
   if (exact) return exact;
-  const possible = written === "" ? [] : options.filter(({ long }) => long?.startsWith(written));
+  const begun = written === "" ? [] : options.filter(({ long }) => long?.startsWith(written));
+  const theirs = begun.filter(({ extra }) => !extra);
+  const possible = theirs.length > 0 ? theirs : begun;
   const [first, second] = possible;
   if (!first) throw new OptionError(`unrecognized option '--${written}'`);
   if (second) {

@@ -104,6 +104,7 @@ export {
   identityOfPidfd,
   type ProcessIdentity,
 } from "./processes/process-identity.ts";
+export { rebootNow } from "./processes/reboot.ts";
 export {
   type FileRight,
   type LandlockPolicy,
@@ -159,7 +160,7 @@ export {
   socketPair,
 } from "./sockets/socket.ts";
 export { now, type Timestamp } from "./time/clock.ts";
-export { localTime } from "./time/local-time.ts";
+export { fromLocalTime, localTime, type WallTime } from "./time/local-time.ts";
 export { atWakeup, canWakeUp } from "./time/timer.ts";
 export { accountOf } from "./users/subordinate.ts";
 export { type User, userById, userByName } from "./users/users.ts";

@@ -13,6 +13,16 @@ export type Properties = Record<string, Variant>;
 /** A process in a unit: its cgroup, its pid, and its command line. */
 export type UnitProcess = [cgroup: string, pid: number, command: string];
 
+/** An inhibitor as ListInhibitors gives it. */
+export type Inhibitor = [
+  what: string,
+  who: string,
+  why: string,
+  mode: string,
+  uid: number,
+  pid: number,
+];
+
 export class Login1Client {
   /** @param interactive whether the user may be asked for a password */
   private constructor(

@@ -33,6 +33,19 @@ Seats:
   flush-devices             forget all that was given
   terminate-seat NAME...    end all sessions on it
 
+The machine, as elogind's loginctl has it:
+  halt                      stop it, and leave it switched on
+  poweroff                  switch it off
+  reboot                    start it anew
+  kexec                     start the kernel that kexec has loaded
+  sleep                     have login1 choose one of the next four
+  suspend                   keep memory under power, and nothing else
+  hibernate                 write memory to the disk, and switch it off
+  hybrid-sleep              both, for what comes first
+  suspend-then-hibernate    first the one, later the other
+  daemon-reload             have login1 read its configuration again
+  list                      the same as list-sessions
+
 Without an ID, USER or NAME it is the session, user or seat of the caller.
 
   -h --help              print this
@@ -53,6 +66,19 @@ Without an ID, USER or NAME it is the session, user or seat of the caller.
   -o --output=MODE       accepted; there is no journal to show
      --json=MODE         lists as JSON: pretty, short or off
   -j                     --json=pretty on a terminal, else --json=short
+
+Of the machine:
+  -i --ignore-inhibitors  whatever inhibitors or other users stand against it
+  -f --force              the same; given twice, without login1, by the kernel
+                          alone: nothing is written, nobody is told
+  -c                      call off a shutdown that is scheduled
+     --when=TIME          go down then; auto, show or cancel
+     --no-wall            do not tell everybody
+     --dry-run            only print what would be done
+     --firmware-setup     go to the firmware's setup at the next boot
+     --boot-loader-menu=TIME  show the boot loader's menu for so long
+     --boot-loader-entry=NAME  boot this entry once; help lists them
+     --reboot-argument=ARG  what the kernel gives to the firmware
 `;
 
 export const INHIBIT_HELP = `systemd-inhibit [OPTIONS...] COMMAND [ARGUMENT...]

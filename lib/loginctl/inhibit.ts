@@ -8,7 +8,7 @@ import {
 } from "../cli/index.ts";
 import { close, describeErrno, processStatus, userById } from "../linux/index.ts";
 import { startAgent } from "./agent.ts";
-import { Login1Client } from "./client.ts";
+import { type Inhibitor, Login1Client } from "./client.ts";
 import { CommandError, saying } from "./errors.ts";
 import { INHIBIT_HELP } from "./help.ts";
 import { reporting } from "./main.ts";
@@ -82,8 +82,6 @@ async function run(args: readonly string[]): Promise<number> {
   }
   return hold(lock, command, !flags.has("no-ask-password"));
 }
-
-type Inhibitor = [what: string, who: string, why: string, mode: string, uid: number, pid: number];
 
 const compare = <Value>(a: Value, b: Value) => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -4,9 +4,11 @@ import { Login1Client } from "./client.ts";
 import { closestWord } from "./closest.ts";
 import { CommandError } from "./errors.ts";
 import { LOGINCTL_HELP } from "./help.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, type VerbRequest } from "./options.ts";
 import { Output } from "./output.ts";
-import { VERBS } from "./verbs.ts";
+import { askedAlone, endAtOnce } from "./power-verbs.ts";
+import type { Run } from "./verb.ts";
+import { VERB_NAMES, VERBS } from "./verbs.ts";
 
 /**
  * Runs the command.
@@ -29,6 +31,22 @@ export async function reporting(name: string, work: () => Promise<number>): Prom
   }
 }
 
+/** What the command line has us do. @throws {CommandError} if it is wrong */
+function chosen({ verb, args, options }: VerbRequest): { name: string; run: Run } {
+  const name = verb ?? "list-sessions";
+  const alone = askedAlone(verb, { options });
+  if (alone) return { name, run: alone };
+  const found = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  if (!found) {
+    const closest = closestWord(name, VERB_NAMES);
+    const hint = closest === undefined ? "." : `, did you mean '${closest}'?`;
+    throw new CommandError(`Unknown command verb '${name}'${hint}`);
+  }
+  if (args.length < found.least) throw new CommandError("Too few arguments.");
+  if (args.length > found.most) throw new CommandError("Too many arguments.");
+  return { name, run: found.run };
+}
+
 async function run(args: readonly string[]): Promise<number> {
   const request = parseOptions(args);
   if (request.kind === "print") {
@@ -39,18 +57,12 @@ async function run(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { options } = request;
-  const verb = Object.hasOwn(VERBS, request.verb) ? VERBS[request.verb] : undefined;
-  if (!verb) {
-    const closest = closestWord(request.verb, [...Object.keys(VERBS), "help"]);
-    const hint = closest === undefined ? "." : `, did you mean '${closest}'?`;
-    throw new CommandError(`Unknown command verb '${request.verb}'${hint}`);
-  }
-  if (request.args.length < verb.least) throw new CommandError("Too few arguments.");
-  if (request.args.length > verb.most) throw new CommandError("Too many arguments.");
+  const { name, run: work } = chosen(request);
+  if (endAtOnce(name, { options })) return 0;
   const output = new Output(options.pager);
   const client = await Login1Client.open(options.askPassword);
   try {
-    await verb.run({ client, output, options }, request.args);
+    await work({ client, output, options }, request.args);
   } finally {
     client.close();
     // What was found before something failed is worth seeing too.

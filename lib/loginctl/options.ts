@@ -1,6 +1,12 @@
 /** loginctl's options; see loginctl(1). */
 import { type GetoptOption, getopt, parseInteger } from "../cli/index.ts";
 import { CommandError } from "./errors.ts";
+import {
+  newPowerOptions,
+  POWER_OPTIONS,
+  type PowerOptions,
+  setPowerOption,
+} from "./power-options.ts";
 import { parseSignal, SIGNALS } from "./signals.ts";
 import type { JsonMode } from "./table.ts";
 
@@ -27,6 +33,7 @@ export const OPTIONS: readonly GetoptOption[] = [
   { key: "no-pager", long: "no-pager" },
   { key: "no-legend", long: "no-legend" },
   { key: "no-ask-password", long: "no-ask-password" },
+  ...POWER_OPTIONS,
 ];
 
 /** The journal's output modes, in the order in which systemd names them. */
@@ -50,12 +57,19 @@ export interface Options {
   askPassword: boolean;
   /** By --json and -j. */
   json: JsonMode | undefined;
+  power: PowerOptions;
 }
 
 /** What the command line asks for: a verb with its arguments, or a text to print and no more. */
-export type Request =
-  | { kind: "print"; what: "help" | "version" | readonly string[] }
-  | { kind: "verb"; verb: string; args: string[]; options: Options };
+export type Request = { kind: "print"; what: "help" | "version" | readonly string[] } | VerbRequest;
+
+export interface VerbRequest {
+  kind: "verb";
+  /** undefined where there is none. */
+  verb: string | undefined;
+  args: string[];
+  options: Options;
+}
 
 /**
  * Reads the command line, in the order in which it is written.
@@ -76,6 +90,7 @@ export function parseOptions(args: readonly string[]): Request {
     signal: 15,
     askPassword: true,
     json: undefined,
+    power: newPowerOptions(),
   };
   for (const item of getopt(OPTIONS, args)) {
     if ("operand" in item) {
@@ -86,9 +101,10 @@ export function parseOptions(args: readonly string[]): Request {
     if (key === "help" || key === "version") return { kind: "print", what: key };
     const list = value === "help" || value === "list" ? listOf(key, value) : undefined;
     if (list) return { kind: "print", what: list };
-    if (!setSwitch(options, key)) setValue(options, key, value);
+    if (setSwitch(options, key) || setPowerOption(options.power, key, value)) continue;
+    setValue(options, key, value);
   }
-  const [verb = "list-sessions", ...rest] = words;
+  const [verb, ...rest] = words;
   if (verb === "help") return { kind: "print", what: "help" };
   return { kind: "verb", verb, args: rest, options };
 }

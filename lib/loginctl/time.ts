@@ -19,7 +19,7 @@ export function formatTimestamp(realtime: bigint): string {
 }
 
 const MILLISECOND = 1000n;
-const SECOND = 1_000_000n;
+export const SECOND = 1_000_000n;
 const MINUTE = 60n * SECOND;
 const HOUR = 60n * MINUTE;
 const DAY = 24n * HOUR;
@@ -29,7 +29,8 @@ const MONTH = 2_629_800n * SECOND;
 /** 365.25 days. */
 const YEAR = 31_557_600n * SECOND;
 
-const UNITS: [string, bigint][] = [
+/** Units by their short names, the largest first. */
+export const SPANS: readonly [string, bigint][] = [
   ["y", YEAR],
   ["month", MONTH],
   ["w", WEEK],
@@ -47,7 +48,7 @@ export function formatTimespan(span: bigint): string {
   if (span === 0n) return "0";
   const parts: string[] = [];
   let rest = span;
-  for (const [name, unit] of UNITS) {
+  for (const [name, unit] of SPANS) {
     if (rest < unit || rest === 0n) continue;
     const below = rest % unit;
     if (rest < MINUTE && below > 0n) {

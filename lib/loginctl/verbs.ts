@@ -3,35 +3,16 @@
 import { BusError } from "../dbus/index.ts";
 import { now, userById, userByName } from "../linux/index.ts";
 import { NO_UID } from "../sd-login/index.ts";
-import { startAgent } from "./agent.ts";
 import { type Login1Client, type Properties, ROOT } from "./client.ts";
 import { CommandError, reasonOf, saying } from "./errors.ts";
 import type { Options } from "./options.ts";
-import type { Output } from "./output.ts";
+import { POWER_VERBS } from "./power-verbs.ts";
 import { propertyLines } from "./properties.ts";
 import { seatStatus, sessionStatus, userStatus } from "./status.ts";
 import { type Cell, cell, cellOrUnset, UNSET, yesNo } from "./table.ts";
 import { printList } from "./table-output.ts";
 import { formatRelative, NEVER } from "./time.ts";
-
-/** What a verb works with. */
-export interface VerbContext {
-  client: Login1Client;
-  output: Output;
-  options: Options;
-}
-
-type Run = (context: VerbContext, args: string[]) => Promise<void>;
-
-export interface Verb {
-  /** What its arguments are: of these the shells complete. */
-  takes: "session" | "user" | "seat" | "nothing" | "seat and devices";
-  least: number;
-  most: number;
-  run: Run;
-}
-
-const MANY = Number.POSITIVE_INFINITY;
+import { MANY, type Run, type Verb, type VerbContext, verb, withAgent } from "./verb.ts";
 
 const listOptions = ({ options: { legend, json, full } }: VerbContext) => {
   return { legend, json, full, headerWhenEmpty: true };
@@ -228,17 +209,6 @@ const showVerb =
     await showEach(context, shown, args, show);
   };
 
-/** Runs a verb that changes something, with somebody there to ask for the password. */
-async function withAgent({ options }: VerbContext, work: () => Promise<void>): Promise<void> {
-  if (!options.askPassword) return work();
-  const endAgent = await startAgent();
-  try {
-    await work();
-  } finally {
-    await endAgent();
-  }
-}
-
 /** A verb that calls one method of the manager for each argument. */
 const callEach =
   (
@@ -300,15 +270,8 @@ const attach: Run = (context, [seat = "", ...devices]) =>
     }
   });
 
-const verb = (takes: Verb["takes"], least: number, most: number, run: Run): Verb => ({
-  takes,
-  least,
-  most,
-  run,
-});
-
-/** All verbs, in the order of loginctl(1). */
-export const VERBS: Readonly<Record<string, Verb>> = {
+/** The verbs of systemd's loginctl, in the order of loginctl(1). */
+const SYSTEMDS: Readonly<Record<string, Verb>> = {
   "list-sessions": verb("nothing", 0, 0, listSessions),
   "session-status": verb("session", 0, MANY, statusVerb(SESSION)),
   "show-session": verb("session", 0, MANY, showVerb(SESSION)),
@@ -363,3 +326,15 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     callEach("Could not terminate seat", "TerminateSeat", "s", (name) => [name]),
   ),
 };
+
+/** Those that elogind's has besides. */
+const ELOGINDS: Readonly<Record<string, Verb>> = {
+  list: verb("nothing", 0, 0, listSessions),
+  "daemon-reload": verb("nothing", 0, 0, callOnce("Reload daemon failed", "Reload")),
+  ...POWER_VERBS,
+};
+
+export const VERBS: Readonly<Record<string, Verb>> = { ...SYSTEMDS, ...ELOGINDS };
+
+/** All verbs, those that systemd's loginctl has first: of two that come as close, it names the first. */
+export const VERB_NAMES = [...Object.keys(SYSTEMDS), "help", ...Object.keys(ELOGINDS)];

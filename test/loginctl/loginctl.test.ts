@@ -176,7 +176,7 @@ describe("what is refused", () => {
         ["-n", "5 "],
       ],
       // The last one is closest to two verbs, and nothing is close to the one before.
-      ...[["activat"], ["show"], ["LIST-SEATS"], [""], ["ativate"], ["zzzzzzzzzzzzz"], ["lists"]],
+      ...[["activat"], ["show"], ["LIST-SEATS"], [""], ["ativate"], ["zzzzzzzzzzzzz"], ["list-"]],
       ...[["flsuh-devcies"], ["kil-sessoin"], ["ttach"], ["emable-lingr"], ["sessions"]],
       ...[
         ["-s", "BLA"],
