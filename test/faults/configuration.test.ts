@@ -79,7 +79,7 @@ test.each(["etc/lainos", "etc/lainos/logind.conf.d", "etc/lainos/sleep.conf.d"])
   },
 );
 
-test.each(["infinity", "18446744073709", "2147483648"])(
+test.each(["infinity", "18446744073708", "2147483648"])(
   "a delay of %s is waited for, and in its property",
   async (span) => {
     faulty.power.write(

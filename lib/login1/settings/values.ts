@@ -52,7 +52,7 @@ export function readTime(text: string): bigint | undefined {
     const [, before = "0", between, behind, space, word] = found;
     const unit = UNITS.find(([, names]) => names.includes(word ?? ""))?.[0];
     const whole = BigInt(before);
-    if (unit === undefined || whole > INT64_MAX) return undefined;
+    if (unit === undefined || whole > INT64_MAX || whole >= NEVER / unit) return undefined;
     // `12.34.56` is none, and `12.34 .56` is the sum of both.
     const goesOn = SPAN.lastIndex < text.length;
     if (word === "" && space === "" && goesOn) return undefined;
@@ -81,13 +81,15 @@ export function readSize(text: string): bigint | undefined {
   do {
     const [, before, , behind = "", step = ""] = part.exec(text) ?? [];
     const at = STEPS.indexOf(step);
-    if (before === undefined || at < largest || BigInt(before) > UINT64_MAX) return undefined;
+    if (before === undefined || at < largest || BigInt(behind || "0") > UINT64_MAX)
+      return undefined;
     largest = at + 1;
     const unit = 1024n ** BigInt(Math.max(0, STEPS.length - 2 - at));
     // A double, as with systemd: what it does not hold is not there.
     const fraction = [...behind].reduce((value) => value / 10, Number(behind));
+    if (BigInt(before) + BigInt(Math.ceil(fraction)) > UINT64_MAX / unit) return undefined;
     sum += BigInt(before) * unit + BigInt(Math.floor(fraction * Number(unit)));
-    if (sum > UINT64_MAX || BigInt(behind || "0") > UINT64_MAX) return undefined;
+    if (sum > UINT64_MAX) return undefined;
   } while (part.lastIndex < text.length);
   return sum;
 }
