@@ -4,7 +4,7 @@ import type { Logger } from "../../cli/index.ts";
 import { UINT64_MAX } from "../../sd-login/index.ts";
 import { MOST_VTS } from "../hardware/vt.ts";
 import { isPowerVerb, isShutdown, type Sleep } from "../vocabulary/power-verbs.ts";
-import { type Calendar, readCalendar } from "./calendar.ts";
+import { type Calendar, readCalendar } from "./calendar/calendar.ts";
 import {
   addedWords,
   boolean,
