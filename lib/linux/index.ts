@@ -20,10 +20,13 @@ export { watchUevents } from "./devices/uevent.ts";
 export { atRealtime } from "./events/alarm.ts";
 export { DescriptorWatch, isSameOpenFile } from "./events/descriptor-watch.ts";
 export {
+  IN_ATTRIB,
   IN_CREATE,
   IN_DELETE,
+  IN_DELETE_SELF,
   IN_IGNORED,
   IN_MODIFY,
+  IN_MOVE_SELF,
   IN_MOVED_TO,
   IN_Q_OVERFLOW,
   watchPath,

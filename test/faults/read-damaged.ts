@@ -52,7 +52,7 @@ const session = new Session({
   },
   ...{ vtnr: 0, tty: "pts/3", display: ":0", remote: false, remoteHost: "host", remoteUser: "who" },
   ...{ extraDeviceAccess: ["render"], audit: 7, since: now(), hasFifo: true },
-  idleRule: { ttyAfter: 1n },
+  idleRule: { ttyAfter: 1n, lastTouched: () => undefined },
 });
 session.controller = ":1.42";
 session.devices.add("226:0");
@@ -71,7 +71,7 @@ function load(): { sessions: Session[]; users: User[] } {
   const world = {
     userOf: (uid: number, name: string) => userOfSession(uid, name, known.get(uid)),
     seatOf: (id: string) => (id === "seat-1" ? session.seat : undefined),
-    idleRule: { ttyAfter: 1n },
+    idleRule: { ttyAfter: 1n, lastTouched: () => undefined },
   };
   return { sessions: loadSessions(files, world, () => {}), users };
 }

@@ -8,9 +8,13 @@ import { cString, libc } from "../ffi/libc.ts";
 import { guarded, onReadiness } from "./readiness.ts";
 
 export const IN_MODIFY = 0x2;
+/** Also when a name of it is taken away. */
+export const IN_ATTRIB = 0x4;
 export const IN_MOVED_TO = 0x80;
 export const IN_CREATE = 0x100;
 export const IN_DELETE = 0x200;
+export const IN_DELETE_SELF = 0x400;
+export const IN_MOVE_SELF = 0x800;
 /** The watched path itself is gone, and the watch with it. */
 export const IN_IGNORED = 0x8000;
 /** Events were lost: look at what is watched as if all had happened. It has no name. */

@@ -104,7 +104,7 @@ export class Control implements SessionObserver {
    * Gives control of a session to a connection.
    *
    * @param force also if somebody else has it, who then loses it; root's alone
-   * @throws {BusError} AccessDenied, or EBUSY if somebody has it
+   * @throws {BusError} AccessDenied, EBUSY if somebody has it, NotSupported if its login is over
    */
   async take(session: Session, call: CallContext, force: boolean): Promise<void> {
     const { sender } = call;
@@ -132,6 +132,10 @@ export class Control implements SessionObserver {
       );
     }
     if (session.controller === sender) return;
+    // It would keep the VT, and never be in the foreground.
+    if (this.manager.isOver(session)) {
+      throw busErrors.notSupported(`Nobody is logged in to session ${session.id} any more`);
+    }
     if (session.controller !== undefined && !force) {
       throw login1Errors.system("EBUSY", `Session ${session.id} is under control already`);
     }

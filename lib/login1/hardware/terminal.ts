@@ -1,6 +1,6 @@
 /** The terminals of sessions, by their names below /dev. */
-import { readFileSync, statSync } from "node:fs";
-import { deviceNodeAt, deviceNodeOf, type Fd, hasCode } from "../../linux/index.ts";
+import { readFileSync, type Stats, statSync } from "node:fs";
+import { deviceNodeAt, deviceNodeOf, type Fd, hasCode, processStatus } from "../../linux/index.ts";
 import { characterDevice } from "./udev.ts";
 
 const O_ACCMODE = 3;
@@ -49,15 +49,38 @@ function virtualOrSerial(number: string): string | undefined {
 }
 
 /**
+ * The name of a process's controlling terminal. The kernel counts by device numbers: in a container with
+ * terminals of its own they name others.
+ *
+ * @returns undefined if it has none, or that process is gone
+ */
+export function terminalOfProcess(pid: number): string | undefined {
+  const number = processStatus(pid)?.tty ?? 0;
+  if (number === 0) return undefined;
+  // As the kernel packs them: see tty_nr in proc_pid_stat(5).
+  const [major, minor] = [(number >> 8) & 0xfff, (number & 0xff) | ((number >>> 12) & 0xfff00)];
+  const device = `${major}:${minor}`;
+  return pseudoTerminal(device) ?? virtualOrSerial(device);
+}
+
+/** Whose a terminal is; undefined if there is no such terminal. */
+export const ownerOfTerminal = (name: string) => statusOf(name)?.uid;
+
+/**
  * When somebody last typed at a terminal, in microseconds since the epoch; see the access time of
  * terminals in w(1).
  *
  * @returns undefined if there is no such terminal
  */
 export function lastTouched(name: string): bigint | undefined {
+  const status = statusOf(name);
+  return status && BigInt(Math.trunc(status.atimeMs)) * 1000n;
+}
+
+function statusOf(name: string): Stats | undefined {
   if (!ROOTS_OWN.test(name)) return undefined;
   try {
-    return BigInt(Math.trunc(statSync(`/dev/${name}`).atimeMs)) * 1000n;
+    return statSync(`/dev/${name}`);
   } catch (error) {
     if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;

@@ -12,7 +12,6 @@ import {
   type SessionState,
   type SessionType,
 } from "../../sd-login/index.ts";
-import { lastTouched } from "../hardware/terminal.ts";
 import { seatsOfDevices } from "../hardware/udev.ts";
 import { hasVts } from "../hardware/vt.ts";
 import { lingers } from "../users/linger.ts";
@@ -57,7 +56,13 @@ export interface SessionFacts {
 export interface IdleRule {
   /** For how long nobody has touched a tty session's terminal then, in microseconds. */
   readonly ttyAfter: bigint;
+  /** When somebody last has, in microseconds since the epoch; undefined if it has none. */
+  lastTouched(session: Session): bigint | undefined;
 }
+
+/** How the terminal of a session is known, as logind calls it in its file. */
+export const TTY_VALIDITIES = ["from-pam", "from-utmp", "utmp-inconsistent"] as const;
+export type TtyValidity = (typeof TTY_VALIDITIES)[number];
 
 /** One session: what is known of it, and what follows from that. */
 export class Session {
@@ -71,6 +76,8 @@ export class Session {
   readonly seat: Seat | undefined;
   readonly vtnr: number;
   tty: string;
+  /** undefined while nobody has said which it is. */
+  ttyValidity: TtyValidity | undefined;
   display: string;
   readonly remote: boolean;
   readonly remoteHost: string;
@@ -112,6 +119,7 @@ export class Session {
     this.seat = facts.seat;
     this.vtnr = facts.vtnr;
     this.tty = facts.tty;
+    this.ttyValidity = facts.tty === "" ? undefined : "from-pam";
     this.display = facts.display;
     this.remote = facts.remote;
     this.remoteHost = facts.remoteHost;
@@ -179,8 +187,8 @@ export class Session {
   /** A graphical session's own word, or whether nobody touched a tty session's terminal for a while. */
   get idle(): Idle {
     if (this.graphical) return this.idleHint;
-    if (this.type !== "tty" || this.tty === "") return NOT_IDLE;
-    const touched = lastTouched(this.tty);
+    if (this.type !== "tty" || !this.canIdle) return NOT_IDLE;
+    const touched = this.#idleRule.lastTouched(this);
     if (touched === undefined) return NOT_IDLE;
     const { realtime, monotonic } = now();
     const age = realtime - touched;

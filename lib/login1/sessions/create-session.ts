@@ -14,7 +14,7 @@ import {
   now,
   userById,
 } from "../../linux/index.ts";
-import { Session, User } from "../model/objects.ts";
+import { type IdleRule, Session, User } from "../model/objects.ts";
 import type { Registry } from "../model/registry.ts";
 import type { Foreground } from "../seats/foreground.ts";
 import { type Settings, ttyIdleAfter } from "../settings/logind-conf.ts";
@@ -33,6 +33,7 @@ import {
   placeSession,
 } from "./session-request.ts";
 import type { Supervision } from "./supervision.ts";
+import type { SessionTerminals } from "./terminals.ts";
 import type { Account, UserLifecycle } from "./user-lifecycle.ts";
 
 const ROOT = 0;
@@ -52,6 +53,7 @@ export interface SessionCreationParts {
   readonly scopes: SessionScopes;
   readonly supervision: Supervision;
   readonly membership: Membership;
+  readonly terminals: SessionTerminals;
   readonly orphans: Orphans;
   readonly users: UserLifecycle;
   readonly end: SessionEnd;
@@ -98,7 +100,7 @@ export class SessionCreation {
 
   /** The session that is asked for, of which nobody knows yet, if there may be one. */
   #describe(request: CreateRequest, { pid, pidfd }: Leader, byDescriptor: boolean): Session {
-    const { registry, membership, settings } = this.#parts;
+    const { registry, membership, settings, terminals } = this.#parts;
     const leader = identityOf(pid, pidfd);
     if (!leader) throw noLeader(pid);
     const known = registry.users.get(request.uid);
@@ -135,7 +137,7 @@ export class SessionCreation {
       audit: audit ?? 0,
       since: now(),
       hasFifo: byDescriptor,
-      idleRule: idleRuleOf(settings),
+      idleRule: idleRuleOf(settings, terminals),
     });
   }
 
@@ -241,8 +243,9 @@ export class SessionCreation {
   }
 
   #announce(session: Session, isNewUser: boolean): void {
-    const { log, publisher, scopes } = this.#parts;
+    const { log, publisher, scopes, terminals } = this.#parts;
     const { user } = session;
+    terminals.follow();
     publisher.after(`the start of session ${session.id}`, () => {
       if (isNewUser) publisher.notifier.userNew(user);
       publisher.notifier.sessionNew(session);
@@ -256,10 +259,11 @@ export class SessionCreation {
 }
 
 /** By what sessions that say nothing of themselves count as idle, as logind.conf has it at the time. */
-export const idleRuleOf = (settings: Settings) => ({
+export const idleRuleOf = (settings: Settings, terminals: SessionTerminals): IdleRule => ({
   get ttyAfter() {
     return ttyIdleAfter(settings.config);
   },
+  lastTouched: (session) => terminals.lastTouched(session),
 });
 
 function makeNewFifo(path: string): void {

@@ -26,6 +26,7 @@ import { SessionScopes } from "./scopes.ts";
 import type { CreateRequest } from "./session-request.ts";
 import { SessionSignals } from "./signals.ts";
 import { Supervision } from "./supervision.ts";
+import { SessionTerminals } from "./terminals.ts";
 import { type Account, UserLifecycle } from "./user-lifecycle.ts";
 
 export class Manager {
@@ -44,6 +45,7 @@ export class Manager {
   readonly #hints: SessionHints;
   readonly #users: UserLifecycle;
   readonly #orphans: Orphans;
+  readonly #terminals: SessionTerminals;
   readonly #end: SessionEnd;
   readonly #creation: SessionCreation;
   readonly #hotplug: SeatHotplug;
@@ -66,6 +68,7 @@ export class Manager {
     const shared = { log, settings, registry, publisher, foreground, scopes, supervision, users };
     const end = new SessionEnd({ ...shared, signals });
     const membership = new Membership(registry, scopes, supervision);
+    const terminals = new SessionTerminals(log, publisher, scopes, membership);
     const orphans = new Orphans(log, scopes, {
       isSession: (id) => registry.sessions.has(id),
       isUser: (uid) => registry.users.has(uid),
@@ -79,8 +82,9 @@ export class Manager {
     this.#end = end;
     this.#membership = membership;
     this.#orphans = orphans;
+    this.#terminals = terminals;
     this.#hints = new SessionHints(registry, publisher);
-    this.#creation = new SessionCreation({ ...shared, membership, orphans, end });
+    this.#creation = new SessionCreation({ ...shared, membership, orphans, end, terminals });
     this.#hotplug = new SeatHotplug(registry, publisher, foreground, (session) =>
       end.release(session),
     );
@@ -114,6 +118,7 @@ export class Manager {
       end: this.#end,
       users: this.#users,
       orphans: this.#orphans,
+      terminals: this.#terminals,
       hotplug: this.#hotplug,
     });
   }
@@ -124,6 +129,7 @@ export class Manager {
     this.#supervision.stop();
     this.#users.stop();
     this.#orphans.stop();
+    this.#terminals.stop();
     this.#files.stop();
   }
 
@@ -186,6 +192,11 @@ export class Manager {
   /** See `Membership`. */
   unitCgroup(unit: string): Cgroup | undefined {
     return this.#membership.unitCgroup(unit);
+  }
+
+  /** Whether nobody is logged in to a session any more: it is closing, and its leader is gone. */
+  isOver(session: Session): boolean {
+    return session.stopping && !this.#supervision.leaderRuns(session);
   }
 
   // How sessions begin and end

@@ -23,6 +23,7 @@ import type { SessionEnd } from "./end-session.ts";
 import type { Orphans } from "./orphans.ts";
 import type { SessionScopes } from "./scopes.ts";
 import type { Supervision } from "./supervision.ts";
+import type { SessionTerminals } from "./terminals.ts";
 import type { UserLifecycle } from "./user-lifecycle.ts";
 
 /** The parts of login1 that a restart needs. */
@@ -38,6 +39,7 @@ export interface RestoreParts {
   readonly end: SessionEnd;
   readonly users: UserLifecycle;
   readonly orphans: Orphans;
+  readonly terminals: SessionTerminals;
   readonly hotplug: SeatHotplug;
 }
 
@@ -67,12 +69,16 @@ export function restore(parts: RestoreParts): void {
   publisher.after("looking for who lingers", () => users.startLingering());
   publisher.after("looking for what a killed run has left", () => orphans.sweep());
   hotplug.start();
+  parts.terminals.follow();
   publisher.flush();
   const { size } = registry.sessions;
   if (size > 0) log.info(`${size} session${size === 1 ? "" : "s"} found from before`);
 }
 
-function fill({ registry, files, publisher, settings, users }: RestoreParts, onBad: OnBad): void {
+function fill(
+  { registry, files, publisher, settings, users, terminals }: RestoreParts,
+  onBad: OnBad,
+): void {
   for (const id of new Set(["seat0", ...seatsOfDevices()])) registry.addSeat(id);
   const seats = new Set(savedSeats());
   for (const id of seats) if (!registry.seats.has(id)) publisher.forgetSeat(new Seat(id));
@@ -88,7 +94,7 @@ function fill({ registry, files, publisher, settings, users }: RestoreParts, onB
     // One that went meanwhile has its file still; of one that went before the sessions are ending.
     seatOf: (id: string, isEnding: boolean) =>
       isEnding || seats.has(id) || registry.seats.has(id) ? registry.seatOfBefore(id) : undefined,
-    idleRule: idleRuleOf(settings),
+    idleRule: idleRuleOf(settings, terminals),
   };
   for (const session of loadSessions(files, world, onBad)) {
     registry.users.set(session.user.uid, session.user);

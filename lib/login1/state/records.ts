@@ -33,6 +33,7 @@ export function sessionValues(session: Session, isDisplay: boolean): Values {
     FIFO: session.hasFifo ? session.fifo : undefined,
     SEAT: session.seat?.id,
     TTY: session.tty,
+    TTY_VALIDITY: session.ttyValidity,
     DISPLAY: session.display,
     REMOTE_HOST: session.remoteHost,
     REMOTE_USER: session.remoteUser,

@@ -21,7 +21,7 @@ import {
   type SessionType,
 } from "../../sd-login/index.ts";
 import { hasVts, MOST_VTS, vtNumber } from "../hardware/vt.ts";
-import { type IdleRule, type Seat, Session, User } from "../model/objects.ts";
+import { type IdleRule, type Seat, Session, TTY_VALIDITIES, User } from "../model/objects.ts";
 import { runtimePath } from "../users/runtime-dir.ts";
 import type { Idle } from "../vocabulary/idle.ts";
 import { SEATS, SESSIONS, USERS } from "../vocabulary/paths.ts";
@@ -167,6 +167,9 @@ function restoreState(session: Session, saved: SavedValues): void {
   session.lockedHint = saved.flag("LOCKED_HINT");
   session.originalType =
     SESSION_TYPES.find((known) => known === saved.values.get("ORIGINAL_TYPE")) ?? session.type;
+  session.ttyValidity =
+    TTY_VALIDITIES.find((known) => known === saved.values.get("TTY_VALIDITY")) ??
+    session.ttyValidity;
   session.wasActive = saved.flag("ACTIVE");
   session.controller = saved.text("CONTROLLER", (text) => UNIQUE_NAME.test(text)) || undefined;
   // They are the controller's: without one nobody has them.

@@ -89,13 +89,16 @@ const stillWorks = async ({ stdin, stdout }: Awaited<ReturnType<typeof job>>) =>
 };
 
 test("the leader's death ends the compositor, and nothing else of its session", async () => {
-  const { id, fd, leader } = await login();
+  const { id, path, fd, leader } = await login();
   const sway = await compositor(id);
   const work = await job(id);
   await endAll(leader);
   await sway.exited;
   expect(sway.signalCode).toBe("SIGTERM");
   await isFree(id);
+  await expect(callSession(bus, path, "TakeControl", "b", [true])).rejects.toMatchObject({
+    errorName: "org.freedesktop.DBus.Error.NotSupported",
+  });
   await stillWorks(work);
   await world.gone(bus, id);
   close(fd);

@@ -89,7 +89,7 @@ function sessionOn(seat: Seat, id: string): Session {
     user,
     leader: { pid: 1, pidfdId: 0n, startTime: 0n },
     service: "",
-    idleRule: { ttyAfter: 0n },
+    idleRule: { ttyAfter: 0n, lastTouched: () => undefined },
     type: "wayland",
     class: "user",
     desktop: "",

@@ -310,8 +310,8 @@ export class RandomRun {
       if (!session) return false;
       const force = this.random.oneIn(2);
       this.#note(`take control of ${session.id}${force ? " by force" : ""}`);
-      await this.#onSession(session, "TakeControl", "b", [force]);
-      session.controlled = true;
+      const done = this.#onSession(session, "TakeControl", "b", [force]);
+      session.controlled = await allowedIf(session.leaderRuns, done);
       return true;
     },
     releaseControl: async () => {
