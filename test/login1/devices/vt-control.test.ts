@@ -42,6 +42,8 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
   let bus: Connection;
   let before: number | undefined;
   const events: string[] = [];
+  /** What each session's controller was told last of its device. */
+  const last = new Map<string, string>();
 
   beforeAll(async () => {
     before = activeVt();
@@ -55,7 +57,8 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
     bus = await world.connect();
     for (const member of ["PauseDevice", "ResumeDevice"]) {
       const match = { sender: "org.freedesktop.login1", interface: SESSION, member };
-      await bus.onSignal(match, ([, , how]) => {
+      await bus.onSignal(match, ([, , how], { path }) => {
+        last.set(path, member);
         events.push(typeof how === "string" ? `${member} ${how} on VT ${activeVt()}` : member);
       });
     }
@@ -270,5 +273,30 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
       await hasItsDevice();
     }
     for (const one of [device, fd]) close(one);
+  });
+
+  test("of two controllers the one in the foreground has its devices, however they were switched", async () => {
+    const { path, device, fd } = await withDevice();
+    switchVt(SECOND);
+    await world.until("the first has paused", () => last.get(path) === "PauseDevice");
+    const two = await login(SECOND);
+    await two.call(bus, "TakeControl", "b", [false]);
+    const [second] = (await two.call(bus, "TakeDevice", "uu", [1, 3])) as [number];
+    for (let round = 0; round < 25; round++) {
+      // Nobody waits for a switch here: the kernel makes some of them, and signals come late.
+      for (const number of [FIRST, SECOND, FIRST]) {
+        switchVt(number);
+        process.kill(world.bridgePid, "SIGUSR2");
+      }
+      const target = round % 2 === 0 ? FIRST : SECOND;
+      const [there, away] = target === FIRST ? [path, two.path] : [two.path, path];
+      await world.until("each has what is its", () => {
+        // The switch before may be made only now.
+        if (activeVt() !== target) switchVt(target);
+        const isThere = last.get(there) !== "PauseDevice" && last.get(away) === "PauseDevice";
+        return isThere && activeVt() === target;
+      });
+    }
+    for (const one of [device, second, fd, two.fd]) close(one);
   });
 });
