@@ -87,6 +87,11 @@ const TOOLS = {
     files: ["/usr/lib/python3/dist-packages/varlink", "/usr/lib/python3.*/site-packages/varlink"],
   },
   pamtester: { debian: "pamtester", arch: "pamtester", aur: true },
+  "PAM's headers": {
+    debian: "libpam0g-dev",
+    arch: "pam",
+    files: ["/usr/include/security/pam_modules.h"],
+  },
   "libc's headers": { debian: "libc6-dev", arch: "glibc", files: ["/usr/include/stdio.h"] },
   "qemu-system-x86_64": { debian: "qemu-system-x86", arch: "qemu-system-x86" },
   "qemu-img": { debian: "qemu-utils", arch: "qemu-img" },
@@ -128,6 +133,8 @@ const TOOLS = {
   openbox: { debian: "openbox", arch: "openbox" },
   tint2: { debian: "tint2", arch: "tint2" },
   Xvfb: { debian: "xvfb", arch: "xorg-server-xvfb" },
+  "xss-lock": { debian: "xss-lock", arch: "xss-lock" },
+  i3lock: { debian: "i3lock", arch: "i3lock" },
   xdotool: { debian: "xdotool", arch: "xdotool" },
   "qml of Qt 6": { debian: "qml-qt6", arch: "qt6-declarative", files: ["/usr/lib/qt6/bin/qml"] },
   "QtQml of Qt 6": {
