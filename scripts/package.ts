@@ -29,6 +29,7 @@ import {
 import { ensureHostPackages } from "./host.ts";
 import { lock } from "./lock.ts";
 import { lastWords, makepkg, PackageError, packageIn, removeOlder, sourceDate } from "./makepkg.ts";
+import { buildPamModule, PAM_MODULE } from "./pam-module.ts";
 import { UserError } from "./user-error.ts";
 
 export type Level = "fast" | "release";
@@ -62,10 +63,12 @@ const INPUTS = [
   "lib",
   "openrc",
   "package.json",
+  "pam",
   "protocol7-core.install",
   "scripts/build.ts",
   "scripts/makepkg.ts",
   "scripts/package.ts",
+  "scripts/pam-module.ts",
   "tsconfig.json",
 ];
 
@@ -91,7 +94,8 @@ export async function buildPackage(options: PackageOptions = {}): Promise<BuiltP
 
   // Debian's makepkg calls pacman and does not depend on it: without, it knows no more to say than
   // that "an unknown error has occurred".
-  const tools = ["makepkg", "pacman", "fakeroot", "bsdtar", "zstd"] as const;
+  const packing = ["makepkg", "pacman", "fakeroot", "bsdtar", "zstd"] as const;
+  const tools = [...packing, "gcc", "libc's headers", "PAM's headers"] as const;
   await ensureHostPackages(tools, (names) => onStep(`installing ${names.join(" ")}`));
   const release = await lock(join(packages, ".lock"));
   try {
@@ -103,6 +107,8 @@ export async function buildPackage(options: PackageOptions = {}): Promise<BuiltP
       onStep(`compiling ${EXECUTABLES[name]}`);
       await build(name);
     }
+    onStep(`compiling ${PAM_MODULE}`);
+    await buildPamModule(join(ROOT, "dist", PAM_MODULE));
     onStep("running makepkg");
     const packageFile = await makepkg({
       // The path stands in the package: it must not depend on where the checkout is.
@@ -160,8 +166,8 @@ export async function makeRepository(
 async function stageTree(tree: string, executables: readonly CommandName[]): Promise<void> {
   for (const path of STAGED) await cp(join(ROOT, path), join(tree, path), { recursive: true });
   await mkdir(join(tree, "dist"));
-  for (const name of executables) {
-    const file = join("dist", EXECUTABLES[name]);
+  for (const name of [...executables.map((command) => EXECUTABLES[command]), PAM_MODULE]) {
+    const file = join("dist", name);
     await copyFile(join(ROOT, file), join(tree, file));
   }
 }

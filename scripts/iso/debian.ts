@@ -128,7 +128,7 @@ rm -f /etc/runlevels/*/cgroup-delegate
 for name in audio-init dbus-bridge ghost-units machine-id net-init notifyd; do
   rm -f /etc/runlevels/*/lainos-$name
 done
-sed -i '/libexec\\/lainos\\//d; /lainos-session.conf/d' /etc/pam.d/*
+sed -i '/pam_systemd.so/d' /etc/pam.d/*
 echo 'rc_need="!lainos-ghost-units"' >>/etc/conf.d/polkit
 echo '00000000000000000000000000000001' >/etc/machine-id
 `;

@@ -196,7 +196,11 @@ export async function checkEffects(root: string, sessions: string, output: strin
     }
   }
   const pam = await readFile(join(root, sessions), "utf8").catch(missing);
-  if (!pam?.includes("/usr/libexec/lainos/")) problems.push(`no line of ours is in /${sessions}`);
+  if (!/^-?session\s.*\bpam_systemd\.so/m.test(pam ?? "")) {
+    problems.push(`nothing in /${sessions} makes a login a session`);
+  }
+  const module = await lstat(join(root, "usr/lib/security/pam_systemd.so")).catch(missing);
+  if (module === undefined) problems.push("/usr/lib/security/pam_systemd.so is missing");
   if (problems.length > 0) {
     throw new HostError(
       `pacman ended well, but ${problems.join("; ")}\n  ${output.trim().split("\n").slice(-8).join("\n  ")}`,

@@ -214,8 +214,8 @@ describe("the medium's root", () => {
     }
   });
 
-  test("has our two lines in PAM where each login passes once", async () => {
-    const { stdout } = await $({ quiet: true })`grep -rc libexec/lainos ${medium.root}/etc/pam.d`;
+  test("has Arch's own line in PAM, and ours where su -l has none", async () => {
+    const { stdout } = await $({ quiet: true })`grep -rc pam_systemd.so ${medium.root}/etc/pam.d`;
     const counts = stdout
       .trim()
       .split("\n")
@@ -225,10 +225,12 @@ describe("the medium's root", () => {
       "system-login:1",
     ]);
     const session = (await read("etc/pam.d/system-login")).match(/^-?session.*$/gm) ?? [];
-    expect(session[0]).toContain("conffile=/etc/security/lainos-session.conf");
     // The user's own environment comes after it.
-    expect(session.at(-2)).toContain("/usr/libexec/lainos/pam-session");
+    expect(session.at(-2)).toMatch(/^-session +optional +pam_systemd\.so$/);
     expect(session.at(-1)).toMatch(/pam_env\.so$/);
+    expect(await read("etc/pam.d/su-l")).toMatch(
+      /\n-session +optional +\/usr\/lib\/security\/pam_systemd\.so\n$/,
+    );
   });
 
   test("has no unit and no session of others, and calls itself LainOS", async () => {
@@ -317,7 +319,7 @@ mv /etc/runlevels/default/iwd /etc/runlevels/boot/iwd
 echo '# mine' >>/etc/conf.d/seatd
 `);
       const show =
-        "find /etc/runlevels -type l | sort; cat /etc/passwd /etc/group; grep -r lainos /etc/pam.d";
+        "find /etc/runlevels -type l | sort; cat /etc/passwd /etc/group; grep -r pam_systemd /etc/pam.d";
       const decided = await system.sh(show);
       const ours = world.repositories.protocol_7_repo ?? "";
       const openrc = await rebuilt(ours, "openrc", world.folder);
@@ -358,7 +360,7 @@ echo '# mine' >>/etc/conf.d/seatd
       await system.pacman("-Rdd", "protocol7-core");
       const left = await system.sh(`
 find /etc/runlevels -xtype l
-grep -rl lainos /etc/pam.d || :
+grep -rl security/pam_systemd /etc/pam.d || :
 while read -r path; do
   case $path in */) ;; *) [ ! -e "$path" ] && [ ! -L "$path" ] || echo "$path" ;; esac
 done <<'PATHS'

@@ -4,11 +4,9 @@ import { chmod, mkdir, readdir, readlink, stat, symlink } from "node:fs/promises
 import { join } from "node:path";
 import { FakeRoot, run } from "./run.ts";
 
-const FIRST =
-  "session    optional   pam_env.so conffile=/etc/security/lainos-session.conf readenv=0";
-const LAST = "session    optional   pam_exec.so quiet seteuid /usr/libexec/lainos/pam-session";
+const LINE = "-session   optional   /usr/lib/security/pam_systemd.so";
 
-/** As Arch has it: the line of the dropped package is still there. */
+/** As Arch has it: the module of the dropped package is called, and ours is there by its name. */
 const SYSTEM_LOGIN = `#%PAM-1.0
 
 auth       required   pam_shells.so
@@ -17,12 +15,18 @@ account    include    system-auth
 session    optional   pam_loginuid.so
 session    include    system-auth
 -session   optional   pam_systemd.so
+session    required   pam_env.so
 `;
 
-const WITH_LINES = SYSTEM_LOGIN.replace(
-  "session    optional   pam_loginuid.so",
-  `${FIRST}\nsession    optional   pam_loginuid.so`,
-).concat(`${LAST}\n`);
+/** One that does not. */
+const PLAIN = SYSTEM_LOGIN.replace("-session   optional   pam_systemd.so\n", "");
+const WITH_LINE = SYSTEM_LOGIN.replace("-session   optional   pam_systemd.so", LINE);
+
+/** The two lines of versions that had no module. */
+const OLD_LINES = [
+  "session    optional   pam_env.so conffile=/etc/security/lainos-session.conf readenv=0",
+  "session    optional   pam_exec.so quiet seteuid /usr/libexec/lainos/pam-session",
+] as const;
 
 const SERVICES = [
   "cgroup-delegate",
@@ -48,10 +52,8 @@ async function system() {
   await root.write("usr/libexec/lainos/sysusers", "#!/bin/sh\nexit 0\n", 0o755);
   const script = await root.copy("protocol7-core.install", "install");
   const call = (...words: string[]) => {
-    // What our lines say is the system's path, wherever the file is that they are written to.
-    const unmap = `_lainos_pam_first='${FIRST}'; _lainos_pam_last='${LAST}'`;
     // rc-update would change the host's runlevels.
-    const code = `. "${script}"; ${unmap}; command() { [ "$2" != rc-update ]; }; "$@"`;
+    const code = `. "${script}"; command() { [ "$2" != rc-update ]; }; "$@"`;
     return run(["dash", "-c", code, "install", ...words]);
   };
   return { root, call };
@@ -92,7 +94,7 @@ describe("the scriptlet", () => {
         stderr: "",
         exitCode: 0,
       });
-      expect(await root.read("etc/pam.d/system-login")).toBe(WITH_LINES);
+      expect(await root.read("etc/pam.d/system-login")).toBe(SYSTEM_LOGIN);
       expect(await runlevels(root)).toEqual(OURS);
     }
     expect((await stat(join(root.path, "etc/pam.d/system-login"))).mode & 0o777).toBe(0o640);
@@ -126,7 +128,7 @@ describe("the scriptlet", () => {
     await using _ = root;
     await mkdir(join(root.path, "etc/runlevels/boot"), { recursive: true });
     await symlink(`${root.path}/etc/init.d/dbus`, join(root.path, "etc/runlevels/boot/dbus"));
-    const edited = `${SYSTEM_LOGIN}# ${LAST}\n`;
+    const edited = `${PLAIN}# ${LINE}\n`;
     await root.write("etc/pam.d/system-login", edited, 0o644);
     expect((await call("post_install", "6.0.0-1")).exitCode).toBe(0);
     expect(await root.read("etc/pam.d/system-login")).toBe(edited);
@@ -134,17 +136,30 @@ describe("the scriptlet", () => {
     expect(await runlevels(root)).not.toContain("sysinit/dbus");
   });
 
-  test("the session is registered before what a user's own file may say is read", async () => {
+  test("where nothing makes sessions, it is done before what a user's own file may say is read", async () => {
     const { root, call } = await system();
     await using _ = root;
     const own = "session    required   pam_env.so user_readenv=1\n";
-    await root.write("etc/pam.d/system-login", `${SYSTEM_LOGIN}${own}${own}`);
+    await root.write("etc/pam.d/system-login", `${PLAIN}${own}`, 0o640);
     for (let time = 0; time < 2; time++) {
       expect((await call("post_install", "6.0.0-1")).exitCode).toBe(0);
-      expect(await root.read("etc/pam.d/system-login")).toBe(`${WITH_LINES}${own}${own}`);
+      expect(await root.read("etc/pam.d/system-login")).toBe(`${WITH_LINE}${own}`);
     }
     await call("pre_remove", "6.0.0-1");
-    expect(await root.read("etc/pam.d/system-login")).toBe(`${SYSTEM_LOGIN}${own}${own}`);
+    expect(await root.read("etc/pam.d/system-login")).toBe(`${PLAIN}${own}`);
+    expect((await stat(join(root.path, "etc/pam.d/system-login"))).mode & 0o777).toBe(0o640);
+  });
+
+  test("an upgrade puts the module in the place of the two lines before it", async () => {
+    const { root, call } = await system();
+    await using _ = root;
+    const older = (text: string) => root.here(`${OLD_LINES[0]}\n${text}${OLD_LINES[1]}\n`);
+    await root.write("etc/pam.d/system-login", older(SYSTEM_LOGIN));
+    await root.write("etc/pam.d/su-l", older("session required pam_unix.so\n"));
+    const result = await call("post_upgrade", "6.0.0-2", "6.0.0-1");
+    expect(result).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await root.read("etc/pam.d/system-login")).toBe(SYSTEM_LOGIN);
+    expect(await root.read("etc/pam.d/su-l")).toBe(`session required pam_unix.so\n${LINE}\n`);
   });
 
   test("a last line without its newline stays a line", async () => {
@@ -152,31 +167,27 @@ describe("the scriptlet", () => {
     await using _ = root;
     await root.write("etc/pam.d/system-login", "auth required pam_unix.so");
     expect((await call("post_install", "6.0.0-1")).exitCode).toBe(0);
-    expect(await root.read("etc/pam.d/system-login")).toBe(
-      `auth required pam_unix.so\n${FIRST}\n${LAST}\n`,
-    );
+    expect(await root.read("etc/pam.d/system-login")).toBe(`auth required pam_unix.so\n${LINE}\n`);
   });
 
   test("a file that is a link stays one", async () => {
     const { root, call } = await system();
     await using _ = root;
     const path = "etc/pam.d/system-login";
-    await root.write("etc/pam.d/the-real-one", SYSTEM_LOGIN);
+    await root.write("etc/pam.d/the-real-one", PLAIN);
     await run(["rm", join(root.path, path)]);
     await symlink("the-real-one", join(root.path, path));
     expect((await call("post_install", "6.0.0-1")).exitCode).toBe(0);
     expect(await readlink(join(root.path, path))).toBe("the-real-one");
-    expect(await root.read("etc/pam.d/the-real-one")).toBe(WITH_LINES);
+    expect(await root.read("etc/pam.d/the-real-one")).toBe(WITH_LINE);
   });
 
-  test("su -l, whose list is its own, gets the lines too; one that includes the others does not", async () => {
+  test("su -l, whose list is its own, gets the line too; one that includes the others does not", async () => {
     const { root, call } = await system();
     await using _ = root;
     await root.write("etc/pam.d/su-l", "session required pam_unix.so\n");
     await call("post_install", "6.0.0-1");
-    expect(await root.read("etc/pam.d/su-l")).toBe(
-      `${FIRST}\nsession required pam_unix.so\n${LAST}\n`,
-    );
+    expect(await root.read("etc/pam.d/su-l")).toBe(`session required pam_unix.so\n${LINE}\n`);
     await call("pre_remove", "6.0.0-1");
     const including = "session include system-login\n";
     await root.write("etc/pam.d/su-l", including);
@@ -184,13 +195,13 @@ describe("the scriptlet", () => {
     expect(await root.read("etc/pam.d/su-l")).toBe(including);
   });
 
-  test("without a file for the lines it says which line belongs where, and fails", async () => {
+  test("without a file for the line it says which line belongs where, and fails", async () => {
     const { root, call } = await system();
     await using _ = root;
     await run(["rm", join(root.path, "etc/pam.d/system-login")]);
     const result = await call("post_install", "6.0.0-1");
     expect(result.exitCode).toBe(1);
-    expect(result.stderr).toContain(LAST);
+    expect(result.stderr).toContain(LINE);
     expect(await runlevels(root)).toEqual(OURS);
   });
 

@@ -127,7 +127,7 @@ test("every file that a person may edit is in the package's backup list", async 
   const files = [...new Bun.Glob("*").scanSync(join(ROOT, "openrc/conf.d"))].map(
     (name) => `etc/conf.d/${name}`,
   );
-  for (const folder of ["apparmor.d", "lainos", "logrotate.d", "pam.d", "security", "sysctl.d"]) {
+  for (const folder of ["apparmor.d", "lainos", "logrotate.d", "pam.d", "sysctl.d"]) {
     for (const name of new Bun.Glob(`${folder}/*`).scanSync(join(ROOT, "files/etc"))) {
       files.push(`etc/${name}`);
     }

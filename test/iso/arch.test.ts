@@ -100,10 +100,8 @@ test("a root without PAM lines, a user or a service is no medium, whatever pacma
   for (const path of others) await link(join(root, first), join(root, path));
   await put("etc/init.d/lainos-notifyd", "");
   await put("etc/runlevels/sysinit/lainos-notifyd", "");
-  await put(
-    "etc/pam.d/system-login",
-    "session optional pam_exec.so /usr/libexec/lainos/pam-session\n",
-  );
+  await put("etc/pam.d/system-login", "-session optional pam_systemd.so\n");
+  await put("usr/lib/security/pam_systemd.so", "");
   await put("etc/passwd", "root:x:0:0::/root:/bin/sh\ngreeter:x:990:990::/:/bin/false\n");
   await put("etc/group", "root:x:0:\nwheel:x:998:\n");
   await put(
@@ -118,7 +116,7 @@ test("a root without PAM lines, a user or a service is no medium, whatever pacma
   await put("etc/pam.d/system-login", "session optional pam_loginuid.so\n");
   await put("etc/init.d/lainos-net-init", "");
   await expect(checkRoot(root, "what pacman said")).rejects.toThrow(
-    /service lainos-net-init is in no runlevel; no line of ours is in \/etc\/pam.d\/system-login\n.*said/,
+    /service lainos-net-init is in no runlevel; nothing in \/etc\/pam.d\/system-login makes a login a session\n.*said/,
   );
 });
 

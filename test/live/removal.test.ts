@@ -54,7 +54,7 @@ describe("without protocol7-core", () => {
     await must(live, ["sh", "-c", login]);
     expect(await must(live, ["cat", "/tmp/login"])).toBe(`${LIVE_USER}\n`);
     expect(await must(live, ["su", "-l", LIVE_USER, "-c", "id -un"])).toBe(`${LIVE_USER}\n`);
-    const ours = await live.exec(["grep", "-rlE", "libexec/lainos|lainos-session", "/etc/pam.d"]);
+    const ours = await live.exec(["grep", "-rl", "security/pam_systemd.so", "/etc/pam.d"]);
     expect(ours).toMatchObject({ code: 1, stdout: "" });
   });
 

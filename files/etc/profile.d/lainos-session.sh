@@ -1,5 +1,5 @@
-# What pam_systemd would have put into the environment of a login on a terminal, by ssh or by su -l.
-# Graphical sessions get it from lainos-init.
+# What a login shell is to know of its session, where PAM has not put it into its environment: within
+# somebody's session, as su -l and sudo -i make one, which take the environment away.
 #
 # /etc/profile sources this file into shells of all kinds (sh, bash, zsh's sh emulation) and with
 # any options set, so it keeps to one function, leaves nothing behind, and never fails. The session
