@@ -42,6 +42,7 @@ const PACKAGES = {
   wayland: ["alacritty", "foot", "wofi", "dunst", "grim", "slurp"],
   xorg: ["xserver-xorg-core", "xserver-xorg-input-libinput", "xinit", "xauth", "xterm"],
   openbox: ["openbox", "tint2", "hsetroot", "x11-utils", "x11-xserver-utils"],
+  lock: ["i3lock", "xss-lock"],
   look: ["fonts-dejavu-core", "fonts-noto-core", "libgl1-mesa-dri", "adwaita-icon-theme"],
   fileSystems: ["btrfs-progs", "dosfstools", "e2fsprogs", "xfsprogs", "squashfs-tools"],
   disks: ["cryptsetup-bin", "dmsetup", "efibootmgr", "fdisk", "gdisk", "parted", "rsync"],

@@ -51,6 +51,7 @@ test("the keys of Openbox", () => {
   expect(keys.get("W-d")).toContain("<menu>applications</menu>");
   expect(keys.get("A-F4")).toContain('"Close"');
   expect(keys.get("C-A-l")).toContain('"Exit"');
+  expect(keys.get("W-Escape")).toContain("<command>loginctl lock-session</command>");
   for (let desktop = 1; desktop <= 9; desktop++) {
     expect(keys.get(`W-${desktop}`)).toContain(`<to>${desktop}</to>`);
     expect(keys.get(`W-S-${desktop}`)).toContain(`<to>${desktop}</to>`);
@@ -175,6 +176,14 @@ describe("what starts with Openbox", () => {
     expect(await start(all, "/nowhere")).not.toContain("calamares_polkit");
     const without = all.filter((name) => name !== "calamares");
     expect(await start(without, folder())).not.toContain("calamares_polkit");
+  });
+
+  test("what locks the screen, but on the live medium, and only with a locker", async () => {
+    const agent = ["xss-lock", "i3lock"];
+    const line = "xss-lock --transfer-sleep-lock -- i3lock --nofork --color=14101a";
+    expect(await start(agent, "/nowhere")).toEqual([line]);
+    expect(await start(agent, folder())).toEqual([""]);
+    for (const name of agent) expect(await start([name], "/nowhere")).toEqual([""]);
   });
 
   test("panel, notifications and a background, each where it is installed", async () => {
