@@ -112,7 +112,7 @@ async function start(
   operations.start();
   power.start();
   sources.start();
-  const varlink = serveVarlink(manager, log, limited);
+  const varlink = serveVarlink(manager, inhibitors, log, limited);
   ends.push(() => varlink?.stop());
   await takeUnitName(connection, log);
   return { closed, stop, reload: () => reload(settings, log) };
@@ -220,6 +220,7 @@ function devicesChanged(log: Logger, { manager, devices, uaccess, sources }: Par
 
 function serveVarlink(
   manager: Manager,
+  inhibitors: Inhibitors,
   log: Logger,
   limited: LimitedLog,
 ): VarlinkServer | undefined {
@@ -229,7 +230,7 @@ function serveVarlink(
     version,
     url: "https://github.com/The-LainOS-Project/lainos-layer-02",
   };
-  const service = new Service(info, [loginInterface(manager)], ({ method }, error) =>
+  const service = new Service(info, [loginInterface(manager, inhibitors)], ({ method }, error) =>
     limited.write("error", method, `${method} by varlink failed: ${traceOf(error)}`),
   );
   try {

@@ -13,7 +13,7 @@ import {
 } from "../linux/index.ts";
 import { formatReply, parseCall, Splitter } from "./message.ts";
 import { Peer } from "./peer.ts";
-import type { Service } from "./service.ts";
+import { Replies, type Reply, type Service } from "./service.ts";
 
 /** After so many calls of one client in a row, everybody else gets a turn. */
 const MOST_AT_ONCE = 32;
@@ -36,6 +36,8 @@ export class ServerConnection {
   readonly #endWatch: () => void;
   #calls: Uint8Array[] = [];
   #answer: Uint8Array = new Uint8Array(0);
+  /** What makes the replies that follow, and the next of them. */
+  #more: { each: Iterator<Reply>; next: Reply } | undefined;
   #open = true;
   #busy = false;
   #atEnd = false;
@@ -69,6 +71,7 @@ export class ServerConnection {
     if (!this.#open) return;
     this.#open = false;
     this.#calls = [];
+    this.#more = undefined;
     this.#endWatch();
     // It may hold file descriptors that the client sent and nobody has read.
     closeConnection(userOwner(this.peer.uid), this.#fd);
@@ -93,6 +96,10 @@ export class ServerConnection {
           continue;
         }
         if (!this.#write()) break;
+        if (this.#more) {
+          this.#answer = this.#nextReply();
+          continue;
+        }
         const call = this.#calls.shift();
         if (call) await this.#serve(call);
         else if (this.#atEnd) this.#endBecause("the client closed it");
@@ -138,14 +145,33 @@ export class ServerConnection {
       if (answered) task();
       else tasks.push(task);
     };
-    const reply = await this.#service.call(call, this.peer, afterReply);
+    const answer = await this.#service.call(call, this.peer, afterReply);
     try {
-      if (!call.oneway) this.#answer = formatReply(reply);
+      if (!call.oneway) this.#answer = this.#firstReply(answer);
       // At once, and as much as goes now: nobody is to wait for a client that reads slowly.
       if (this.#open) this.#write();
     } finally {
       answered = true;
       for (const task of tasks) task();
     }
+  }
+
+  /** The answer's first message; of several, the others follow when that is taken. */
+  #firstReply(answer: Awaited<ReturnType<Service["call"]>>): Uint8Array {
+    if (!(answer instanceof Replies)) return formatReply(answer);
+    const { value, done } = answer.each.next();
+    // None at all is said by one without a word in it.
+    if (done) return formatReply({});
+    this.#more = { each: answer.each, next: value };
+    return this.#nextReply();
+  }
+
+  /** The next of several replies: whether it is the last has to be known before it goes. */
+  #nextReply(): Uint8Array {
+    if (!this.#more) throw new Error("no reply is left");
+    const { each, next } = this.#more;
+    const { value, done } = each.next();
+    this.#more = done ? undefined : { each, next: value };
+    return formatReply(next, !done);
   }
 }

@@ -23,6 +23,7 @@ export const varlinkErrors = {
   methodNotImplemented: (method: string) => standard("MethodNotImplemented", { method }),
   invalidParameter: (parameter: string) => standard("InvalidParameter", { parameter }),
   permissionDenied: () => standard("PermissionDenied"),
+  expectedMore: () => standard("ExpectedMore"),
   /** A failure that is not the caller's: the errno behind it, or EIO where there is none. */
   system(error: unknown): VarlinkError {
     const code = (error as NodeJS.ErrnoException | undefined)?.code ?? "";

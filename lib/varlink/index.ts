@@ -4,4 +4,4 @@ export { VarlinkError, varlinkErrors } from "./errors.ts";
 export { Parameters } from "./parameters.ts";
 export type { Peer } from "./peer.ts";
 export { type ServerOptions, VarlinkServer } from "./server.ts";
-export { type AfterReply, type Interface, type Reply, Service } from "./service.ts";
+export { type AfterReply, type Interface, Replies, type Reply, Service } from "./service.ts";

@@ -82,11 +82,22 @@ export function parseCall(message: Uint8Array): Call {
   return { method, parameters, more, oneway, upgrade };
 }
 
-/** A reply, or an error in its place, ready to be sent. */
-export function formatReply(reply: Readonly<Record<string, unknown>> | VarlinkError): Uint8Array {
+/**
+ * A reply, or an error in its place, ready to be sent.
+ *
+ * @param continues whether another reply to the same call follows
+ */
+export function formatReply(
+  reply: Readonly<Record<string, unknown>> | VarlinkError,
+  continues = false,
+): Uint8Array {
   const message =
     reply instanceof VarlinkError
-      ? { error: reply.errorName, parameters: reply.parameters }
-      : { parameters: reply };
+      ? {
+          error: reply.errorName,
+          // As systemd's services have it: varlinkctl prints whatever is there.
+          ...(Object.keys(reply.parameters).length > 0 && { parameters: reply.parameters }),
+        }
+      : { parameters: reply, ...(continues && { continues }) };
   return Buffer.from(`${JSON.stringify(message)}\0`, "utf8");
 }

@@ -39,11 +39,14 @@ export class Parameters {
     return this.#checked(name, (value) => typeof value === "boolean");
   }
 
-  /** An integer from `least` to `most`. */
+  /** An integer from `least` to `most`; as text too, as systemd's services take those of 64 bits. */
   integer(name: string, least: number, most: number): number | undefined {
-    const fits = (value: unknown): value is number =>
-      Number.isInteger(value) && Number(value) >= least && Number(value) <= most;
-    return this.#checked(name, fits);
+    const fits = (value: unknown): value is number | string =>
+      (Number.isInteger(value) || (typeof value === "string" && /^-?\d{1,20}$/.test(value))) &&
+      Number(value) >= least &&
+      Number(value) <= most;
+    const value = this.#checked(name, fits);
+    return value === undefined ? undefined : Number(value);
   }
 
   strings(name: string): string[] | undefined {

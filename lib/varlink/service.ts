@@ -12,18 +12,33 @@ export type Reply = Readonly<Record<string, unknown>>;
  */
 export type AfterReply = (task: () => void) => void;
 
-/** A method. It answers with an error by throwing a VarlinkError. */
+/**
+ * Several replies to one call, or none. Each is made when the caller takes it: one that reads slowly
+ * has no more than one of them waiting here. To make one must not throw.
+ */
+export class Replies {
+  constructor(readonly each: Iterator<Reply>) {}
+}
+
+export type Answer = Reply | Replies;
+
+/**
+ * A method. It answers with an error by throwing a VarlinkError. Replies are for callers who say that
+ * they take several (`more`); the others get the error ExpectedMore.
+ */
 export type Method = (
   parameters: Call["parameters"],
   peer: Peer,
   afterReply: AfterReply,
-) => Reply | Promise<Reply>;
+) => Answer | Promise<Answer>;
 
 export interface Interface {
   name: string;
   /** In varlink's interface definition language; see https://varlink.org/Interface-Definition. */
   description: string;
   methods: Readonly<Record<string, Method>>;
+  /** The methods that have nothing to say to a caller who takes but one reply. */
+  needMore?: readonly string[];
 }
 
 /** What org.varlink.service.GetInfo says of the service. */
@@ -102,16 +117,19 @@ export class Service {
   }
 
   /** Makes a call and gives its answer, which may be an error; it never throws. */
-  async call(call: Call, peer: Peer, afterReply: AfterReply): Promise<Reply | VarlinkError> {
+  async call(call: Call, peer: Peer, afterReply: AfterReply): Promise<Answer | VarlinkError> {
     try {
       const dot = call.method.lastIndexOf(".");
-      const { methods } = this.#interface(call.method.slice(0, Math.max(dot, 0)));
+      const { methods, needMore } = this.#interface(call.method.slice(0, Math.max(dot, 0)));
       const name = call.method.slice(dot + 1);
       const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (!method) throw varlinkErrors.methodNotFound(call.method);
       // No method here turns a connection into something else.
       if (call.upgrade) throw varlinkErrors.methodNotImplemented(call.method);
-      return await method(call.parameters, peer, afterReply);
+      if (needMore?.includes(name) && !call.more) throw varlinkErrors.expectedMore();
+      const answer = await method(call.parameters, peer, afterReply);
+      if (answer instanceof Replies && !call.more) throw varlinkErrors.expectedMore();
+      return answer;
     } catch (error) {
       if (error instanceof VarlinkError) return error;
       this.#onFailure(call, error);

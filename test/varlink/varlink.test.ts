@@ -25,6 +25,7 @@ import {
   type AfterReply,
   Parameters,
   type Peer,
+  Replies,
   type ServerOptions,
   Service,
   VarlinkError,
@@ -87,8 +88,28 @@ const example = {
       throw Object.assign(new Error("the disk is full"), { code: "ENOSPC" });
     },
     Fault: () => (undefined as unknown as { x: Record<string, unknown> }).x,
+    Count(given: object) {
+      const parameters = new Parameters({ ...given }, ["to", "size"]);
+      const to = parameters.integer("to", 0, 1_000_000) ?? 0;
+      return new Replies(count(to, parameters.integer("size", 0, 2 ** 20) ?? 0));
+    },
+    Only: (given: object) => {
+      new Parameters({ ...given }, []);
+      return new Replies(count(1, 0));
+    },
   },
+  needMore: ["Only"],
 };
+
+/** How many replies of Count were made so far. */
+let made = 0;
+
+function* count(to: number, size: number): Generator<{ at: number; text?: string }, void> {
+  for (let at = 1; at <= to; at++) {
+    made = at;
+    yield { at, ...(size > 0 && { text: "x".repeat(size) }) };
+  }
+}
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "p7-varlink-"));
@@ -157,7 +178,7 @@ describe("calls", () => {
   test.each([
     [{ text: 5 }, "text"],
     [{ text: ["a"] }, "text"],
-    [{ count: "5" }, "count"],
+    [{ count: "five" }, "count"],
     [{ count: 1.5 }, "count"],
     [{ count: -1 }, "count"],
     [{ other: 1 }, "other"],
@@ -272,6 +293,63 @@ describe("the stream", () => {
       parameters: { method: "org.example.test.Echo" },
     });
     expect(heard).toEqual(["one"]);
+  });
+
+  test("several replies come in turn, and all but the last say that more follow", async () => {
+    serve();
+    const client = await connect();
+    const more = { more: true };
+    client.ask("org.example.test.Count", { to: 3 }, more);
+    client.ask("org.example.test.Count", { to: 1 }, more);
+    client.ask("org.example.test.Count", {}, more);
+    client.ask("org.example.test.Only", {}, more);
+    client.send(echo("after"));
+    const expected: object[] = [
+      { parameters: { at: 1 }, continues: true },
+      { parameters: { at: 2 }, continues: true },
+      ...[{ parameters: { at: 3 } }, { parameters: { at: 1 } }, { parameters: {} }],
+      ...[{ parameters: { at: 1 } }, { parameters: { text: "after" } }],
+    ];
+    for (const each of expected) expect((await client.next()) as object).toEqual(each);
+  });
+
+  test("whoever takes one reply alone gets none of several, but the parameter's fault first", async () => {
+    serve();
+    const client = await connect();
+    const wrong = { error: "org.varlink.service.InvalidParameter", parameters: { parameter: "x" } };
+    const needs = { error: "org.varlink.service.ExpectedMore" };
+    expect(await client.call("org.example.test.Count", { to: 3 })).toEqual(needs);
+    expect(await client.call("org.example.test.Count", { x: 1 })).toEqual(wrong);
+    // A method with nothing to say to such a caller does not look at its parameters.
+    expect(await client.call("org.example.test.Only", { x: 1 })).toEqual(needs);
+    client.ask("org.example.test.Count", { to: 3 }, { oneway: true });
+    client.send(echo("after"));
+    expect(await client.next()).toEqual({ parameters: { text: "after" } });
+  });
+
+  test("a client that does not read has no replies made for it, and others go on", async () => {
+    serve();
+    const fd = connectStream(path);
+    made = 0;
+    const call = { method: "org.example.test.Count", parameters: { to: 1_000_000, size: 1000 } };
+    send(fd, Buffer.from(`${JSON.stringify({ ...call, more: true })}\0`));
+    // As many as a socket holds: when no more are made, the next has to wait for the client.
+    let before = -1;
+    await until("its socket is full", () => {
+      const isFull = made > 0 && made === before;
+      before = made;
+      return isFull;
+    });
+    expect(made).toBeLessThan(100_000);
+    const other = await connect();
+    expect(await other.call("org.example.test.Echo", { text: "hello" })).toEqual({
+      parameters: { text: "hello" },
+    });
+    close(fd);
+    await until("it is seen to be gone", () => reasons.length > 0);
+    const atEnd = made;
+    await other.call("org.example.test.Echo");
+    expect(made).toBe(atEnd);
   });
 
   test("who says that nothing more comes still gets all answers, then the end", async () => {

@@ -17,6 +17,8 @@ export interface Caller {
   readonly uid: number;
   /** 0 once the process has ended, or where it cannot be seen from here: never that of a later one. */
   readonly pid: number;
+  /** What tells the process from a later one of its number, as far as that is known. */
+  readonly process?: ProcessIdentity | undefined;
 }
 
 /** A caller whose process is looked at again each time that its pid is asked for. */

@@ -28,6 +28,7 @@ export function inhibitorValues(inhibitor: Inhibitor): Values {
     MODE: inhibitor.mode,
     UID: inhibitor.uid,
     PID: inhibitor.pid,
+    PIDFDID: inhibitor.pidfdId > 0n ? inhibitor.pidfdId : undefined,
     // Escaped twice, here and as a value of such a file, which is how logind has it.
     WHO: escapeC(inhibitor.who),
     WHY: escapeC(inhibitor.why),
@@ -46,6 +47,8 @@ export function readInhibitor(id: string, values: ReadonlyMap<string, string>): 
   const uid = wholeNumber("UID", text("UID"), 2 ** 32 - 3);
   const pid = wholeNumber("PID", text("PID"), 2 ** 22);
   if (pid === 0) throw new Error("its PID is 0");
+  // Files of older versions have none.
+  const pidfdId = BigInt(wholeNumber("PIDFDID", text("PIDFDID") || "0", Number.MAX_SAFE_INTEGER));
   if (text("FIFO") !== fifoOf(id)) throw new Error("its FIFO is not its own");
   const what = parseInhibitWhat(text("WHAT"));
   const mode = parseInhibitMode(text("MODE"));
@@ -57,11 +60,11 @@ export function readInhibitor(id: string, values: ReadonlyMap<string, string>): 
   // No string of D-Bus has one, and ListInhibitors has all of them.
   if (`${who}${why}`.includes("\0")) throw new Error("its WHO or WHY has a NUL character in it");
   // There is no place for the time in it, as in logind's: an inhibitor begins anew with the bridge.
-  return { id, what, mode, who, why, uid, account: accountOf(uid), pid, since: now() };
+  return { id, what, mode, who, why, uid, account: accountOf(uid), pid, pidfdId, since: now() };
 }
 
 function wholeNumber(key: string, text: string, most: number): number {
-  const number = /^(?:0|[1-9]\d{0,9})$/.test(text) ? Number(text) : Number.NaN;
+  const number = /^(?:0|[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN;
   if (!(number <= most)) throw new Error(`its ${key} is missing or wrong`);
   return number;
 }

@@ -29,6 +29,8 @@ export interface Inhibitor {
   /** Whose it counts as: see accountOf. */
   readonly account: number;
   readonly pid: number;
+  /** The inode of a pidfd of it; 0 where that is not known. */
+  readonly pidfdId: bigint;
   /** When it was made, or taken up again by a new bridge. */
   readonly since: Timestamp;
 }

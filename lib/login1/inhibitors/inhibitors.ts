@@ -120,6 +120,11 @@ export class Inhibitors {
     this.#watches.clear();
   }
 
+  /** Whether it is still held. */
+  has({ id }: Inhibitor): boolean {
+    return this.#all.has(id);
+  }
+
   /** All of them, in the order in which they came. */
   list(): Inhibitor[] {
     return [...this.#all.values()];
@@ -191,6 +196,7 @@ export class Inhibitors {
       uid,
       account: accountOf(uid),
       pid,
+      pidfdId: caller.process?.pidfdId ?? 0n,
       since: now(),
     };
     this.#checkShare(inhibitor);

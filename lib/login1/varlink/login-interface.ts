@@ -3,9 +3,8 @@
  * What it does is what CreateSessionWithPIDFD and ReleaseSession do on the bus.
  */
 
-import { readFileSync } from "node:fs";
 import { BusError } from "../../dbus/index.ts";
-import { close, pidfdInode } from "../../linux/index.ts";
+import { close } from "../../linux/index.ts";
 import { NO_UID } from "../../sd-login/index.ts";
 import {
   type AfterReply,
@@ -16,22 +15,24 @@ import {
   VarlinkError,
   varlinkErrors,
 } from "../../varlink/index.ts";
+import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import { type Leader, leaderOfPid } from "../sessions/leader.ts";
-import { findSession } from "../sessions/lookup.ts";
 import type { Manager } from "../sessions/manager.ts";
 import { CreateError, type CreateRequest } from "../sessions/session-request.ts";
+import { listMethods } from "./list-methods.ts";
 import {
   fromVarlinkName,
   LOGIN_DESCRIPTION,
   LOGIN_INTERFACE,
   toVarlinkName,
 } from "./login-description.ts";
+import { namedSession, none, ownSession } from "./names.ts";
+import { leaderOf, readProcess } from "./process.ts";
 
 /** Where systemd-logind has it. */
 export const LOGIN_SOCKET = "/run/systemd/io.systemd.Login";
 
 const ROOT = 0;
-const LAST_PID = 2 ** 31 - 1;
 /** The uids that stand for none, of 16 and of 32 bits. */
 const NO_UIDS = [0xffff, NO_UID];
 const LAST_INTEGER = Number.MAX_SAFE_INTEGER;
@@ -56,8 +57,8 @@ const PARAMETERS = {
 
 const login = (name: string) => new VarlinkError(`${LOGIN_INTERFACE}.${name}`);
 
-/** io.systemd.Login of these sessions. */
-export function loginInterface(manager: Manager): Interface {
+/** io.systemd.Login of these sessions and inhibitors. */
+export function loginInterface(manager: Manager, inhibitors: Inhibitors): Interface {
   return {
     name: LOGIN_INTERFACE,
     description: LOGIN_DESCRIPTION,
@@ -66,7 +67,9 @@ export function loginInterface(manager: Manager): Interface {
         translated(() => createSession(manager, given, peer, afterReply)),
       ReleaseSession: (given, peer, afterReply) =>
         translated(() => releaseSession(manager, given, peer, afterReply)),
+      ...listMethods(manager, inhibitors),
     },
+    needMore: ["ListInhibitors"],
   };
 }
 
@@ -117,38 +120,19 @@ function readRequest(parameters: Parameters): CreateRequest {
   };
 }
 
-/** The process that PID names, as a number or as a ProcessId; if it is left out, the caller. */
+/** The process that PID names; if it is left out, the caller. */
 function readLeader(parameters: Parameters, peer: Peer): Leader {
-  const given = parameters.any("PID");
-  if (typeof given !== "object" || given === null) {
-    const pid = parameters.integer("PID", 1, LAST_PID) ?? peer.pid;
-    if (pid === undefined) throw login("NoSessionPIDFD");
-    return leaderOfPid(pid);
-  }
-  const fields = new Parameters(given as Reply, ["pid", "pidfdId", "bootId"], "PID");
-  const pid = fields.required("pid", fields.integer("pid", 1, LAST_PID));
-  const boot = fields.string("bootId");
-  if (boot !== undefined && boot.replaceAll("-", "") !== bootId()) throw parameters.invalid("PID");
-  const inode = fields.integer("pidfdId", 0, LAST_INTEGER) ?? 0;
-  const leader = leaderOfPid(pid);
-  if (inode === 0 || BigInt(inode) === pidfdInode(leader.pidfd)) return leader;
-  close(leader.pidfd);
-  throw parameters.invalid("PID");
+  const given = readProcess(parameters);
+  if (given) return leaderOf(given, parameters);
+  if (peer.pid === undefined) throw login("NoSessionPIDFD");
+  return leaderOfPid(peer.pid);
 }
 
-const bootId = () =>
-  readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().replaceAll("-", "");
-
-async function releaseSession(
-  manager: Manager,
-  given: Reply,
-  peer: Peer,
-  afterReply: AfterReply,
-): Promise<Reply> {
+function releaseSession(manager: Manager, given: Reply, peer: Peer, afterReply: AfterReply): Reply {
   const parameters = new Parameters(given, ["Id"]);
-  const caller = async () => ({ uid: peer.uid, pid: peer.pid ?? 0 });
-  const session = await findSession(manager, parameters.string("Id") ?? "self", { caller });
-  const own = await findSession(manager, "self", { caller });
+  const session = namedSession(manager, parameters.string("Id") ?? "auto", parameters, peer);
+  const own = ownSession(manager, peer, false);
+  if (!own) throw none("Session");
   if (session !== own) throw varlinkErrors.permissionDenied();
   manager.releaseSession(session, afterReply);
   return {};

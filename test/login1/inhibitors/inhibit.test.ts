@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { existsSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
-import { close } from "../../../lib/linux/index.ts";
+import { close, identityOfPid } from "../../../lib/linux/index.ts";
 import { escapeC, unescapeC } from "../../../lib/login1/vocabulary/c-escape.ts";
 import { callManager, createSession, getProperty, MANAGER } from "../support/client.ts";
 import { errorOf } from "../support/power-world.ts";
@@ -64,6 +64,7 @@ describe("an inhibitor", () => {
     expect(changes.splice(0)).toEqual(["DelayInhibited=shutdown:sleep", "NCurrentInhibitors=1"]);
     const [id] = readdirSync(folder()).filter((name) => !name.includes("."));
     const file = readFileSync(join(folder(), id ?? ""), "utf8");
+    const inode = identityOfPid(process.pid, 0)?.pidfdId ?? 0n;
     expect(file).toBe(
       [
         "# This is private data. Do not parse.",
@@ -71,6 +72,8 @@ describe("an inhibitor", () => {
         "MODE=delay",
         "UID=0",
         `PID=${process.pid}`,
+        // As systemd 262's has it, where the kernel gives pidfds inodes of their own.
+        ...(inode > 0n ? [`PIDFDID=${inode}`] : []),
         String.raw`WHO="a \\\"b\\\" \\303\\251\\n"`,
         String.raw`WHY="\$why"`,
         `FIFO=/run/systemd/inhibit/${id}.ref`,

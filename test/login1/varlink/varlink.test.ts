@@ -59,7 +59,7 @@ const invalid = (parameter: string) => ({
   error: "org.varlink.service.InvalidParameter",
   parameters: { parameter },
 });
-const refused = (name: string) => ({ error: `io.systemd.Login.${name}`, parameters: {} });
+const refused = (name: string) => ({ error: `io.systemd.Login.${name}` });
 
 /** A process inside that makes each call that it is given a line of, and prints the answer. */
 const CALLER = `
@@ -223,10 +223,11 @@ describe("CreateSession", () => {
     expect(stateOf(id).LEADER).toBe(String(leader.pid));
   });
 
-  test("a number stands for the leader too", async () => {
+  test("numbers may be written as text, as systemd's services take those of 64 bits", async () => {
     const leader = await world.leader();
-    const id = idOf(await call("CreateSession", request(1, { PID: leader.pid })));
-    expect(stateOf(id).LEADER).toBe(String(leader.pid));
+    const [UID, PID] = [String(ALICE), { pid: String(leader.pid) }];
+    const id = idOf(await call("CreateSession", request(1, { UID, PID })));
+    expect(stateOf(id)).toMatchObject({ UID, LEADER: PID.pid });
   });
 
   test.each([
@@ -236,9 +237,10 @@ describe("CreateSession", () => {
     ["UID", { UID: 0xffffffff }],
     ["UID", { UID: 0xffff }],
     ["UID", { UID: 64_999 }],
-    ["UID", { UID: "65534" }],
+    ["UID", { UID: "65534x" }],
     ["PID", { PID: 0 }],
-    ["PID", { PID: 1 }],
+    ["PID", { PID: 4711 }],
+    ["PID", { PID: { pid: 1 } }],
     ["PID", { PID: {} }],
     ["PID", { PID: { pid: 2 ** 40 } }],
     ["PID", { PID: { pid: 2 ** 22 + 1 } }],
@@ -340,7 +342,7 @@ describe("CreateSession", () => {
   test("is for root alone", async () => {
     const leader = await world.leader({ user: ALICE });
     const alice = await caller({ user: ALICE });
-    const denied = { error: "org.varlink.service.PermissionDenied", parameters: {} };
+    const denied = { error: "org.varlink.service.PermissionDenied" };
     expect(await alice.call("CreateSession", request(leader.pid))).toEqual(denied);
     // Nor does it learn more from a call that is wrong.
     expect(await alice.call("CreateSession", { UID: "x" })).toEqual(denied);
@@ -379,7 +381,7 @@ describe("ReleaseSession", () => {
     const [first, second] = [await world.leader(), await world.leader()];
     const one = idOf(await call("CreateSession", request(first.pid)));
     const two = idOf(await call("CreateSession", request(second.pid, { UID: BOB })));
-    const denied = { error: "org.varlink.service.PermissionDenied", parameters: {} };
+    const denied = { error: "org.varlink.service.PermissionDenied" };
     for (const user of [ALICE, 0]) {
       const inside = await caller({ user, cgroup: scopeOf(ALICE, one) });
       expect(await inside.call("ReleaseSession", { Id: two })).toEqual(denied);
