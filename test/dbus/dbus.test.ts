@@ -143,6 +143,10 @@ describe("objects and interfaces", () => {
     const nodes = await onBus(bus, "busctl", "tree", "--list", NAME);
     expect(nodes.stdout.split("\n")).toContain(`${PATH}/cups/_31`);
     cups.clear();
+    // The folder is there also while nothing is in it.
+    await expect(call("Two", "", [], `${PATH}/cups`)).rejects.toMatchObject({
+      errorName: "org.freedesktop.DBus.Error.UnknownMethod",
+    });
     const gone = await get();
     expect(gone.code).toBe(1);
     expect(gone.stderr).toContain("Unknown object");
@@ -174,7 +178,7 @@ describe("objects and interfaces", () => {
     await expect(call("Two", "", [], "/nowhere")).rejects.toMatchObject(name("UnknownObject"));
     await expect(
       client.call({ destination: NAME, path: PATH, interface: "a.b", member: "C" }),
-    ).rejects.toMatchObject(name("UnknownInterface"));
+    ).rejects.toMatchObject(name("UnknownMethod"));
   });
 
   test("signals and PropertiesChanged follow the annotations", async () => {

@@ -211,7 +211,8 @@ export class ObjectTree {
     context: CallContext,
     found: Resolved | undefined,
   ): Answer | Promise<Answer> {
-    if (!found && this.#childrenOf(call.path).length === 0) {
+    const isFolder = this.#folders.has(call.path) || this.#childrenOf(call.path).length > 0;
+    if (!found && !isFolder) {
       throw busErrors.unknownObject(`Unknown object '${call.path}'.`);
     }
     const interfaces = found?.interfaces ?? [];
@@ -226,13 +227,7 @@ export class ObjectTree {
         return this.#answerProperties(call, context, interfaces, found?.target);
     }
     const method = findMethod(interfaces, call);
-    if (!method) {
-      const known = interfaces.some((candidate) => candidate.name === call.interface);
-      if (call.interface !== undefined && !known) {
-        throw busErrors.unknownInterface(`Unknown interface '${call.interface}'.`);
-      }
-      throw unknownMethod(call);
-    }
+    if (!method) throw unknownMethod(call);
     expect(call, call.member, method.inSignature);
     return whenKnown(method.handle(found?.target, argumentsOf(call), context), (body) => ({
       signature: method.outSignature,
