@@ -2,7 +2,7 @@
 import { type Members, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import { ACTIONS } from "../permission/actions.ts";
-import { attachDevice, flushDevices } from "../seats/attach.ts";
+import { attachDevice, checkedSeat, checkPath, flushDevices } from "../seats/attach.ts";
 import { findSeat } from "../sessions/lookup.ts";
 
 const { method } = membersOf<Login1>();
@@ -14,8 +14,9 @@ export const seatMethods: Members<Login1> = {
     "",
     [],
     async ({ manager, authorizer }, [seatId, path, interactive], call) => {
-      const isOwn = seatId === "" || seatId === "self" || seatId === "auto";
-      const seat = isOwn ? (await findSeat(manager, seatId, call)).id : seatId;
+      checkPath(path);
+      const isOwn = seatId === "self" || seatId === "auto";
+      const seat = isOwn ? (await findSeat(manager, seatId, call)).id : checkedSeat(seatId);
       await authorizer.authorize(
         { ...call, interactive: call.interactive || interactive },
         { action: ACTIONS.attachDevice, what: "attach devices to seats" },

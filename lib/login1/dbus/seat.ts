@@ -3,7 +3,6 @@ import { hidden, type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import type { Seat } from "../model/objects.ts";
 import { ACTIONS } from "../permission/actions.ts";
-import { findSession } from "../sessions/lookup.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method, property } = membersOf<Seat>();
@@ -21,7 +20,8 @@ export function seatInterface({ manager, authorizer }: Login1): Interface<Seat> 
         manager.terminateSeat(seat);
       }),
       ActivateSession: method("s", ["session_id"], "", [], async (seat, [id], call) => {
-        const session = await findSession(manager, id, call);
+        // Of this seat and by its id: neither "self" nor "auto" is one here.
+        const session = manager.session(id);
         if (session.seat !== seat) throw login1Errors.sessionNotOnSeat(session.id, seat.id);
         await authorizer.authorize(call, {
           action: ACTIONS.switchVt,
@@ -61,7 +61,9 @@ export function seatInterface({ manager, authorizer }: Login1): Interface<Seat> 
       CanGraphical: property("b", "true", (seat) => seat.canGraphical),
       CanMultiSession: hidden(property("b", "const", (_seat) => true)),
       Sessions: property("a(so)", "false", (seat) =>
-        [...seat.sessions].map((session): [string, string] => [session.id, session.objectPath]),
+        [...seat.sessions]
+          .reverse()
+          .map(({ id, objectPath }): [string, string] => [id, objectPath]),
       ),
       IdleHint: property("b", "true", (seat) => seat.idle.hint),
       IdleSinceHint: property("t", "true", (seat) => seat.idle.since.realtime),

@@ -1,7 +1,7 @@
 /** org.freedesktop.login1.Session: control, devices, and what a session says of itself. */
 import { busErrors, type Members, membersOf, type SignalMember } from "../../dbus/index.ts";
 import type { Fd } from "../../linux/index.ts";
-import { setBrightness } from "../devices/brightness.ts";
+import { lightOfSession, setBrightness } from "../devices/brightness.ts";
 import { checkDeviceNumber } from "../devices/device-number.ts";
 import type { Login1 } from "../login1.ts";
 import type { Session } from "../model/objects.ts";
@@ -78,9 +78,10 @@ export function controlMembers(login1: Login1): Members<Session> {
       "",
       [],
       async (session, [subsystem, name, brightness], call) => {
+        const light = lightOfSession(session, subsystem, name);
         const { uid } = await call.caller();
         requireOwner(session, uid, "Only owner of session may change brightness.");
-        await setBrightness(session, subsystem, name, brightness);
+        await setBrightness(light, brightness);
       },
     ),
   };

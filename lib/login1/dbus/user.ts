@@ -43,7 +43,9 @@ export function userInterface({ manager, authorizer }: Login1): Interface<User> 
       ]),
       State: property("s", "false", (user) => user.state),
       Sessions: property("a(so)", "false", (user) =>
-        [...user.sessions].map((session): [string, string] => [session.id, session.objectPath]),
+        [...user.sessions]
+          .reverse()
+          .map(({ id, objectPath }): [string, string] => [id, objectPath]),
       ),
       IdleHint: property("b", "true", (user) => user.idle.hint),
       IdleSinceHint: property("t", "true", (user) => user.idle.since.realtime),

@@ -4,23 +4,23 @@ import { basename, join } from "node:path";
 import { busErrors } from "../../dbus/index.ts";
 import { deviceAt, udevRecord } from "../hardware/udev.ts";
 import { setBrightnessOutside } from "../host/privileged.ts";
-import type { Session } from "../model/objects.ts";
+import type { Seat, Session } from "../model/objects.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
+/** A light of the seat that a session is in the foreground of. */
+export interface LightOfSession {
+  seat: Seat;
+  subsystem: "backlight" | "leds";
+  name: string;
+}
+
 /**
- * Sets a light of the session's own seat, in the device's own unit: its
- * max_brightness is the brightest.
+ * Whether there can be such a light for a session; logind says so before it looks who asks.
  *
  * @param subsystem `backlight` or `leds`
- * @throws {BusError} NotSupported, InvalidArgs, NotYourDevice, ENODEV
- * @throws {Error} Node's, if the kernel takes no such value
+ * @throws {BusError} NotSupported, InvalidArgs, NotYourDevice
  */
-export async function setBrightness(
-  session: Session,
-  subsystem: string,
-  name: string,
-  brightness: number,
-): Promise<void> {
+export function lightOfSession(session: Session, subsystem: string, name: string): LightOfSession {
   if (subsystem !== "backlight" && subsystem !== "leds") {
     throw busErrors.notSupported(
       `Subsystem type ${subsystem} not supported, must be one of 'backlight' or 'leds'.`,
@@ -33,6 +33,19 @@ export async function setBrightness(
   if (session.seat.active !== session) {
     throw login1Errors.notYourDevice("Session is not in foreground, refusing.");
   }
+  return { seat: session.seat, subsystem, name };
+}
+
+/**
+ * Sets a light, in the device's own unit: its max_brightness is the brightest.
+ *
+ * @throws {BusError} NotYourDevice, ENODEV
+ * @throws {Error} Node's, if the kernel takes no such value
+ */
+export async function setBrightness(
+  { seat, subsystem, name }: LightOfSession,
+  brightness: number,
+): Promise<void> {
   // Names in sysfs have ! for /.
   const device = deviceAt(join("/sys/class", subsystem, name.replaceAll("/", "!")));
   if (!device) {
@@ -42,9 +55,9 @@ export async function setBrightness(
     );
   }
   const record = udevRecord(device);
-  if (record?.seatNamed && record.seat !== session.seat.id) {
+  if (record?.seatNamed && record.seat !== seat.id) {
     throw login1Errors.notYourDevice(
-      `Device ${subsystem}:${name} does not belong to your seat ${session.seat.id}, refusing.`,
+      `Device ${subsystem}:${name} does not belong to your seat ${seat.id}, refusing.`,
     );
   }
   await light(subsystem, device.syspath).set(brightness);

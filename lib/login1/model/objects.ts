@@ -228,7 +228,7 @@ export const userLabels = {
 
 /** One user who is logged in, or kept without (lingering). */
 export class User {
-  /** The oldest first. */
+  /** The oldest first; what is shown of them has the newest first, as with logind. */
   readonly sessions = new Set<Session>();
   /** The session that stands for the user where one must: see sd_uid_get_display(3) and `electDisplay`. */
   display: Session | undefined;
@@ -293,6 +293,7 @@ export class User {
 
 /** A set of hardware that one person sits at; see sd-login(3). */
 export class Seat {
+  /** In the order of a user's. */
   readonly sessions = new Set<Session>();
   /** The session in the foreground. */
   active: Session | undefined;

@@ -9,16 +9,33 @@ import { announceOutside, removeSeatRules, writeSeatRule } from "../host/privile
 import { login1Errors } from "../vocabulary/errors.ts";
 
 /**
+ * Whether a path can be a device's: logind says so before it asks who may.
+ *
+ * @throws {BusError} InvalidArgs
+ */
+export function checkPath(path: string): void {
+  if (normalize(path) !== path) throw busErrors.invalidArgs(`Path ${path} is not normalized`);
+  if (!`${path}/`.startsWith("/sys/")) throw busErrors.invalidArgs(`Path ${path} is not in /sys`);
+}
+
+/**
+ * A name that a seat can have, of which there need be none yet.
+ *
+ * @throws {BusError} InvalidArgs
+ */
+export function checkedSeat(name: string): string {
+  if (!isSeatName(name)) throw busErrors.invalidArgs(`Seat name ${name} is not valid`);
+  return name;
+}
+
+/**
  * Gives a device to a seat, for good: by a udev rule, which udev then follows.
  *
- * @param path the device's folder in /sys
+ * @param path the device's folder in /sys, by `checkPath`
  * @param seat it need not exist yet: a graphics card brings it into being
- * @throws {BusError} InvalidArgs, or ENODEV for a device that cannot be given away
+ * @throws {BusError} ENODEV for a device that cannot be given away
  */
 export function attachDevice(seat: string, path: string): void {
-  if (normalize(path) !== path) throw busErrors.invalidArgs(`Path ${path} is not normalized`);
-  if (!path.startsWith("/sys/")) throw busErrors.invalidArgs(`Path ${path} is not in /sys`);
-  if (!isSeatName(seat)) throw busErrors.invalidArgs(`Seat name ${seat} is not valid`);
   const refuse = (reason: string) => login1Errors.system("ENODEV", reason);
   const device = deviceAt(path);
   if (!device) throw refuse(`Failed to open device '${path}': No such device`);

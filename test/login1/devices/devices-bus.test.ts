@@ -418,14 +418,14 @@ describe("brightness", () => {
     rmSync(`${world.root}/run/udev/data/+backlight:panel`);
     const two = await login();
     await expect(set("backlight", "panel")).rejects.toMatchObject(NOT_YOURS);
-    const stranger = await world.run(
-      [
-        ...["busctl", "call", "org.freedesktop.login1", two.path, SESSION],
-        ...["SetBrightness", "ssu", "backlight", "panel", "9"],
-      ],
-      { user: 1 },
-    );
-    expect(stranger.stderr).toContain("Access denied");
+    const byStranger = (name: string) => {
+      const words = ["SetBrightness", "ssu", "backlight", name, "9"];
+      const call = ["busctl", "call", "org.freedesktop.login1", two.path, SESSION, ...words];
+      return world.run(call, { user: 1 });
+    };
+    expect((await byStranger("panel")).stderr).toContain("Access denied");
+    // What can never be is said before it is looked who asks.
+    expect((await byStranger("../panel")).stderr).toContain("Not a valid device name");
     expect(readFileSync(`${world.root + LIGHT}/brightness`, "utf8").trim()).toBe("7");
     for (const { fd } of [one, two]) close(fd);
   });

@@ -4,7 +4,13 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
-import { type CreateOptions, callManager, callSeat } from "../support/client.ts";
+import {
+  type CreateOptions,
+  callManager,
+  callSeat,
+  getProperty,
+  MANAGER,
+} from "../support/client.ts";
 import { loginAtSeat } from "../support/login.ts";
 import {
   DEVICE,
@@ -87,7 +93,7 @@ describe("seats of udev", () => {
     // It comes back with those that have not ended yet.
     addDevice("c226:0", MASTER, { ID_SEAT: "seat-two" });
     await world.until("the seat is back", async () => (await seatIds()).includes("seat-two"));
-    expect(world.stateOf("seats", "seat-two").SESSIONS).toBe(`${id} ${other.id}`);
+    expect(world.stateOf("seats", "seat-two").SESSIONS).toBe(`${other.id} ${id}`);
     removeDevice("c226:0", MASTER);
     close(fd);
     close(other.fd);
@@ -182,6 +188,29 @@ describe("switching without VTs", () => {
     for (const { fd } of [one, two, three, fourth]) close(fd);
   });
 
+  test("lists the newest session first, on the bus and in the files", async () => {
+    const made = [await login(), await login(), await login()];
+    const ids = made.map(({ id }) => id).reverse();
+    const listed = async (path: string, kind: string) =>
+      ((await getProperty(bus, `${MANAGER}/${path}`, kind, "Sessions")) as string[][]).map(
+        ([id]) => id,
+      );
+    expect(await listed("seat/seat0", "Seat")).toEqual(ids);
+    expect(await listed(`user/_${ALICE}`, "User")).toEqual(ids);
+    expect(world.stateOf("seats", "seat0").SESSIONS).toBe(ids.join(" "));
+    expect(world.stateOf("users", String(ALICE)).SESSIONS).toBe(ids.join(" "));
+    for (const { fd } of made) close(fd);
+  });
+
+  test("a seat's ActivateSession takes ids alone", async () => {
+    const { fd } = await login();
+    const NONE = { errorName: "org.freedesktop.login1.NoSuchSession" };
+    for (const id of ["", "self", "auto"]) {
+      await expect(seat("seat0", "ActivateSession", "s", [id])).rejects.toMatchObject(NONE);
+    }
+    close(fd);
+  });
+
   test("with one session there is no next", async () => {
     const { fd } = await login();
     await expect(seat("seat0", "SwitchToNext")).rejects.toMatchObject(INVALID);
@@ -252,6 +281,16 @@ describe("a device's seat", () => {
         { user: ALICE },
       );
       expect(outcome.stderr).toContain("Access denied");
+    }
+    // What can never be is said before anybody is asked.
+    for (const words of [
+      ["", DEVICE],
+      ["seat-left", "/etc"],
+    ]) {
+      const asked = ["org.freedesktop.login1.Manager", "AttachDevice", "ssb", ...words, "false"];
+      const login1 = ["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1"];
+      const outcome = await world.run([...login1, ...asked], { user: ALICE });
+      expect(outcome.stderr).toMatch(/is not valid|is not in \/sys/);
     }
     expect(existsSync(world.root + RULE)).toBe(false);
   });

@@ -33,7 +33,7 @@ describe("users", () => {
     const one = await createSession(bus, { uid: ALICE.uid, leader: first.pid, seat: "seat0" });
     const two = await createSession(bus, { uid: ALICE.uid, leader: second.pid, type: "tty" });
     expect(events.filter((event) => event.startsWith("UserNew"))).toHaveLength(1);
-    expect(world.stateOf("users", String(ALICE.uid)).SESSIONS).toBe(`${one.id} ${two.id}`);
+    expect(world.stateOf("users", String(ALICE.uid)).SESSIONS).toBe(`${two.id} ${one.id}`);
     expect(world.stateOf("users", String(ALICE.uid)).DISPLAY).toBe(one.id);
     writeFileSync(`${world.root}/run/user/${ALICE.uid}/kept`, "x");
     await endAll(first);
