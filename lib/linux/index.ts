@@ -164,6 +164,7 @@ export {
 } from "./sockets/socket.ts";
 export { now, type Timestamp } from "./time/clock.ts";
 export { fromLocalTime, localTime, type WallTime } from "./time/local-time.ts";
+export { LONGEST_TIMEOUT, setLongTimeout } from "./time/long-timeout.ts";
 export { TimeZone } from "./time/time-zone.ts";
 export { atWakeup, canWakeUp } from "./time/timer.ts";
 export { accountOf } from "./users/subordinate.ts";

@@ -15,6 +15,7 @@
  */
 
 import { close, duplicate, type Fd, setAsync, signalAsync } from "../ffi/fd.ts";
+import { LONGEST_TIMEOUT } from "../time/long-timeout.ts";
 import {
   addToEpoll,
   createEpoll,
@@ -72,7 +73,6 @@ export function guarded<Value>(task: () => Value): Value | undefined {
 let held: Timer | undefined;
 /** The handler stays when the last watch ends: without it, a SIGIO on its way would kill the process. */
 let handling = false;
-const LONGEST_INTERVAL = 2 ** 31 - 1;
 
 /** How many descriptors one epoll_wait names; more take another. */
 const BATCH = 64;
@@ -129,7 +129,7 @@ export function onReadiness(fd: Fd, drain: Drain, quiet = false): () => void {
     process.on("SIGIO", drainReady);
     handling = true;
   }
-  if (watchers.size === 0) held = setInterval(() => {}, LONGEST_INTERVAL);
+  if (watchers.size === 0) held = setInterval(() => {}, LONGEST_TIMEOUT);
   const watch: Watch = { drain, quiet, goesOn: false };
   watchers.set(fd, watch);
   const end = () => {

@@ -63,16 +63,15 @@ export interface WakeupAlarm {
 }
 
 /**
- * Sets an alarm that wakes the machine, `milliseconds` from now, sleep included.
+ * Sets an alarm that wakes the machine, so many microseconds from now, sleep included.
  *
  * @throws {SystemError} EPERM without CAP_WAKE_ALARM
  */
-export function atWakeup(milliseconds: number): WakeupAlarm {
+export function atWakeup(microseconds: bigint): WakeupAlarm {
   const fd = createTimer("wakeup");
-  const span = BigInt(milliseconds) * 1000n;
-  const due = sinceBoot() + span;
+  const due = sinceBoot() + microseconds;
   try {
-    set(fd, 0, span, "wakeup");
+    set(fd, 0, microseconds, "wakeup");
   } catch (error) {
     close(fd);
     throw error;

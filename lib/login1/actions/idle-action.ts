@@ -4,9 +4,8 @@
  * brings it nearer or puts it off is told by `settle`.
  */
 import type { Logger } from "../../cli/index.ts";
-import { messageOf, now } from "../../linux/index.ts";
+import { messageOf, now, setLongTimeout } from "../../linux/index.ts";
 import { isInteractive } from "../../sd-login/index.ts";
-import { setLongTimeout } from "../host/long-timer.ts";
 import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { Session } from "../model/objects.ts";
 import type { Manager } from "../sessions/manager.ts";

@@ -1,8 +1,7 @@
 /** The laptop's lid, and whether the laptop is docked; see logind.conf(5), HandleLidSwitch. */
 import type { Logger } from "../../cli/index.ts";
-import { messageOf, watchUevents } from "../../linux/index.ts";
+import { messageOf, setLongTimeout, watchUevents } from "../../linux/index.ts";
 import { hasExternalDisplay, lidClosed, onExternalPower } from "../hardware/power-supply.ts";
-import { setLongTimeout } from "../host/long-timer.ts";
 import type { Config, HandleAction, Settings } from "../settings/logind-conf.ts";
 import type { Act } from "./event.ts";
 import { type PowerSwitch, SW_DOCK, SW_LID } from "./power-switches.ts";

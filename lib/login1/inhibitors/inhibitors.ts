@@ -58,16 +58,18 @@ export class Inhibitors {
   }
 
   /** logind.conf's InhibitorsMax. */
-  get max(): number {
-    return Number(this.#settings.config.InhibitorsMax);
+  get max(): bigint {
+    return this.#settings.config.InhibitorsMax;
   }
 
   /**
    * How many of them one uid other than root's may have: an eighth of all, but
    * not less than 64, so that nobody can take them all from the others.
    */
-  get maxPerUser(): number {
-    return Math.min(this.max, Math.max(64, Math.floor(this.max / 8)));
+  get maxPerUser(): bigint {
+    const eighth = this.max / 8n;
+    const share = eighth > 64n ? eighth : 64n;
+    return share < this.max ? share : this.max;
   }
 
   /** logind.conf's InhibitDelayMaxSec, in microseconds. */

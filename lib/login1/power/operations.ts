@@ -5,8 +5,7 @@
  */
 
 import type { Logger } from "../../cli/index.ts";
-import { messageOf } from "../../linux/index.ts";
-import { setLongTimeout } from "../host/long-timer.ts";
+import { messageOf, setLongTimeout } from "../../linux/index.ts";
 import type { InhibitWhat } from "../inhibitors/inhibitor.ts";
 import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { StateFiles } from "../state/state-files.ts";

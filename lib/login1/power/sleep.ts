@@ -100,7 +100,7 @@ export class Sleeper {
     const { sleep } = this.#settings;
     const suspend = possible(kernelSupport("suspend", sleep));
     if (sleep.HibernateDelaySec === NEVER) return this.#enter(suspend);
-    const alarm = atWakeup(Number(sleep.HibernateDelaySec / 1000n));
+    const alarm = atWakeup(sleep.HibernateDelaySec);
     try {
       await this.#enter(suspend);
       if (!alarm.hasFired()) return;

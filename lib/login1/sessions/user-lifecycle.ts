@@ -1,7 +1,6 @@
 /** How users come and go: with their sessions, a while after them, or by lingering. */
 import type { Logger } from "../../cli/index.ts";
-import { messageOf, now, userByName } from "../../linux/index.ts";
-import { setLongTimeout } from "../host/long-timer.ts";
+import { messageOf, now, setLongTimeout, userByName } from "../../linux/index.ts";
 import { User } from "../model/objects.ts";
 import type { Registry } from "../model/registry.ts";
 import type { Settings } from "../settings/logind-conf.ts";

@@ -1,6 +1,6 @@
 /** What `lainos-notifyd status` shows of the state file, and what `wait` waits for in it. */
 import { columns, Failure, visible } from "../../cli/index.ts";
-import { hasCode, localTime, now } from "../../linux/index.ts";
+import { hasCode, LONGEST_TIMEOUT, localTime, now } from "../../linux/index.ts";
 import { isAlive } from "../state/entry.ts";
 import { type Entry, readState, watchState } from "../state/state-file.ts";
 
@@ -145,7 +145,7 @@ export async function waitForReady(file: string, service: string, seconds: numbe
       return reject(new Failure(`${service}: not ready after ${seconds} seconds${last}`));
     }
     // One wake-up at the end of the time, and none before.
-    timer = setTimeout(look, Math.min(Math.ceil(left / 1000), 2 ** 31 - 1));
+    timer = setTimeout(look, Math.min(Math.ceil(left / 1000), LONGEST_TIMEOUT));
   });
   const endWatch = watchOrFail(file, look);
   look();

@@ -9,6 +9,7 @@ import {
   type Fd,
   hasCode,
   hasHungUp,
+  LONGEST_TIMEOUT,
   onReadiness,
   send,
   socketPair,
@@ -136,7 +137,7 @@ export class Heartbeat {
     this.#alive = new Speaker(socket, failure);
     this.#questions = new Speaker(socket, failure);
     if (interval === undefined) return;
-    this.#timer = setInterval(() => this.#beat(), interval / BEATS);
+    this.#timer = setInterval(() => this.#beat(), Math.min(interval / BEATS, LONGEST_TIMEOUT));
     this.#timer.unref();
     this.#alive.say("READY=1");
     this.#beat();

@@ -1,23 +1,27 @@
 /** Services that have to say WATCHDOG=1 in time. */
 
-/** setTimeout takes no more milliseconds. */
-const LONGEST = 2 ** 31 - 1;
+import { now, setLongTimeout } from "../../linux/index.ts";
 
+/** Times in microseconds. */
 interface Watched {
-  /** In milliseconds. */
-  interval: number;
-  deadline: number;
-  timer: Timer;
+  interval: bigint;
+  deadline: bigint;
+  endTimer: () => void;
 }
 
 /** One timer for each service that has an interval; a ping moves only the deadline. */
 export class Watchdogs {
   readonly #watched = new Map<string, Watched>();
   readonly #missed: (service: string) => void;
+  readonly #clock: () => bigint;
 
-  /** @param missed called once when a service's time is up; it is watched no more then */
-  constructor(missed: (service: string) => void) {
+  /**
+   * @param missed called once when a service's time is up; it is watched no more then
+   * @param clock the time, in microseconds
+   */
+  constructor(missed: (service: string) => void, clock = () => now().monotonic) {
     this.#missed = missed;
+    this.#clock = clock;
   }
 
   /**
@@ -28,16 +32,15 @@ export class Watchdogs {
   set(service: string, usec: bigint): void {
     this.end(service);
     if (usec === 0n) return;
-    const interval = Math.min(Math.max(1, Number(usec) / 1000), LONGEST);
-    const watched = { interval, deadline: performance.now() + interval } as Watched;
-    watched.timer = setTimeout(() => this.#look(service), interval);
+    const watched = { interval: usec, deadline: this.#clock() + usec, endTimer() {} };
     this.#watched.set(service, watched);
+    this.#wait(service, watched);
   }
 
   /** The service is alive. Nothing happens if it is not watched. */
   ping(service: string): void {
     const watched = this.#watched.get(service);
-    if (watched) watched.deadline = performance.now() + watched.interval;
+    if (watched) watched.deadline = this.#clock() + watched.interval;
   }
 
   isWatched(service: string): boolean {
@@ -45,7 +48,7 @@ export class Watchdogs {
   }
 
   end(service: string): void {
-    clearTimeout(this.#watched.get(service)?.timer);
+    this.#watched.get(service)?.endTimer();
     this.#watched.delete(service);
   }
 
@@ -53,12 +56,16 @@ export class Watchdogs {
     for (const service of [...this.#watched.keys()]) this.end(service);
   }
 
+  #wait(service: string, watched: Watched): void {
+    const left = watched.deadline - this.#clock();
+    watched.endTimer = setLongTimeout(left, () => this.#look(service));
+  }
+
   #look(service: string): void {
     const watched = this.#watched.get(service);
     if (!watched) return;
-    const left = watched.deadline - performance.now();
-    if (left > 0) {
-      watched.timer = setTimeout(() => this.#look(service), left);
+    if (watched.deadline > this.#clock()) {
+      this.#wait(service, watched);
       return;
     }
     this.#watched.delete(service);

@@ -100,6 +100,21 @@ test("without a watchdog nothing is said", async () => {
   expect(receive(fd, new ReceiveBuffer(100))).toBeUndefined();
 });
 
+test("a watchdog of years is not fed all the time", async () => {
+  const socket = join(newFolder(), "notify");
+  const fd = bindDatagram(socket);
+  later(() => close(fd));
+  beatAt(socket, { interval: 2 ** 40 });
+  await quietFor(100, "a second word");
+  const said: string[] = [];
+  const buffer = new ReceiveBuffer(100);
+  for (let got = receive(fd, buffer); got; got = receive(fd, buffer)) {
+    said.push(Buffer.from(got.data).toString());
+    for (const one of got.fds) close(one);
+  }
+  expect(said.filter((word) => word === "WATCHDOG=1")).toHaveLength(1);
+});
+
 test("what cannot be said is said later, and why is logged once", async () => {
   const socket = join(newFolder(), "notify");
   const stream = listenStream(socket);

@@ -1,7 +1,7 @@
-/** One-shot timers over spans that logind.conf(5) can name and setTimeout cannot: up to for ever. */
+/** One-shot timers over spans that are configured in 64 bits and that setTimeout cannot: up to for ever. */
 
-/** setTimeout takes no more, in milliseconds. */
-const LONGEST = 2 ** 31 - 1;
+/** setTimeout and setInterval take no more, in milliseconds; what is longer fires at once. */
+export const LONGEST_TIMEOUT = 2 ** 31 - 1;
 
 /**
  * Calls `fire` once, so many microseconds from now, the time asleep not counted.
@@ -12,7 +12,7 @@ export function setLongTimeout(microseconds: bigint, fire: () => void): () => vo
   let left = microseconds > 0n ? (microseconds + 999n) / 1000n : 0n;
   let timer: ReturnType<typeof setTimeout>;
   const wait = () => {
-    const step = left < LONGEST ? Number(left) : LONGEST;
+    const step = left < LONGEST_TIMEOUT ? Number(left) : LONGEST_TIMEOUT;
     left -= BigInt(step);
     timer = setTimeout(left > 0n ? wait : fire, step);
   };
