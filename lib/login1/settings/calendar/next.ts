@@ -160,7 +160,7 @@ class Search {
       days.set(count, known);
       return known;
     };
-    return chain?.map(({ start, stop, repeat }): Component => {
+    const inMonth = chain?.map(({ start, stop, repeat }): Component => {
       const day = dayOf(start);
       // Counted from the end, a range's last day comes first.
       const first = stop === undefined ? -1 : dayOf(stop);
@@ -168,6 +168,9 @@ class Search {
         ? { start: first, stop: day, repeat }
         : { start: day, stop: undefined, repeat };
     });
+    // systemd asks for an end that is not there as well, and where that is the clock's next search begins.
+    if (inMonth && this.#spec.day?.at(-1)?.stop === undefined) this.#dayFromEnd(-1);
+    return inMonth;
   }
 
   /** Which day of this month is that far from its end, which is 1; -1 if the month is shorter. */
