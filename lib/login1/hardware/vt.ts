@@ -153,7 +153,8 @@ export class ControlledVt {
   }
 
   /**
-   * Gives the VT back to text, keyboard and root, and lets go of it.
+   * Gives the VT back to text, keyboard and root, and lets go of it. A switch that the kernel has asked
+   * for is made first: by the new mode it would be lost.
    *
    * @throws {SystemError} the first that failed, when all else is done and the terminal is closed
    */
@@ -189,10 +190,19 @@ export class ControlledVt {
 
 const openVt = (number: number): Fd => open(`/dev/tty${number}`, O_RDWR | O_NOCTTY | O_NONBLOCK);
 
+function leaveIfAsked(fd: Fd): void {
+  try {
+    ioctl(fd, VT_RELDISP, 1, "VT_RELDISP");
+  } catch (error) {
+    if (!hasCode(error, "EINVAL")) throw error;
+  }
+}
+
 /** Each step whether or not the one before it worked: a keyboard that is off is a dead console. */
 function giveBack(fd: Fd): void {
   const failures: unknown[] = [];
   for (const step of [
+    () => leaveIfAsked(fd),
     () => ioctl(fd, KDSKBMODE, K_UNICODE, "KDSKBMODE"),
     () => ioctl(fd, KDSETMODE, KD_TEXT, "KDSETMODE"),
     () => ioctlBytes(fd, VT_SETMODE, Uint8Array.of(VT_AUTO, 0, 0, 0, 0, 0, 0, 0), "VT_SETMODE"),

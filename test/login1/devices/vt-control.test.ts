@@ -186,6 +186,24 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
     for (const fd of [device, one.fd]) close(fd);
   });
 
+  test("a controller that ends while the kernel waits does not keep its VT", async () => {
+    const { fd, path } = await login(FIRST);
+    for (let round = 0; round < 10; round++) {
+      switchVt(FIRST);
+      await world.until("the VT is there", () => activeVt() === FIRST);
+      const holder = await world.connect();
+      await callSession(holder, path, "TakeControl", "b", [false]);
+      process.kill(world.bridgePid, "SIGSTOP");
+      switchVt(SECOND);
+      holder.close();
+      process.kill(world.bridgePid, "SIGCONT");
+      await world.until("the kernel switches", () => activeVt() === SECOND);
+      await world.until("the VT is free", () => !modeOf(FIRST).asks);
+      expect(modeOf(FIRST)).toEqual(FREE);
+    }
+    close(fd);
+  });
+
   test("a VT without a session can be switched to, and none beyond the last", async () => {
     await seat("SwitchTo", "u", [SECOND]);
     await world.until("it is there", () => activeVt() === SECOND);
