@@ -120,8 +120,9 @@ export const firmware = {
 
   /** For how many microseconds it will, 0 for without an end, `NO_MENU` for not at all. */
   get menuTimeout(): bigint {
-    const seconds = /^\d{1,10}$/.exec(readText("LoaderConfigTimeoutOneShot") ?? "")?.[0];
-    return seconds === undefined ? NO_MENU : BigInt(seconds) * SECOND;
+    const seconds = /^\d{1,20}$/.exec(readText("LoaderConfigTimeoutOneShot") ?? "")?.[0];
+    const timeout = seconds === undefined ? NO_MENU : BigInt(seconds) * SECOND;
+    return timeout < NO_MENU ? timeout : NO_MENU;
   },
 
   /** The loader counts in seconds; what is less is one. */

@@ -80,6 +80,15 @@ test("the boot loader's menu and entry are for one boot", async () => {
   expect(await power.property("RebootToBootLoaderMenu")).toBe(5_000_000n);
   const timeout = bytes("LoaderConfigTimeoutOneShot", LOADER);
   expect(timeout).toEqual([7, 0, 0, 0, ...text("5")]);
+  // As far as 64 bits go: the loader counts in seconds, and what is rounded up above them is no menu.
+  for (const [wanted, is] of [
+    [2n ** 62n, 4_611_686_018_428_000_000n],
+    [18_446_744_073_709_000_000n, 18_446_744_073_709_000_000n],
+    [NO_MENU - 1n, NO_MENU],
+  ] as const) {
+    await power.call("SetRebootToBootLoaderMenu", "t", wanted);
+    expect(await power.property("RebootToBootLoaderMenu")).toBe(is);
+  }
   await power.call("SetRebootToBootLoaderMenu", "t", NO_MENU);
   expect(existsSync(pathOf("LoaderConfigTimeoutOneShot", LOADER))).toBe(false);
   await power.call("SetRebootToBootLoaderEntry", "s", "arch-lts.conf");

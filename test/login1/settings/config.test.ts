@@ -466,6 +466,31 @@ describe("the bridge", () => {
     for (const { fd } of [before, after]) close(fd);
   });
 
+  test("lets people log in with the largest values that there are", async () => {
+    const most = "18446744073709551615";
+    configure(
+      ...["RuntimeDirectorySize", "RuntimeDirectoryInodesMax", "SessionsMax", "InhibitorsMax"].map(
+        (key) => `${key}=${most}`,
+      ),
+      ...["UserStopDelaySec", "InhibitDelayMaxSec", "IdleActionSec", "StopIdleSessionSec"].map(
+        (key) => `${key}=18446744073708s`,
+      ),
+      "UserTasksMax=18446744073709551614",
+    );
+    await callManager(bus, "Reload");
+    expect(await property("RuntimeDirectorySize")).toBe(`t ${most}`);
+    expect(await property("RuntimeDirectoryInodesMax")).toBe(`t ${most}`);
+    expect(await property("InhibitorsMax")).toBe(`t ${most}`);
+    expect(await property("StopIdleSessionUSec")).toBe("t 18446744073708000000");
+    const leader = await world.leader();
+    const { fd } = await createSession(bus, { uid: 1, leader: leader.pid });
+    expect(optionsOf(1)).toContain("nr_inodes=9007199254740992");
+    expect(world.stateOf("users", "1").STATE).toBe("active");
+    close(fd);
+    configure("UserStopDelaySec=0");
+    await callManager(bus, "Reload");
+  });
+
   test("reads it again on SIGHUP, says what it does not understand, and stays", async () => {
     configure("RemoveIPC=perhaps", "KillOnlyUsers=alice bob", "HandlePowerKey=reboot");
     const { log } = world;
