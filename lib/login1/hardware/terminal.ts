@@ -1,6 +1,7 @@
 /** The terminals of sessions, by their names below /dev. */
-import { readFileSync, type Stats, statSync } from "node:fs";
+import { type BigIntStats, readFileSync, statSync } from "node:fs";
 import { deviceNodeAt, deviceNodeOf, type Fd, hasCode, processStatus } from "../../linux/index.ts";
+import { UINT64_MAX } from "../../sd-login/index.ts";
 import { characterDevice } from "./udev.ts";
 
 const O_ACCMODE = 3;
@@ -64,23 +65,29 @@ export function terminalOfProcess(pid: number): string | undefined {
 }
 
 /** Whose a terminal is; undefined if there is no such terminal. */
-export const ownerOfTerminal = (name: string) => statusOf(name)?.uid;
+export function ownerOfTerminal(name: string): number | undefined {
+  const status = statusOf(name);
+  return status && Number(status.uid);
+}
 
 /**
  * When somebody last typed at a terminal, in microseconds since the epoch; see the access time of
- * terminals in w(1).
+ * terminals in w(1). Its user can set that to anything: what 64 bits do not hold is never, as logind
+ * has it, by which the terminal is not idle.
  *
  * @returns undefined if there is no such terminal
  */
 export function lastTouched(name: string): bigint | undefined {
   const status = statusOf(name);
-  return status && BigInt(Math.trunc(status.atimeMs)) * 1000n;
+  if (!status) return undefined;
+  const touched = status.atimeNs / 1000n;
+  return touched >= 0n && touched < UINT64_MAX ? touched : UINT64_MAX;
 }
 
-function statusOf(name: string): Stats | undefined {
+function statusOf(name: string): BigIntStats | undefined {
   if (!ROOTS_OWN.test(name)) return undefined;
   try {
-    return statSync(`/dev/${name}`);
+    return statSync(`/dev/${name}`, { bigint: true });
   } catch (error) {
     if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;

@@ -7,7 +7,7 @@ import { type IdlePart, idleDue, stopDue } from "../../../lib/login1/actions/idl
 import { ttyIdleAfter } from "../../../lib/login1/settings/logind-conf.ts";
 import { NEVER } from "../../../lib/login1/settings/values.ts";
 import { quietFor } from "../../support/until.ts";
-import { type CreateOptions, callSession, createSession } from "../support/client.ts";
+import { type CreateOptions, callSession, createSession, getProperty } from "../support/client.ts";
 import { PowerWorld } from "../support/power-world.ts";
 import { configOf } from "../support/settings.ts";
 
@@ -199,6 +199,44 @@ describe("over the bus", () => {
     await configure("IdleAction=halt", "IdleActionSec=200ms");
     expect(await power.property("IdleHint")).toBe(true);
     await ran("openrc-shutdown --halt now");
+  });
+
+  // A terminal is its user's, and so is the time of its last use.
+  test.each([
+    "1960-01-01",
+    "@-9223372036854775808",
+    "@9223372036854775807",
+    "@18446744073709.551615",
+  ])(
+    "a terminal that was touched at %s is not idle, and everything can still be asked for",
+    async (moment) => {
+      const session = await terminal(0);
+      const touched = await power.world.run(["touch", "-a", "-d", moment, "/dev/ttyS9"]);
+      expect(touched.stderr).toBe("");
+      for (const [path, kind] of [
+        [session.path, "Session"],
+        ["/org/freedesktop/login1/user/_65534", "User"],
+        ["/org/freedesktop/login1", "Manager"],
+      ] as const) {
+        const all = ["busctl", "get-property", "org.freedesktop.login1", path];
+        const name = `org.freedesktop.login1.${kind}`;
+        expect((await power.world.run([...all, name, "IdleHint", "IdleSinceHint"])).stdout).toBe(
+          "b false\nt 18446744073709551615\n",
+        );
+        const { code, stdout } = await power.world.run([
+          ...["busctl", "call", "org.freedesktop.login1", path],
+          ...["org.freedesktop.DBus.Properties", "GetAll", "s", name],
+        ]);
+        expect([code, stdout.includes("IdleSinceHintMonotonic")]).toEqual([0, true]);
+      }
+    },
+  );
+
+  test("a terminal's last use is known to the microsecond", async () => {
+    const session = await terminal(0);
+    await power.world.run(["touch", "-a", "-d", "@1796000000.123456789", "/dev/ttyS9"]);
+    const since = await getProperty(power.bus, session.path, "Session", "IdleSinceHint");
+    expect(since).toBe(1_796_000_000_123_456n);
   });
 
   test("the machine is idle since login1's start at the earliest", async () => {
