@@ -27,6 +27,7 @@ export const IN_ITS_PLACE = {
   "usr/bin/systemd-inhibit": "protocol7-core",
   "usr/bin/systemd-notify": "protocol7-core",
   "usr/bin/udevadm": "eudev",
+  "usr/lib/security/pam_systemd.so": "protocol7-core",
   "usr/share/dbus-1/system.d/org.freedesktop.login1.conf": "protocol7-core",
   "usr/share/polkit-1/actions/org.freedesktop.login1.policy": "protocol7-core",
 };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { ROOT } from "../../scripts/build.ts";
 import { makepkg, sourceDate } from "../../scripts/makepkg.ts";
 import { buildPackage, STAGED } from "../../scripts/package.ts";
+import { PAM_MODULE } from "../../scripts/pam-module.ts";
 import { buildByName } from "../../scripts/repo/build.ts";
 import { isDummy } from "../../scripts/repo/lint.ts";
 import { readRecipes } from "../../scripts/repo/recipe.ts";
@@ -86,8 +87,8 @@ async function ownPackages(folder: string): Promise<string[]> {
 const NEXT_SETTINGS = ["openrc/conf.d/seatd", "openrc/conf.d/iwd", "files/etc/lainos/logind.conf"];
 
 /**
- * protocol7-core's next release: three of its settings are others. Its executable is no program,
- * since nothing in a root of stubs is run.
+ * protocol7-core's next release: three of its settings are others. Its executable is no program, and
+ * its PAM module no library, since nothing in a root of stubs is run.
  */
 export async function buildNext(folder: string): Promise<string> {
   return await makepkg({
@@ -96,7 +97,9 @@ export async function buildNext(folder: string): Promise<string> {
       for (const path of STAGED) await cp(join(ROOT, path), join(tree, path), { recursive: true });
       await edit(join(tree, "PKGBUILD"), (text) => text.replace(/^pkgrel=\d+$/m, "pkgrel=99"));
       for (const path of NEXT_SETTINGS) await edit(join(tree, path), (text) => `${text}# new\n`);
-      await Bun.write(join(tree, "dist/protocol7"), "the next one\n");
+      for (const name of ["protocol7", PAM_MODULE]) {
+        await Bun.write(join(tree, "dist", name), "the next one\n");
+      }
     },
     epoch: await sourceDate(),
     environment: { _prebuilt: "yes" },
