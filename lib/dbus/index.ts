@@ -5,6 +5,7 @@ export type { Request } from "./connection/calls.ts";
 export { Connection, type IncomingCall } from "./connection/connection.ts";
 export {
   type CallContext,
+  drifting,
   hidden,
   type Interface,
   type Members,

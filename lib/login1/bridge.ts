@@ -103,6 +103,7 @@ async function start(
     ),
   );
   await connection.requestName(BUS_NAME);
+  signals.noteManager();
   signals.named();
   ends.push(
     () => operations.stop(),

@@ -44,6 +44,7 @@ export interface PropertyMember<Target> {
   /** To be written by root alone. */
   privileged?: true;
   hidden?: true;
+  drifting?: true;
   get(target: Target): Variant;
   set?: (target: Target, value: unknown, call: CallContext) => Promise<void>;
 }
@@ -86,6 +87,14 @@ export function privileged<Member extends MethodMember<never> | PropertyMember<n
 /** Keeps an obsolete property out of introspection and GetAll: only Get knows it, as with sd-bus. */
 export function hidden<Target>(member: PropertyMember<Target>): PropertyMember<Target> {
   return { ...member, hidden: true };
+}
+
+/**
+ * A property that becomes another value with time, or with those of others: it is told whenever it may
+ * have changed, as nobody can say which value was known.
+ */
+export function drifting<Target>(member: PropertyMember<Target>): PropertyMember<Target> {
+  return { ...member, drifting: true };
 }
 
 /** Goes on with a value: at once if it is there, so that an answer need not wait for its turn. */

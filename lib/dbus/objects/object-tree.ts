@@ -58,6 +58,8 @@ export class ObjectTree {
   readonly #connection: Connection;
   readonly #quota = new Quota();
   readonly #onFailure: (call: IncomingCall, error: unknown) => void;
+  /** What is known of each object's properties, by interface and name: what they were, or were told to be. */
+  readonly #known = new WeakMap<object, Map<string, unknown>>();
 
   /**
    * @param onFailure told of every handler that threw something other than a
@@ -109,8 +111,28 @@ export class ObjectTree {
     this.#connection.signal(path, definition.name, member, declared.signature, body, destination);
   }
 
-  /** Sends PropertiesChanged for those of `names` whose annotation asks for it. */
-  emitChanged<Target>(
+  /**
+   * Takes note of the properties of an object that is new, so that `emitChanged` tells of what is another
+   * value since then. Of an object that was never noted it tells all that it is asked to.
+   */
+  note<Target extends object>({ name, members }: Interface<Target>, target: Target): void {
+    for (const [key, property] of Object.entries(members)) {
+      if (property.kind !== "property" || property.emits !== "true") continue;
+      if (!property.drifting) this.#isNews(target, `${name}.${key}`, property.get(target).value);
+    }
+  }
+
+  /** Whether a property has another value than was known; from here on it is known. */
+  #isNews(target: object, key: string, value: unknown): boolean {
+    const known = this.#known.get(target) ?? new Map<string, unknown>();
+    this.#known.set(target, known);
+    if (known.has(key) && Bun.deepEquals(known.get(key), value)) return false;
+    known.set(key, value);
+    return true;
+  }
+
+  /** Sends PropertiesChanged for those of `names` that have changed or drift, and whose annotation asks for it. */
+  emitChanged<Target extends object>(
     path: string,
     definition: Interface<Target>,
     target: Target,
@@ -123,8 +145,11 @@ export class ObjectTree {
       if (property?.kind !== "property") {
         throw new TypeError(`${definition.name} declares no property ${name}`);
       }
-      if (property.emits === "true") changed[name] = property.get(target);
-      else if (property.emits === "invalidates") invalidated.push(name);
+      if (property.emits === "true") {
+        const value = property.get(target);
+        const key = `${definition.name}.${name}`;
+        if (property.drifting || this.#isNews(target, key, value.value)) changed[name] = value;
+      } else if (property.emits === "invalidates") invalidated.push(name);
     }
     if (Object.keys(changed).length + invalidated.length === 0) return;
     const body = [definition.name, changed, invalidated];

@@ -1,6 +1,6 @@
 /** org.freedesktop.login1.Manager: its properties, but for the configured ones. */
 
-import { hidden, type Members, membersOf } from "../../dbus/index.ts";
+import { drifting, hidden, type Members, membersOf } from "../../dbus/index.ts";
 import { UINT64_MAX } from "../../sd-login/index.ts";
 import { onExternalPower } from "../hardware/power-supply.ts";
 import type { Login1 } from "../login1.ts";
@@ -20,9 +20,9 @@ function idle({ manager, inhibitors }: Login1): Idle {
 }
 
 export const managerProperties: Members<Login1> = {
-  IdleHint: property("b", "true", (login1) => idle(login1).hint),
-  IdleSinceHint: property("t", "true", (login1) => idle(login1).since.realtime),
-  IdleSinceHintMonotonic: property("t", "true", (login1) => idle(login1).since.monotonic),
+  IdleHint: drifting(property("b", "true", (login1) => idle(login1).hint)),
+  IdleSinceHint: drifting(property("t", "true", (login1) => idle(login1).since.realtime)),
+  IdleSinceHintMonotonic: drifting(property("t", "true", (login1) => idle(login1).since.monotonic)),
   Docked: property("b", "false", ({ lid }) => lid.docked),
   LidClosed: property("b", "true", ({ lid }) => lid.closed),
   OnExternalPower: property("b", "false", (_login1) => onExternalPower()),

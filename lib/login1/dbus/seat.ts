@@ -1,5 +1,5 @@
 /** org.freedesktop.login1.Seat */
-import { hidden, type Interface, membersOf } from "../../dbus/index.ts";
+import { drifting, hidden, type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import type { Seat } from "../model/objects.ts";
 import { ACTIONS } from "../permission/actions.ts";
@@ -65,9 +65,9 @@ export function seatInterface({ manager, authorizer }: Login1): Interface<Seat> 
           .reverse()
           .map(({ id, objectPath }): [string, string] => [id, objectPath]),
       ),
-      IdleHint: property("b", "true", (seat) => seat.idle.hint),
-      IdleSinceHint: property("t", "true", (seat) => seat.idle.since.realtime),
-      IdleSinceHintMonotonic: property("t", "true", (seat) => seat.idle.since.monotonic),
+      IdleHint: drifting(property("b", "true", (seat) => seat.idle.hint)),
+      IdleSinceHint: drifting(property("t", "true", (seat) => seat.idle.since.realtime)),
+      IdleSinceHintMonotonic: drifting(property("t", "true", (seat) => seat.idle.since.monotonic)),
     },
   };
 }

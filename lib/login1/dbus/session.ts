@@ -1,5 +1,5 @@
 /** org.freedesktop.login1.Session */
-import { type Interface, type Members, membersOf } from "../../dbus/index.ts";
+import { drifting, type Interface, type Members, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import type { Session } from "../model/objects.ts";
 import { ACTIONS } from "../permission/actions.ts";
@@ -38,9 +38,11 @@ const properties: Members<Session> = {
   Class: property("s", "true", (session) => session.class),
   Active: property("b", "true", (session) => session.active),
   State: property("s", "true", (session) => session.state),
-  IdleHint: property("b", "true", (session) => session.idle.hint),
-  IdleSinceHint: property("t", "true", (session) => session.idle.since.realtime),
-  IdleSinceHintMonotonic: property("t", "true", (session) => session.idle.since.monotonic),
+  IdleHint: drifting(property("b", "true", (session) => session.idle.hint)),
+  IdleSinceHint: drifting(property("t", "true", (session) => session.idle.since.realtime)),
+  IdleSinceHintMonotonic: drifting(
+    property("t", "true", (session) => session.idle.since.monotonic),
+  ),
   CanIdle: property("b", "const", (session) => session.canIdle),
   CanLock: property("b", "const", (session) => session.canLock),
   LockedHint: property("b", "true", (session) => session.lockedHint),

@@ -39,6 +39,22 @@ export class BusSignals implements BusNotifier, DeviceEvents {
     for (const emit of waiting) emit();
   }
 
+  noteSession(session: Session): void {
+    this.tree.note(this.#of.session, session);
+  }
+
+  noteUser(user: User): void {
+    this.tree.note(this.#of.user, user);
+  }
+
+  noteSeat(seat: Seat): void {
+    this.tree.note(this.#of.seat, seat);
+  }
+
+  noteManager(): void {
+    this.tree.note(managerInterface, this.#of.login1);
+  }
+
   sessionNew({ id, objectPath }: Session): void {
     this.#ofManager("SessionNew", [id, objectPath]);
   }

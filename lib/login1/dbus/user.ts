@@ -1,5 +1,5 @@
 /** org.freedesktop.login1.User */
-import { type Interface, membersOf } from "../../dbus/index.ts";
+import { drifting, type Interface, membersOf } from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import type { User } from "../model/objects.ts";
 import { ACTIONS } from "../permission/actions.ts";
@@ -47,9 +47,9 @@ export function userInterface({ manager, authorizer }: Login1): Interface<User> 
           .reverse()
           .map(({ id, objectPath }): [string, string] => [id, objectPath]),
       ),
-      IdleHint: property("b", "true", (user) => user.idle.hint),
-      IdleSinceHint: property("t", "true", (user) => user.idle.since.realtime),
-      IdleSinceHintMonotonic: property("t", "true", (user) => user.idle.since.monotonic),
+      IdleHint: drifting(property("b", "true", (user) => user.idle.hint)),
+      IdleSinceHint: drifting(property("t", "true", (user) => user.idle.since.realtime)),
+      IdleSinceHintMonotonic: drifting(property("t", "true", (user) => user.idle.since.monotonic)),
       Linger: property("b", "true", (user) => user.lingers),
     },
   };

@@ -39,6 +39,7 @@ export class SeatHotplug {
 
   #add(id: string): void {
     const seat = this.registry.addSeat(id);
+    this.publisher.notifier.noteSeat(seat);
     this.publisher.changes.seat(seat);
     this.publisher.persist();
     this.publisher.notifier.seatNew(seat);

@@ -182,8 +182,10 @@ export class SessionCreation {
     const { user } = session;
     let fd: Fd | undefined;
     registry.users.set(user.uid, user);
+    if (isNewUser) publisher.notifier.noteUser(user);
     registry.addSession(session);
     users.keep(user);
+    publisher.notifier.noteSession(session);
     try {
       supervision.watchLeader(session, pidfd);
       if (session.hasFifo) {

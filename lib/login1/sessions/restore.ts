@@ -59,6 +59,9 @@ export function restore(parts: RestoreParts): void {
   const onBad: OnBad = (path, reason) => log.warning(`${path} is not used: ${reason}`);
   removeUnfinished(parts.files);
   fill(parts, onBad);
+  for (const user of registry.users.values()) publisher.notifier.noteUser(user);
+  for (const session of registry.sessions.values()) publisher.notifier.noteSession(session);
+  for (const seat of registry.seats.values()) publisher.notifier.noteSeat(seat);
   for (const seat of registry.seats.values()) {
     parts.foreground.start(seat, loadActiveSession(parts.files, seat, onBad));
     publisher.changes.seat(seat);

@@ -131,6 +131,7 @@ export class UserLifecycle {
   #addLingering({ uid, gid, name }: Account): void {
     const user = new User(uid, gid, name, createRuntimeDir(uid, gid, this.settings.config), now());
     this.registry.users.set(uid, user);
+    this.publisher.notifier.noteUser(user);
     this.publisher.changes.user(user);
     this.publisher.persist();
     this.publisher.notifier.userNew(user);

@@ -3,6 +3,10 @@ import type { Seat, Session, User } from "../model/objects.ts";
 
 /** Tells the bus what happened. The state files are up to date when it is called, unless /run is full. */
 export interface BusNotifier {
+  /** Takes note of an object before anything happens to it: `…Changed` tells of what is another then. */
+  noteSession(session: Session): void;
+  noteUser(user: User): void;
+  noteSeat(seat: Seat): void;
   sessionNew(session: Session): void;
   sessionRemoved(session: Session): void;
   sessionChanged(session: Session, properties: Set<string>): void;
