@@ -1,6 +1,6 @@
 /** org.freedesktop.login1.Manager: who is kept while not logged in. */
 
-import { BusError, type Members, membersOf } from "../../dbus/index.ts";
+import { type Members, membersOf } from "../../dbus/index.ts";
 import { userById } from "../../linux/index.ts";
 import { NO_UID } from "../../sd-login/index.ts";
 import type { Login1 } from "../login1.ts";
@@ -17,12 +17,12 @@ export const lingerMembers: Members<Login1> = {
     [],
     async ({ manager, authorizer }, [given, enable, interactive], call) => {
       const caller = await call.caller();
-      const uid = given === NO_UID ? manager.userOfPid(caller.pid)?.uid : given;
-      if (uid === undefined) throw login1Errors.noUserForPid(caller.pid);
+      const uid = given === NO_UID ? manager.ownerOfPid(caller.pid) : given;
+      if (uid === undefined) {
+        throw login1Errors.system("ENXIO", `PID ${caller.pid} is in no user's slice`);
+      }
       const account = userById(uid);
-      // What sd-bus makes of the look-up's ESRCH.
-      if (!account)
-        throw new BusError("System.Error.ESRCH", `There is no user with the UID ${uid}`);
+      if (!account) throw login1Errors.system("ESRCH", `There is no user with the UID ${uid}`);
       await authorizer.authorize(call, {
         action: uid === caller.uid ? ACTIONS.setSelfLinger : ACTIONS.setUserLinger,
         what: `say whether ${account.name} stays when logged out`,

@@ -7,9 +7,9 @@ import { login1Errors } from "../vocabulary/errors.ts";
 import type { Manager } from "./manager.ts";
 
 /**
- * The session of this id; "self" (or "") is the one that the caller is in,
- * "auto" that one or else the caller's user's display session. Without a promise where the caller
- * need not be asked for.
+ * The session of this id; "self" (or "") is the one that the caller is in, "auto" that one or else the
+ * display session of the user in whose slice the caller is. As with logind, to be that user is not
+ * enough. Without a promise where the caller need not be asked for.
  *
  * @throws {BusError} NoSuchSession, NoSessionForPID
  */
@@ -19,10 +19,10 @@ export function findSession(
   call: Pick<CallContext, "caller">,
 ): Session | Promise<Session> {
   if (id !== "self" && id !== "auto" && id !== "") return manager.session(id);
-  return whenKnown(call.caller(), ({ pid, uid }) => {
+  return whenKnown(call.caller(), ({ pid }) => {
     const own = manager.sessionOfPid(pid);
     if (own) return own;
-    const display = id === "auto" ? manager.users.get(uid)?.display : undefined;
+    const display = id === "auto" ? manager.userOfPid(pid)?.display : undefined;
     if (display) return display;
     throw login1Errors.noSessionForPid(pid);
   });
@@ -53,15 +53,15 @@ export async function findUserByPid(
 }
 
 /**
- * The user of this uid; UINT32_MAX, as libsystemd's clients write it, is the one
- * in whose slice the caller is, or else the caller's own.
+ * The user of this uid; UINT32_MAX, as libsystemd's clients write it, is the one in whose slice the
+ * caller is.
  *
  * @throws {BusError} NoSuchUser, NoUserForPID
  */
 export async function findUser(manager: Manager, uid: number, call: CallContext): Promise<User> {
   if (uid !== NO_UID) return manager.user(uid);
   const caller = await call.caller();
-  const user = manager.userOfPid(caller.pid) ?? manager.users.get(caller.uid);
+  const user = manager.userOfPid(caller.pid);
   if (!user) throw login1Errors.noUserForPid(caller.pid);
   return user;
 }

@@ -189,6 +189,11 @@ export class Manager {
     return this.#membership.userOfPid(pid);
   }
 
+  /** See `Membership.ownerOfPid`. */
+  ownerOfPid(pid: number): number | undefined {
+    return this.#membership.ownerOfPid(pid);
+  }
+
   /** See `Membership`. */
   unitCgroup(unit: string): Cgroup | undefined {
     return this.#membership.unitCgroup(unit);

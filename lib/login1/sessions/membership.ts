@@ -29,9 +29,14 @@ export class Membership {
     return undefined;
   }
 
+  /** The uid in whose slice a process is, logged in or not. */
+  ownerOfPid(pid: number): number | undefined {
+    return this.scopes.ownerOf(pid) ?? this.sessionOfPid(pid)?.user.uid;
+  }
+
   /** The user in whose slice a process is. */
   userOfPid(pid: number): User | undefined {
-    const uid = this.scopes.ownerOf(pid) ?? this.sessionOfPid(pid)?.user.uid;
+    const uid = this.ownerOfPid(pid);
     return uid === undefined ? undefined : this.registry.users.get(uid);
   }
 

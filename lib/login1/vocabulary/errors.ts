@@ -1,5 +1,20 @@
 /** login1's own D-Bus errors; see org.freedesktop.login1(5). */
-import { BusError, busErrors } from "../../dbus/index.ts";
+import { BusError } from "../../dbus/index.ts";
+
+/** The ends of the D-Bus specification's errors that sd-bus takes an errno for. */
+const STANDARD: Readonly<Record<string, string>> = {
+  EACCES: "AccessDenied",
+  EEXIST: "FileExists",
+  EINVAL: "InvalidArgs",
+  EIO: "IOError",
+  ENOBUFS: "LimitsExceeded",
+  ENOENT: "FileNotFound",
+  ENOMEM: "NoMemory",
+  EOPNOTSUPP: "NotSupported",
+  EPERM: "AccessDenied",
+  ESRCH: "UnixProcessIdUnknown",
+  ETIMEDOUT: "Timeout",
+};
 
 const login1 = (name: string) => (message: string) =>
   new BusError(`org.freedesktop.login1.${name}`, message);
@@ -23,10 +38,10 @@ export const login1Errors = {
   deviceIsTaken: login1("DeviceIsTaken"),
   deviceNotTaken: login1("DeviceNotTaken"),
   notYourDevice: login1("NotYourDevice"),
-  /** What sd-bus makes of an errno that no D-Bus error stands for. */
+  /** What sd-bus makes of an errno: the D-Bus error that stands for it, or else one of its name. */
   system(code: string, message: string): BusError {
-    if (code === "EINVAL") return busErrors.invalidArgs(message);
-    if (code === "EACCES" || code === "EPERM") return busErrors.accessDenied(message);
-    return new BusError(`System.Error.${code}`, message);
+    const standard = STANDARD[code];
+    if (standard === undefined) return new BusError(`System.Error.${code}`, message);
+    return new BusError(`org.freedesktop.DBus.Error.${standard}`, message);
   },
 };
