@@ -253,7 +253,7 @@ describe("CreateSession", () => {
     ["Class", { Class: "users" }],
     ["Service", { Service: 1 }],
     ["Desktop", { Desktop: "a\nb" }],
-    ["VTNr", { VTNr: 3 }],
+    ["VTNr", { Seat: "seat0", VTNr: 3 }],
     ["VTNr", { VTNr: -1 }],
     ["TTY", { TTY: "../shadow" }],
     ["VTNr", { TTY: "tty3", VTNr: 4 }],
