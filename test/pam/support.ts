@@ -1,5 +1,6 @@
 /** Logins by a real PAM in a world of their own: the module, compiled, and a program that logs in. */
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { buildPamModule } from "../../scripts/pam-module.ts";
 import { FakeRoot, ROOT } from "../files/run.ts";
 import { compile } from "../login1/support/probe.ts";
@@ -51,9 +52,9 @@ export class PamWorld {
       const world = await World.create(options);
       const pam = new PamWorld(world, root);
       // Others than root come to it, too.
-      await pam.#must(["chmod", "755", root.path]);
-      await pam.#must(["mount", "--bind", `${root.path}/pam.d`, "/etc/pam.d"]);
-      await pam.#must(["install", "-m4755", pam.program, pam.setuidProgram]);
+      await pam.must(["chmod", "755", root.path]);
+      await pam.must(["mount", "--bind", `${root.path}/pam.d`, "/etc/pam.d"]);
+      await pam.must(["install", "-m4755", pam.program, pam.setuidProgram]);
       return pam;
     } catch (error) {
       await root[Symbol.asyncDispose]();
@@ -69,9 +70,39 @@ export class PamWorld {
   /** The same as su is: root, whoever calls it. */
   readonly setuidProgram = "/run/setuid-login";
 
-  async #must(command: string[]): Promise<void> {
-    const { code, stderr } = await this.world.run(command);
-    if (code !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
+  /** Runs a command of the world, which must succeed; returns what it printed. */
+  async must(command: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.world.run(command);
+    if (code !== 0) throw new Error(`${command.join(" ")}: ${stdout}${stderr}`);
+    return stdout;
+  }
+
+  /** Where the homes of the users of `addUsers` are. */
+  get homes(): string {
+    return join(this.root.path, "home");
+  }
+
+  /** The system's accounts and these, in the world alone; none has a password. */
+  async addUsers(users: Record<string, { uid: number; shell: string }>): Promise<void> {
+    const all = Object.entries(users);
+    const files: [path: string, lines: string[], mode: number][] = [
+      [
+        "/etc/passwd",
+        all.map(
+          ([name, { uid, shell }]) => `${name}:x:${uid}:${uid}::${this.homes}/${name}:${shell}`,
+        ),
+        0o644,
+      ],
+      ["/etc/group", all.map(([name, { uid }]) => `${name}:x:${uid}:`), 0o644],
+      ["/etc/shadow", all.map(([name]) => `${name}:*:20000:0:99999:7:::`), 0o640],
+    ];
+    for (const [path, lines, mode] of files) {
+      const text = `${readFileSync(path, "utf8")}${lines.join("\n")}\n`;
+      await this.must(["mount", "--bind", await this.root.write(basename(path), text, mode), path]);
+    }
+    for (const [name, { uid }] of all) {
+      await this.must(["install", "-d", `-o${uid}`, `-g${uid}`, `${this.homes}/${name}`]);
+    }
   }
 
   /**
@@ -115,7 +146,7 @@ export class PamWorld {
 
   /** What login1 says of a session. */
   async session(id: string): Promise<Record<string, string>> {
-    const { stdout } = await this.world.run(["loginctl", "show-session", id]);
+    const stdout = await this.must(["loginctl", "show-session", id]);
     const lines = stdout.trimEnd().split("\n");
     return Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
   }
