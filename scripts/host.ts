@@ -135,6 +135,13 @@ const TOOLS = {
   Xvfb: { debian: "xvfb", arch: "xorg-server-xvfb" },
   "xss-lock": { debian: "xss-lock", arch: "xss-lock" },
   i3lock: { debian: "i3lock", arch: "i3lock" },
+  sshd: { debian: "openssh-server", arch: "openssh" },
+  ssh: { debian: "openssh-client", arch: "openssh" },
+  fish: { debian: "fish", arch: "fish" },
+  crond: { debian: "cronie", arch: "cronie" },
+  doas: { debian: "opendoas", arch: "opendoas" },
+  lightdm: { debian: "lightdm", arch: "lightdm" },
+  sddm: { debian: "sddm", arch: "sddm" },
   xdotool: { debian: "xdotool", arch: "xdotool" },
   "qml of Qt 6": { debian: "qml-qt6", arch: "qt6-declarative", files: ["/usr/lib/qt6/bin/qml"] },
   "QtQml of Qt 6": {

@@ -145,9 +145,17 @@ test("su -l, where nobody is logged in", async () => {
   expect(scoped(said, "fisher")).toMatchObject(session("fisher", "background", "unspecified"));
 });
 
-test("su without -l has no session, as with systemd", async () => {
-  const found = parse(await must(["su", "fisher", "-c", "env"]));
-  expect(found.XDG_SESSION_ID).toBeUndefined();
+test("su without -l and doas have no session, as with systemd", async () => {
+  const place = "echo 'permit nopass root' >/run/doas.conf; touch /etc/doas.conf";
+  await must(["sh", "-ec", `${place}; mount --bind /run/doas.conf /etc/doas.conf`]);
+  for (const command of [
+    ["su", "fisher", "-c", "env"],
+    ["doas", "-u", "fisher", "env"],
+  ]) {
+    const found = parse(await must(command));
+    expect(found.USER).toBe("fisher");
+    expect(found.XDG_SESSION_ID).toBeUndefined();
+  }
 });
 
 test("cron", async () => {

@@ -13,8 +13,6 @@ const MORE = [
   ...["debian-archive-keyring", "file", "git", "kbd", "libseat1", "lsof", "openssl", "perl"],
   ...["psmisc", "python3-dbus", "python3-gi", "sudo", "syslog-ng-core", "systemd-dev"],
   ...["tzdata", "udev", "util-linux-extra", "xauth"],
-  // Who logs somebody in, and a shell that does not read /etc/profile.
-  ...["cronie", "fish", "lightdm", "opendoas", "openssh-client", "openssh-server", "sddm"],
 ] as const;
 
 const ROOT: Recipe = {
