@@ -1,6 +1,7 @@
 /** What the programs of a login find in their environment about its session; see pam_systemd(8). */
 import { lstatSync } from "node:fs";
 import { isAbsolute } from "node:path";
+import type { Environment } from "./desktop.ts";
 import type { SessionRequest } from "./pam-request.ts";
 
 /** A session that login1 has made. */
@@ -14,8 +15,14 @@ export interface MadeSession {
 /**
  * The lines that the PAM module puts into PAM's environment: NAME=value, or NAME alone for what is not to
  * be there, as a seat that the login has asked for and is not at.
+ *
+ * @param items what the request was made of
  */
-export function sessionEnvironment(request: SessionRequest, made: MadeSession): string[] {
+export function sessionEnvironment(
+  request: SessionRequest,
+  made: MadeSession,
+  items: Environment,
+): string[] {
   const { runtimePath } = made;
   const runtime = isOwnFolder(runtimePath, request.uid) ? runtimePath : undefined;
   const bus = runtime === undefined ? undefined : `${runtime}/bus`;
@@ -23,10 +30,13 @@ export function sessionEnvironment(request: SessionRequest, made: MadeSession): 
     ["XDG_SESSION_ID", made.id],
     ["XDG_SESSION_TYPE", request.type],
     ["XDG_SESSION_CLASS", request.class],
-    ["XDG_SESSION_DESKTOP", request.desktop],
     ["XDG_SEAT", made.seat],
     ["XDG_VTNR", made.vtnr > 0 ? `${made.vtnr}` : ""],
   ];
+  // A name that login1 is not told is the desktop's own affair.
+  if (request.desktop !== "" || !items.XDG_SESSION_DESKTOP) {
+    variables.push(["XDG_SESSION_DESKTOP", request.desktop]);
+  }
   if (runtime !== undefined) variables.push(["XDG_RUNTIME_DIR", runtime]);
   // A bus that is started later is found by the session's shell: /etc/profile.d/lainos-session.sh.
   if (bus !== undefined && lstatSync(bus, { throwIfNoEntry: false })) {

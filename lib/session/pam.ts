@@ -66,7 +66,7 @@ async function open(items: Environment, leader: number, line: LineArguments): Pr
   if (!request) return [];
   const made =
     (await createByVarlink(request, LIMIT)) ?? (await byBus((client) => client.create(request)));
-  return made === undefined || made === "member" ? [] : sessionEnvironment(request, made);
+  return made === undefined || made === "member" ? [] : sessionEnvironment(request, made, items);
 }
 
 async function closeSession(leader: number): Promise<void> {

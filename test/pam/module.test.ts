@@ -39,6 +39,15 @@ test("what a login finds in its environment, from the start of its session to th
   await pam.world.userGone(65534);
 });
 
+test("a desktop whose name is none for login1 keeps it", async () => {
+  const login = await pam.logIn("p7-login", "nobody", ["XDG_SESSION_DESKTOP=My desktop"]);
+  const { XDG_SESSION_ID: id = "", XDG_SESSION_DESKTOP: name } = login.environment;
+  expect(name).toBe("My desktop");
+  expect((await pam.session(id)).Desktop ?? "").toBe("");
+  expect(await login.logOut()).toBe(0);
+  await pam.world.userGone(65534);
+});
+
 test("the session's own bus is named where there is one", async () => {
   const first = await pam.logIn("p7-login", "nobody");
   const made = await pam.world.run([

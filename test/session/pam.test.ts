@@ -84,9 +84,9 @@ test("open_session registers the user's session, led by the PAM application", as
     "XDG_SESSION_ID=c7",
     "XDG_SESSION_TYPE=wayland",
     "XDG_SESSION_CLASS=user",
-    "XDG_SESSION_DESKTOP=sway",
     "XDG_SEAT=seat0",
     "XDG_VTNR=1",
+    "XDG_SESSION_DESKTOP=sway",
   ]);
   expect(calls).toEqual([
     {
