@@ -7,6 +7,20 @@ const LOGIN1 = "org.freedesktop.login1";
 const SYSTEMD1 = "org.freedesktop.systemd1";
 const PROPERTIES = "org.freedesktop.DBus.Properties";
 
+/** What the methods answer with whose answers are looked at. */
+const REPLIES: Readonly<Record<string, string>> = {
+  ListSessionsEx: "a(sussussbto)",
+  ListSessions: "a(susso)",
+  ListUsers: "a(uso)",
+  ListSeats: "a(so)",
+  ListInhibitors: "a(ssssuu)",
+  GetSession: "o",
+  GetUser: "o",
+  GetSeat: "o",
+  Inhibit: "h",
+  GetAll: "a{sv}",
+};
+
 /** An object's properties by name, in the order in which it gives them. */
 export type Properties = Record<string, Variant>;
 
@@ -64,6 +78,7 @@ export class Login1Client {
       signature,
       body,
       autoStart: true,
+      replySignature: REPLIES[member],
       interactive: this.interactive,
       // The answer may have to wait for a password to be typed.
       timeout: this.interactive ? 10 * 60_000 : 25_000,
@@ -86,6 +101,8 @@ export class Login1Client {
       member: "Get",
       signature: "ss",
       body: [`${SYSTEMD1}.${kind}`, "ControlGroup"],
+      autoStart: true,
+      replySignature: "v",
     });
     return String((value as Variant).value);
   }
@@ -99,6 +116,8 @@ export class Login1Client {
       member: "GetUnitProcesses",
       signature: "s",
       body: [unit],
+      autoStart: true,
+      replySignature: "a(sus)",
     });
     return processes as UnitProcess[];
   }

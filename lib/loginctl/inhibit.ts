@@ -9,7 +9,7 @@ import {
 import { close, describeErrno, processStatus, userById } from "../linux/index.ts";
 import { startAgent } from "./agent.ts";
 import { type Inhibitor, Login1Client } from "./client.ts";
-import { CommandError, saying } from "./errors.ts";
+import { CommandError, say, saying } from "./errors.ts";
 import { INHIBIT_HELP } from "./help.ts";
 import { reporting } from "./main.ts";
 import { JSON_MODES, parseJsonMode } from "./options.ts";
@@ -153,7 +153,7 @@ async function hold(lock: Lock, command: string[], askPassword: boolean): Promis
 async function runCommand(name: string, command: string[]): Promise<number> {
   const program = findExecutable(name);
   if (typeof program === "number") {
-    process.stderr.write(`Failed to execute '${name}': ${describeErrno(program)}\n`);
+    say("error", `Failed to execute '${name}': ${describeErrno(program)}`);
     return 1;
   }
   restoreOpenFilesLimit();

@@ -1,8 +1,9 @@
 /** What a person at a terminal hears of before the machine goes down or to sleep under somebody's hands. */
-import { isatty } from "node:tty";
+import { visible } from "../cli/index.ts";
 import { processStatus, userById } from "../linux/index.ts";
 import type { Inhibitor, Login1Client, Properties } from "./client.ts";
-import { CommandError } from "./errors.ts";
+import { onTerminal } from "./colours.ts";
+import { CommandError, say } from "./errors.ts";
 
 const ROOT = 0;
 /** The types of sessions that a person sits at. */
@@ -23,13 +24,13 @@ export async function refuseIfInhibited(
   what: "shutdown" | "sleep",
   verb: string,
 ): Promise<void> {
-  if (!isatty(1) || !isatty(2)) return;
+  if (!onTerminal) return;
   const uid = process.geteuid?.() ?? ROOT;
   const lines = await inhibitorLines(client, what, uid);
   // Root heeds inhibitors, and sends users away as ever.
   if (lines.length > 0 || uid !== ROOT) lines.push(...(await sessionLines(client)));
   if (lines.length === 0) return;
-  for (const line of lines) process.stderr.write(`${line}\n`);
+  for (const line of lines) say("warning", line);
   throw new CommandError(
     "Please retry operation after closing inhibitors and logging out other users.\n" +
       "'systemd-inhibit' can be used to list active inhibitors.\n" +
@@ -37,14 +38,11 @@ export async function refuseIfInhibited(
   );
 }
 
+/** Where login1 does not say: what follows says what is wrong with it. */
+const nothing = (): [never[]] => [[]];
+
 async function inhibitorLines(client: Login1Client, what: string, uid: number): Promise<string[]> {
-  let all: Inhibitor[];
-  try {
-    [all] = (await client.manager("ListInhibitors")) as [Inhibitor[]];
-  } catch {
-    // The call that follows says what is wrong with login1.
-    return [];
-  }
+  const [all] = (await client.manager("ListInhibitors").catch(nothing)) as [Inhibitor[]];
   return all
     .filter(
       ([whats, , , mode, owner]) =>
@@ -53,14 +51,15 @@ async function inhibitorLines(client: Login1Client, what: string, uid: number): 
     )
     .map(([, who, why, , owner, pid]) => {
       const command = processStatus(pid)?.command ?? "n/a";
-      return `Operation inhibited by "${who}" (PID ${pid} "${command}", user ${nameOf(owner)}), reason is "${why}".`;
+      const text = `Operation inhibited by "${who}" (PID ${pid} "${command}", user ${nameOf(owner)}), reason is "${why}".`;
+      return visible(text);
     });
 }
 
 /** One line for each session that another user sits at. */
 async function sessionLines(client: Login1Client): Promise<string[]> {
   const lines: string[] = [];
-  const [all] = (await client.manager("ListSessions")) as [unknown[]];
+  const [all] = (await client.manager("ListSessions").catch(nothing)) as [unknown[]];
   for (const [, uid, , , path] of all as [string, number, string, string, string][]) {
     if (uid === process.getuid?.()) continue;
     // One that has ended meanwhile is no session any more.

@@ -2,7 +2,7 @@
 import { OptionError, version } from "../cli/index.ts";
 import { Login1Client } from "./client.ts";
 import { closestWord } from "./closest.ts";
-import { CommandError } from "./errors.ts";
+import { CommandError, say } from "./errors.ts";
 import { LOGINCTL_HELP } from "./help.ts";
 import { parseOptions, type VerbRequest } from "./options.ts";
 import { Output } from "./output.ts";
@@ -24,8 +24,8 @@ export async function reporting(name: string, work: () => Promise<number>): Prom
   try {
     return await work();
   } catch (error) {
-    if (error instanceof OptionError) process.stderr.write(`${name}: ${error.message}\n`);
-    else if (error instanceof CommandError) process.stderr.write(`${error.message}\n`);
+    if (error instanceof OptionError) say("error", `${name}: ${error.message}`);
+    else if (error instanceof CommandError) say("error", error.message);
     else throw error;
     return 1;
   }

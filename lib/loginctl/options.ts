@@ -1,5 +1,6 @@
 /** loginctl's options; see loginctl(1). */
 import { type GetoptOption, getopt, parseInteger } from "../cli/index.ts";
+import { onTerminal } from "./colours.ts";
 import { CommandError } from "./errors.ts";
 import {
   newPowerOptions,
@@ -8,7 +9,8 @@ import {
   setPowerOption,
 } from "./power-options.ts";
 import { parseSignal, SIGNALS } from "./signals.ts";
-import type { JsonMode } from "./table.ts";
+import { cell, type JsonMode, tableLines } from "./table.ts";
+import { terminalWidth } from "./width.ts";
 
 /**
  * The order is that of systemd's --help: it decides in which order a cut name that fits several of
@@ -140,7 +142,7 @@ function setSwitch(options: Options, key: string): boolean {
       options.askPassword = false;
       return true;
     case "json-here":
-      options.json = process.stdout.isTTY ? "pretty" : "short";
+      options.json = { pretty: onTerminal, coloured: true };
       options.legend = false;
       return true;
     default:
@@ -203,7 +205,8 @@ export function parseJsonMode(text: string): JsonMode | undefined {
   if (!JSON_MODES.includes(text)) {
     throw new CommandError(`Unknown argument to --json= switch: ${text}`);
   }
-  return text === "off" ? undefined : (text as JsonMode);
+  const pretty = text === "pretty";
+  return text === "off" ? undefined : { pretty, coloured: pretty };
 }
 
 /** Whether it is a number of 32 bits. */
@@ -212,7 +215,8 @@ function isUnsigned(text: string): boolean {
   return number >= 0 && number <= 0xffffffff;
 }
 
-const signalTable = () => [
-  "SIGNAL NAME",
-  ...[...SIGNALS].map(([number, name]) => `${String(number).padEnd(6)} SIG${name}`),
-];
+const signalTable = () => {
+  const rows = [...SIGNALS].map(([number, name]) => [cell(number), cell(`SIG${name}`)]);
+  const room = process.stdout.isTTY ? terminalWidth() : undefined;
+  return tableLines({ columns: ["signal", "name"], numeric: 0, rows }, true, room);
+};

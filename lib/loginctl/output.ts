@@ -1,15 +1,9 @@
 /** What a command prints: gathered, and handed to a pager where a person reads it. */
 import { readFileSync } from "node:fs";
+import { isDumb, onTerminal } from "./colours.ts";
 import { isUtf8, parseBoolean } from "./environment.ts";
-import { CommandError } from "./errors.ts";
-
-const BRIGHT_BLACK = "\x1b[0;90m";
-/** A lighter grey, for terminals that have 256 colours. */
-const GREY = "\x1b[0;38:5:245m";
-const BLUE = "\x1b[0;94m";
-const BOLD = "\x1b[0;1;39m";
-const UNDERLINED = "\x1b[4m";
-const PLAIN = "\x1b[0m";
+import { CommandError, say } from "./errors.ts";
+import { terminalWidth } from "./width.ts";
 
 /** Does our user differ from the one who logged in here (sudo, su)? Then a pager is a way to root. */
 function isElevated(): boolean {
@@ -19,42 +13,22 @@ function isElevated(): boolean {
 
 export class Output {
   readonly #parts: string[] = [];
-  readonly #terminal = process.stdout.isTTY === true;
   /** Whether what is written goes through a pager, which scrolls and needs no shortening. */
   readonly #paged: boolean;
-  readonly #coloured: boolean;
-  /** Both where nobody says how many colours there are. */
-  readonly #grey: string;
 
   /** @param pager false for --no-pager */
   constructor(pager: boolean) {
-    const { TERM, NO_COLOR, SYSTEMD_COLORS } = process.env;
-    const dumb = TERM === undefined || TERM === "dumb";
-    this.#paged = pager && this.#terminal && !dumb && pagers().length > 0;
-    const chosen =
-      SYSTEMD_COLORS === undefined || SYSTEMD_COLORS === "" ? undefined : SYSTEMD_COLORS;
-    this.#grey = /16$/.test(chosen ?? "")
-      ? BRIGHT_BLACK
-      : /24bit$/.test(chosen ?? "")
-        ? GREY
-        : BRIGHT_BLACK + GREY;
-    this.#coloured =
-      chosen === undefined
-        ? this.#terminal && !dumb && !NO_COLOR
-        : (parseBoolean(chosen) ??
-          (/^(16|256|24bit)$/.test(chosen) ||
-            (this.#terminal && /^auto-(16|256|24bit)$/.test(chosen))));
+    this.#paged = pager && onTerminal && !isDumb && pagers().length > 0;
   }
 
   /** How wide a line may be, in characters; undefined where it may have any width. */
   get width(): number | undefined {
-    return this.#terminal && !this.#paged ? this.columns : undefined;
+    return process.stdout.isTTY && !this.#paged ? this.columns : undefined;
   }
 
   /** How wide a text is that is wrapped, in characters, wherever it goes. */
   get columns(): number {
-    const chosen = Number(process.env.COLUMNS);
-    return chosen > 0 ? chosen : process.stdout.columns || 80;
+    return terminalWidth();
   }
 
   line(text = ""): void {
@@ -64,14 +38,6 @@ export class Output {
   write(text: string): void {
     this.#parts.push(text);
   }
-
-  /** The text in grey, for what is there but not the point. */
-  grey = (text: string) => (this.#coloured ? `${this.#grey}${text}${PLAIN}` : text);
-  /** The text as a headline. */
-  bold = (text: string) => (this.#coloured ? `${BOLD}${text}${PLAIN}` : text);
-  /** The text as the label of a value. */
-  label = (text: string) => (this.#coloured ? `${BLUE}${text}${PLAIN}` : text);
-  underlined = (text: string) => (this.#coloured ? `${UNDERLINED}${text}${PLAIN}` : text);
 
   /**
    * Writes out what was gathered, and waits until the pager, if any, is left.
@@ -83,9 +49,7 @@ export class Output {
     if (this.#paged) {
       const { SYSTEMD_PAGERSECURE: secure } = process.env;
       if (secure !== undefined && parseBoolean(secure) === undefined) {
-        process.stderr.write(
-          "Unable to parse $SYSTEMD_PAGERSECURE, assuming true: Invalid argument\n",
-        );
+        say("warning", "Unable to parse $SYSTEMD_PAGERSECURE, assuming true: Invalid argument");
       }
       for (const command of pagers()) if (await page(command, text)) return;
     }

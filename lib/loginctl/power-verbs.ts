@@ -7,7 +7,7 @@ import { BusError, type Variant } from "../dbus/index.ts";
 import { messageOf, rebootNow } from "../linux/index.ts";
 import { type Login1Client, ROOT } from "./client.ts";
 import { parseBoolean } from "./environment.ts";
-import { CommandError, reasonOf, saying } from "./errors.ts";
+import { CommandError, reasonOf, say, saying } from "./errors.ts";
 import { refuseIfInhibited } from "./inhibited.ts";
 import type { PowerOptions } from "./power-options.ts";
 import { formatTimestamp } from "./time.ts";
@@ -39,14 +39,12 @@ const isShutdown = (name: string): name is Shutdown => Object.hasOwn(SHUTDOWNS, 
 const busErrorIs = (error: unknown, name: string) =>
   error instanceof BusError && error.errorName === `org.freedesktop.DBus.Error.${name}`;
 
-const note = (line: string) => process.stderr.write(`${line}\n`);
-
 /** What is told to everybody is login1's own words; only whether is said from here. */
 async function setWallMessage({ client, options: { power } }: VerbContext): Promise<void> {
   try {
     await client.manager("SetWallMessage", "sb", ["", power.wall]);
   } catch (error) {
-    note(`Failed to set wall message, ignoring: ${reasonOf(error)}`);
+    say("warning", `Failed to set wall message, ignoring: ${reasonOf(error)}`);
   }
 }
 
@@ -57,7 +55,7 @@ async function request(context: VerbContext, name: string, method: string): Prom
   // Sleep has come with its flags.
   const withFlags = method === "Sleep" ? method : `${method}WithFlags`;
   if (power.dryRun) {
-    note(`Would execute org.freedesktop.login1.Manager ${withFlags} dbus call.`);
+    say("info", `Would execute org.freedesktop.login1.Manager ${withFlags} dbus call.`);
     return;
   }
   await setWallMessage(context);
@@ -102,7 +100,7 @@ async function showScheduled(client: Login1Client): Promise<void> {
   const [type, due] = (found.ScheduledShutdown?.value ?? ["", 0n]) as [string, bigint];
   if (type === "") throw new CommandError("No scheduled shutdown.");
   const phrase = `${PHRASES[type] ?? type} scheduled for ${formatTimestamp(due)}`;
-  note(`${phrase}, use 'loginctl ${type} --when=cancel' to cancel.`);
+  say("info", `${phrase}, use 'loginctl ${type} --when=cancel' to cancel.`);
 }
 
 const cancelScheduled = (context: VerbContext) =>
@@ -167,7 +165,7 @@ function requireKexecKernel(force: number): void {
       "No kexec kernel is loaded: load one by 'kexec --load', or reboot without by 'loginctl kexec --force'.",
     );
   }
-  note("No kexec kernel is loaded, continuing without.");
+  say("info", "No kexec kernel is loaded, continuing without.");
 }
 
 /** Whether what stands against it is looked for first. */
@@ -230,7 +228,7 @@ export function endAtOnce(name: string, { options }: Pick<VerbContext, "options"
   const { power } = options;
   if (power.force < 2 || !isShutdown(name) || name === "kexec") return false;
   if (process.geteuid?.() !== 0) throw new CommandError("Need to be root.");
-  note({ halt: "Halting.", poweroff: "Powering off.", reboot: "Rebooting." }[name]);
+  say("info", { halt: "Halting.", poweroff: "Powering off.", reboot: "Rebooting." }[name]);
   if (power.dryRun) return true;
   try {
     rebootNow(name);

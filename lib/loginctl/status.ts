@@ -1,8 +1,9 @@
 /** What session-status, user-status and seat-status print: what matters to a person. */
 import { now, processStatus } from "../linux/index.ts";
 import type { Login1Client, Properties } from "./client.ts";
+import { bold, grey, label as labelled } from "./colours.ts";
 import { drawDevices } from "./devices.ts";
-import { reasonOf, saying } from "./errors.ts";
+import { reasonOf, say, saying } from "./errors.ts";
 import type { Output } from "./output.ts";
 import { formatRelative, formatTimestamp } from "./time.ts";
 import { drawProcesses } from "./tree.ts";
@@ -43,11 +44,11 @@ function printFields(
   fields: readonly Field[],
   least = 0,
 ): void {
-  output.line(output.bold(headline));
+  output.line(bold(headline));
   const labels = Math.max(least, ...fields.map(([label]) => label.length));
   const room = full || output.width === undefined ? undefined : output.width - labels - 2;
-  for (const [label, value = output.grey("n/a")] of fields) {
-    const written = output.label(`${label.padStart(labels)}:`);
+  for (const [label, value = grey("n/a")] of fields) {
+    const written = labelled(`${label.padStart(labels)}:`);
     // Each line of a value that has several is in the column of the first.
     for (const [at, line] of value.split("\n").entries()) {
       const cut = shorten(line, room, 100);
@@ -75,7 +76,7 @@ async function unit(
   if (name === "") return;
   const unlessRefused = <Result>(what: string, work: Promise<Result>) =>
     work.catch((error: unknown) => {
-      process.stderr.write(`${what}: ${reasonOf(error)}\n`);
+      say("error", `${what}: ${reasonOf(error)}`);
       return undefined;
     });
   const found = client.unitCgroup(name);

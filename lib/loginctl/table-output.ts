@@ -1,7 +1,6 @@
 /** Printing a list, with its header and how many there are. */
 import type { Output } from "./output.ts";
 import { formatJson, type JsonMode, type Table, tableLines, tableObjects } from "./table.ts";
-import { shorten } from "./width.ts";
 
 export interface ListOptions {
   /** The header, and the count at the end. */
@@ -20,11 +19,8 @@ export function printList(output: Output, table: Table, what: string, options: L
     return;
   }
   if (table.rows.length > 0 || options.headerWhenEmpty) {
-    const width = options.full ? undefined : output.width;
-    for (const [at, line] of tableLines(table, options.legend).entries()) {
-      const cut = shorten(line, width, 100);
-      output.line(options.legend && at === 0 ? output.underlined(cut) : cut);
-    }
+    const room = options.full ? undefined : output.width;
+    for (const line of tableLines(table, options.legend, room)) output.line(line);
   }
   if (!options.legend) return;
   if (table.rows.length === 0) output.line(`No ${what}.`);

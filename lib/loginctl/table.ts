@@ -1,5 +1,7 @@
 /** Tables for people, and the same rows as JSON for programs. */
-import { shorten, widthOf } from "./width.ts";
+import { visible } from "../cli/index.ts";
+import { grey, jsonNumber, jsonText, jsonWord, type Paint, underlined } from "./colours.ts";
+import { ellipsize, widthOf } from "./width.ts";
 
 /** A cell: what is shown and what JSON has may differ. */
 export interface Cell {
@@ -26,33 +28,90 @@ export interface Table {
   widest?: number;
 }
 
+/** A line of a table: its cells, and what each is painted with. */
+interface Line {
+  cells: readonly string[];
+  paints: readonly (Paint | undefined)[];
+  /** What the space between two cells is painted with. */
+  gap: Paint;
+}
+
+const unpainted: Paint = (text) => text;
+
 /**
  * Lines of a table, the header among them if wanted. Columns are as wide as their widest cell, and
  * a space apart; nothing follows the last one.
+ *
+ * @param room how wide a line may be, in characters; columns are cut for it. undefined for any width
  */
-export function tableLines(table: Table, header: boolean): string[] {
+export function tableLines(table: Table, header: boolean, room?: number): string[] {
   const titles = table.columns.map((name) => name.toUpperCase());
-  const rows = table.rows.flatMap((row) => linesOf(row, header ? table.widest : undefined));
-  const lines = [...(header ? [titles] : []), ...rows];
-  const widths = titles.map((_, at) => Math.max(...lines.map((line) => widthOf(line[at] ?? ""))));
-  return lines.map((line) =>
-    line
-      .map((text, at) => {
-        const space = " ".repeat((widths[at] ?? 0) - widthOf(text));
-        if (at < table.numeric) return space + text;
-        return at === line.length - 1 ? text : text + space;
-      })
-      .join(" "),
+  const head: Line = { cells: titles, paints: titles.map(() => underlined), gap: underlined };
+  const lines = [...(header ? [head] : []), ...table.rows.flatMap(linesOf)];
+  const requested = titles.map((_, at) =>
+    Math.max(...lines.map(({ cells }) => widthOf(cells[at] ?? ""))),
   );
+  const widths = fitWidths(requested, room);
+  const [first = 0] = widths;
+  // Only a header can say how wide its column may be at most.
+  if (header && table.widest !== undefined && room === undefined) {
+    widths[0] = Math.min(first, table.widest);
+  }
+  return lines.map((line) => formatLine(line, widths, table.numeric));
+}
+
+function formatLine({ cells, paints, gap }: Line, widths: readonly number[], numeric: number) {
+  return cells
+    .map((text, at) => {
+      const width = widths[at] ?? 0;
+      const fitted = ellipsize(text, width);
+      const space = " ".repeat(Math.max(0, width - widthOf(fitted)));
+      const paint = paints[at];
+      const isBareLast = at === cells.length - 1 && (paint === undefined || paint("") === "");
+      const aligned =
+        at < numeric ? space + fitted : isBareLast ? (fitted + space).trimEnd() : fitted + space;
+      return (at === 0 ? "" : gap(" ")) + (paint ?? unpainted)(aligned);
+    })
+    .join("");
+}
+
+/**
+ * How wide each column gets where all of them together may be too wide: one character each at least,
+ * and of the rest an equal share for all that want one, which none takes more of than it asks for.
+ */
+function fitWidths(requested: readonly number[], room: number | undefined): number[] {
+  const spaces = requested.length - 1;
+  const wanted = spaces + requested.reduce((sum, width) => sum + width, 0);
+  if (room === undefined || wanted <= room) return [...requested];
+  const widths: (number | undefined)[] = requested.map(() => undefined);
+  let extra = Math.max(0, room - spaces - requested.length);
+  let left = requested.length;
+  const give = (at: number, width: number) => {
+    widths[at] = width;
+    extra -= width - 1;
+    left--;
+  };
+  // Whoever asks for less than a share leaves more to the others, which are looked at anew.
+  for (let isSatisfied = true; isSatisfied; ) {
+    const share = 1 + Math.floor(extra / Math.max(left, 1));
+    const at = requested.findIndex((width, at) => widths[at] === undefined && share >= width);
+    isSatisfied = at >= 0;
+    if (isSatisfied) give(at, requested[at] ?? 1);
+  }
+  for (const [at, width] of requested.entries()) {
+    if (widths[at] === undefined) give(at, Math.min(width, 1 + Math.floor(extra / left)));
+  }
+  return widths.map((width) => width ?? 1);
 }
 
 /** The lines of a row: more than one where a text has several, each in its column. */
-function linesOf(row: readonly Cell[], widest: number | undefined): string[][] {
-  const cells = row.map(({ text }, at) =>
-    text.split("\n").map((line) => shorten(line, at === 0 ? widest : undefined, 100)),
-  );
+function linesOf(row: readonly Cell[]): Line[] {
+  const cells = row.map(({ text }) => text.split("\n").map(visible));
+  const paints = row.map((cell) => (cell === UNSET ? grey : undefined));
   const height = Math.max(...cells.map(({ length }) => length));
-  return Array.from({ length: height }, (_, at) => cells.map((lines) => lines[at] ?? ""));
+  return Array.from({ length: height }, (_, at) => ({
+    ...{ cells: cells.map((lines) => lines[at] ?? ""), paints, gap: unpainted },
+  }));
 }
 
 /** The rows as objects, for JSON. */
@@ -62,21 +121,37 @@ export const tableObjects = (table: Table) =>
   );
 
 /** How JSON is written. */
-export type JsonMode = "short" | "pretty";
+export interface JsonMode {
+  /** Indented, for people. */
+  pretty: boolean;
+  /** In colours, where there are any. */
+  coloured: boolean;
+}
 
 /** The text of a value as JSON, with its last newline. */
 export const formatJson = (value: unknown, mode: JsonMode): string =>
-  `${mode === "pretty" ? pretty(value, "") : JSON.stringify(value)}\n`;
+  `${jsonOf(value, mode, "")}\n`;
 
 /** Indented by tabs, with a space on both sides of the colon, as systemd's commands have it. */
-function pretty(value: unknown, indent: string): string {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+function jsonOf(value: unknown, mode: JsonMode, indent: string): string {
+  if (typeof value !== "object" || value === null) return jsonWordOf(value ?? null, mode);
   const inner = `${indent}\t`;
   const list = Array.isArray(value);
+  const colon = mode.pretty ? " : " : ":";
   const items = list
-    ? value.map((item) => pretty(item, inner))
-    : Object.entries(value).map(([key, item]) => `${JSON.stringify(key)} : ${pretty(item, inner)}`);
+    ? value.map((item) => jsonOf(item, mode, inner))
+    : Object.entries(value).map(
+        ([key, item]) => jsonWordOf(key, mode) + colon + jsonOf(item, mode, inner),
+      );
   const [open, end] = list ? ["[", "]"] : ["{", "}"];
-  if (items.length === 0) return `${open}${end}`;
+  if (items.length === 0 || !mode.pretty) return `${open}${items.join(",")}${end}`;
   return `${open}\n${items.map((item) => inner + item).join(",\n")}\n${indent}${end}`;
+}
+
+/** A value that has no others in it; quotes are not coloured. */
+function jsonWordOf(value: unknown, { coloured }: JsonMode): string {
+  const text = JSON.stringify(value);
+  if (!coloured) return text;
+  if (typeof value === "string") return `"${jsonText(text.slice(1, -1))}"`;
+  return typeof value === "number" ? jsonNumber(text) : jsonWord(text);
 }

@@ -4,7 +4,7 @@ import { BusError } from "../dbus/index.ts";
 import { now, userById, userByName } from "../linux/index.ts";
 import { NO_UID } from "../sd-login/index.ts";
 import { type Login1Client, type Properties, ROOT } from "./client.ts";
-import { CommandError, reasonOf, saying } from "./errors.ts";
+import { CommandError, reasonOf, say, saying } from "./errors.ts";
 import type { Options } from "./options.ts";
 import { POWER_VERBS } from "./power-verbs.ts";
 import { propertyLines } from "./properties.ts";
@@ -47,7 +47,7 @@ async function listedProperties(
   } catch (error) {
     // It may have ended since the list was made.
     if (!hasName(error, "UnknownObject")) {
-      process.stderr.write(`Failed to get properties of ${what}, ignoring: ${reasonOf(error)}\n`);
+      say("warning", `Failed to get properties of ${what}, ignoring: ${reasonOf(error)}`);
     }
     return undefined;
   }
@@ -59,7 +59,8 @@ async function sessionRows(client: Login1Client): Promise<Cell[][]> {
     const [all] = await client.manager("ListSessionsEx");
     return (all as ListedSession[]).map((session) => sessionRow(session, cell));
   } catch (error) {
-    if (!hasName(error, "UnknownMethod")) throw error;
+    // The bus does not let a user ask an older login1 for what its own policy has no word of.
+    if (!hasName(error, "UnknownMethod") && !hasName(error, "AccessDenied")) throw error;
   }
   const [all] = await client.manager("ListSessions");
   const rows: Cell[][] = [];

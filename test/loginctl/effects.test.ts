@@ -154,6 +154,45 @@ describe.each([
     expect(await shown("show-session", other.id, "-p", "State")).toBe("active");
   });
 
+  test("'' is the caller's own session, or all of the caller's own", async () => {
+    /** Runs it as a user, from inside of a session where one is named. */
+    const asUser = async (words: string[], id?: string) => {
+      const cgroup = id === undefined ? {} : { cgroup: scopeOf(NOBODY, id) };
+      return world.run([...loginctl, ...words], { user: NOBODY, ...cgroup });
+    };
+    const [one, two, other] = [await login(), await login(), await login({ uid: DAEMON })];
+    const done = { code: 0, stdout: "", stderr: "" };
+    // Its leader stands still: one that dies takes the caller with it, who is in the session as well.
+    const still = ["kill-session", "-s", "STOP", "--kill-whom=leader", ""];
+    expect(await asUser(still, one.id)).toEqual(done);
+    const isStill = ({ pid }: Bun.Subprocess) =>
+      /\) T /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+    await world.until("it stands still", () => isStill(one.leader));
+    expect(isStill(two.leader)).toBe(false);
+    one.leader.kill("SIGKILL");
+    await one.leader.exited;
+    expect(await asUser(["show-session", "", "-P", "Id"], two.id)).toMatchObject({
+      stdout: `${two.id}\n`,
+    });
+    expect(await asUser(["enable-linger", ""], two.id)).toEqual(done);
+    await world.until("nobody is kept", async () => {
+      return (await shown("show-user", "nobody", "-p", "Linger")) === "yes";
+    });
+    expect(await asUser(["disable-linger", ""], two.id)).toEqual(done);
+    expect(await shown("show-user", "nobody", "-p", "Linger")).toBe("no");
+    const three = await login();
+    expect(await asUser(["kill-user", "-s", "USR1", ""])).toEqual(done);
+    await Promise.all([two.leader.exited, three.leader.exited]);
+    expect([two, three].map(({ leader }) => leader.signalCode)).toEqual(["SIGUSR1", "SIGUSR1"]);
+    const four = await login();
+    expect(await asUser(["terminate-user", ""])).toEqual(done);
+    await four.leader.exited;
+    await world.until("nobody has gone", async () => (await listed("list-users")).length === 1);
+    expect(other.leader.exitCode).toBeNull();
+    expect((await asUser(["kill-session", "", "-s", "CONT"])).code).toBe(1);
+    expect((await asUser(["show-user", ""])).code).toBe(1);
+  });
+
   test("terminate-seat ends what is on the seat, and nothing else", async () => {
     const [on, off] = [await login({ seat: "seat0" }), await login()];
     await run("terminate-seat", "seat0");

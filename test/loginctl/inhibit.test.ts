@@ -209,6 +209,22 @@ test("the list has the same columns, order and legend", async () => {
   }
 });
 
+test("what strangers say of themselves cannot drive the terminal, and JSON has it as it is", async () => {
+  const evil = "\x1b]0;title\x07\x1b[2Jx\u202e";
+  const body = [[["sleep", evil, `${evil}\nand more`, "block", 1, 1]]];
+  standIn.answers.set("ListInhibitors", () => ({ signature: "a(ssssuu)", body }));
+  const { stdout } = await standIn.run(...ours("systemd-inhibit"), "--list");
+  expect(stdout).not.toMatch(/[^\n\x20-\x7e]/);
+  expect(stdout).toContain("\\x1b]0;title\\x07\\x1b[2Jx\\u{202e}");
+  expect(stdout).toMatch(/^ +and more *$/m);
+  const json = await standIn.run(...ours("systemd-inhibit"), "--list", "--json=short");
+  expect(JSON.parse(json.stdout)[0].who).toBe(evil);
+  const blocked = ["env", "TERM=dumb", ...ours("loginctl"), "suspend"].join(" ");
+  const told = await standIn.run("script", "-qec", blocked, "/dev/null");
+  expect(told.stdout).toContain('Operation inhibited by "\\x1b]0;title\\x07');
+  expect(told.stdout.replaceAll("\r", "")).not.toMatch(/[^\n\x20-\x7e]/);
+});
+
 describe("with the bridge", () => {
   let world: World;
   let bus: Connection;

@@ -260,6 +260,42 @@ describe("what is refused", () => {
     await same(["-M", ".host"]);
   });
 
+  test("an answer of another form than login1's is an error in one line", async () => {
+    const standIn = await StandIn.start();
+    try {
+      for (const [member, words] of [
+        ["ListSessionsEx", []],
+        ["ListUsers", ["list-users"]],
+        ["ListSeats", ["list-seats"]],
+        ["GetSession", ["show-session", "1"]],
+        ["GetUser", ["user-status", "nobody"]],
+        ["GetSeat", ["seat-status"]],
+        ["GetAll", ["show-session"]],
+      ] as const) {
+        for (const answer of [
+          { signature: "", body: [] },
+          { signature: "as", body: [["x"]] },
+        ]) {
+          standIn.answers.set(member, () => answer);
+          const done = await standIn.run(...ours("loginctl"), ...words);
+          expect(done).toMatchObject({ code: 1, stdout: "" });
+          expect(done.stderr).toContain(`${member} answers '${answer.signature}' where it is '`);
+          expect(done.stderr.split("\n")).toHaveLength(2);
+        }
+        standIn.answers.delete(member);
+      }
+      const wrong = { signature: "s", body: ["x"] };
+      for (const member of ["ListInhibitors", "Inhibit"]) standIn.answers.set(member, () => wrong);
+      for (const words of [["--list"], ["true"]]) {
+        const done = await standIn.run(...ours("systemd-inhibit"), ...words);
+        expect(done).toMatchObject({ code: 1, stdout: "" });
+        expect(done.stderr).toContain("answers 's' where it is '");
+      }
+    } finally {
+      await standIn.stop();
+    }
+  });
+
   test("without login1 or a bus it fails with the reason", async () => {
     const standIn = await StandIn.start();
     try {
@@ -412,10 +448,8 @@ describe("what a login1 may answer", () => {
   });
 
   test("sessions of a login1 without ListSessionsEx, by each one's properties", async () => {
-    standIn.answers.set(
-      "ListSessionsEx",
-      () => new BusError("org.freedesktop.DBus.Error.UnknownMethod", "no such method"),
-    );
+    const unknown = new BusError("org.freedesktop.DBus.Error.UnknownMethod", "no such method");
+    standIn.answers.set("ListSessionsEx", () => unknown);
     standIn.answers.set("ListSessions", () => ({
       signature: "a(susso)",
       body: [
@@ -433,6 +467,13 @@ describe("what a login1 may answer", () => {
     await alike("--json=short");
     have({});
     await alike();
+    // The bus of an older login1 lets a user ask for no more than that has; systemd's gives up there.
+    const { stdout } = await alike();
+    const denied = new BusError("org.freedesktop.DBus.Error.AccessDenied", "not in the policy");
+    standIn.answers.set("ListSessionsEx", () => denied);
+    const listed = await standIn.run(...ours("loginctl"));
+    expect(listed).toEqual({ code: 0, stdout, stderr: "" });
+    standIn.answers.set("ListSessionsEx", () => unknown);
     standIn.answers.set("GetAll", () => new BusError("org.example.No", "not now"));
     expect((await alike()).stderr).toContain("session c2, ignoring: not now");
     standIn.answers.set("ListSessions", () => new BusError("org.example.No", "not now"));
@@ -705,6 +746,42 @@ describe("on a terminal", () => {
     }
   });
 
+  test("colours, JSON and the width of columns are those of systemd's", async () => {
+    const environments = [
+      ...["SYSTEMD_COLORS=1", "SYSTEMD_COLORS=16", "SYSTEMD_COLORS=24bit", "NO_COLOR="],
+      ...["SYSTEMD_COLORS=auto-16", "COLORTERM=truecolor", "TERM=linux", "TERM=dumb", ""],
+      ...["COLUMNS=40", "COLUMNS=25", "COLUMNS=10", "COLUMNS=3", "COLUMNS=30 LC_ALL=C"],
+    ];
+    const lines = [
+      ...["--no-pager", "--no-pager -j", "--no-pager --json=short", "list-users --no-pager"],
+      ...["list-seats --no-pager --json=pretty", "show-session nope", "--no-pager --no-legend"],
+      "--signal=list",
+    ];
+    for (const environment of environments) {
+      for (const line of lines) {
+        const [own, systemds] = await Promise.all(
+          [ours("loginctl"), theirs("loginctl")].map(async (command) => {
+            const words = `env TERM=xterm LC_ALL=C.UTF-8 ${environment} ${command.join(" ")} ${line}`;
+            const { stdout } = await world.run(["script", "-qec", words, "/dev/null"]);
+            return stdout.replaceAll("\r", "");
+          }),
+        );
+        expect({ environment, line, stdout: own }).toEqual({ environment, line, stdout: systemds });
+      }
+    }
+  });
+
+  test("what is piped away in part has no colours", async () => {
+    for (const end of ["2>/dev/null", "| cat", "2>&1 | cat"]) {
+      const outputs = [ours("loginctl"), theirs("loginctl")].map(async (command) => {
+        const words = `env TERM=xterm SYSTEMD_COLORS= ${command.join(" ")} --no-pager -j ${end}`;
+        return (await world.run(["script", "-qec", words, "/dev/null"])).stdout;
+      });
+      const [own, systemds] = await Promise.all(outputs);
+      expect({ end, own }).toEqual({ end, own: systemds });
+    }
+  });
+
   test("lines are cut to its width without a pager, and not with -l", async () => {
     const narrow = `${plain} COLUMNS=50`;
     const words = ["--no-pager", "session-status", first];
@@ -713,7 +790,7 @@ describe("on a terminal", () => {
     const systemds = (await world.run(["script", "-qec", command, "/dev/null"])).stdout;
     expect(systemds.replaceAll("\r\n", "\n").split("\n")).toEqual(expect.arrayContaining(cut));
     expect(await onTerminal([...words, "-l"], narrow)).not.toContain("…");
-    const list = await onTerminal(["--no-pager", "--no-legend"], `${plain} COLUMNS=12`);
-    for (const line of list.trimEnd().split("\n")) expect([...line].length).toBeLessThanOrEqual(12);
+    const list = await onTerminal(["--no-pager", "-l"], `${plain} COLUMNS=12`);
+    expect(list).toContain("SESSION   UID USER ");
   });
 });

@@ -21,9 +21,14 @@ export interface Request {
   interactive?: boolean;
   /** Whether the bus may start the service, where it knows how; it may not by default. */
   autoStart?: boolean;
+  /** What the reply has to be of; another one is an error, and so are the descriptors in it nobody's. */
+  replySignature?: string | undefined;
 }
 
 interface Pending {
+  /** What the reply has to be of, and whose it is, for the error. */
+  expected: string | undefined;
+  call: string;
   resolve(body: unknown[]): void;
   reject(error: Error): void;
 }
@@ -38,9 +43,11 @@ export class PendingCalls {
    * @returns the reply's body
    * @throws {BusError} with the error's D-Bus name; NoReply when time is up
    */
-  async reply(serial: number, { destination, member, timeout }: Request): Promise<unknown[]> {
+  async reply(serial: number, request: Request): Promise<unknown[]> {
+    const { destination, member, timeout, replySignature: expected } = request;
     const { promise, resolve, reject } = Promise.withResolvers<unknown[]>();
-    this.#pending.set(serial, { resolve, reject });
+    const call = `${destination}'s ${member}`;
+    this.#pending.set(serial, { expected, call, resolve, reject });
     const timer = setTimeout(
       () => reject(busErrors.noReply(`${destination} did not answer ${member} in time`)),
       timeout ?? CALL_TIMEOUT,
@@ -59,6 +66,12 @@ export class PendingCalls {
     if (!pending) return false;
     if (message.type === MessageType.ERROR) {
       pending.reject(errorOf(message));
+      return true;
+    }
+    const { expected, call } = pending;
+    if (expected !== undefined && message.signature !== expected) {
+      const text = `${call} answers '${message.signature}' where it is '${expected}'`;
+      pending.reject(busErrors.failed(text));
       return true;
     }
     try {
