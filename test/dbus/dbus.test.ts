@@ -179,6 +179,14 @@ describe("objects and interfaces", () => {
     await expect(
       client.call({ destination: NAME, path: PATH, interface: "a.b", member: "C" }),
     ).rejects.toMatchObject(name("UnknownMethod"));
+    const properties = (member: string, ...body: string[]) =>
+      client.call({
+        ...{ destination: NAME, path: PATH, interface: "org.freedesktop.DBus.Properties" },
+        ...{ member, signature: "s".repeat(body.length), body },
+      });
+    // As sd-bus: a property of no interface is no property.
+    await expect(properties("Get", "a.b", "C")).rejects.toMatchObject(name("UnknownProperty"));
+    await expect(properties("GetAll", "a.b")).rejects.toMatchObject(name("UnknownInterface"));
   });
 
   test("signals and PropertiesChanged follow the annotations", async () => {

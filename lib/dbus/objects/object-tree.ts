@@ -272,16 +272,11 @@ export class ObjectTree {
     }
     expect(call, call.member, signature);
     const [interfaceName, name, value] = argumentsOf(call) as [string, string, Variant | undefined];
-    const chosen = () => {
-      const list = interfaces.filter(
-        (candidate) => interfaceName === "" || candidate.name === interfaceName,
-      );
-      if (list.length === 0)
-        throw busErrors.unknownInterface(`Unknown interface '${interfaceName}'.`);
-      return list;
-    };
+    const chosen = interfaces.filter(
+      (candidate) => interfaceName === "" || candidate.name === interfaceName,
+    );
     const property = (): PropertyMember<Anything> => {
-      for (const { members } of chosen()) {
+      for (const { members } of chosen) {
         const member = own(members, name);
         if (member?.kind === "property") return member;
       }
@@ -294,8 +289,11 @@ export class ObjectTree {
       // The standard interfaces have no properties, and asking for them is no error.
       if (interfaceName.startsWith("org.freedesktop.DBus."))
         return { signature: "a{sv}", body: [{}] };
+      if (chosen.length === 0) {
+        throw busErrors.unknownInterface(`Unknown interface '${interfaceName}'.`);
+      }
       const all: Record<string, Variant> = {};
-      for (const { members } of chosen()) {
+      for (const { members } of chosen) {
         for (const [key, member] of Object.entries(members)) {
           if (member.kind === "property" && !member.hidden) all[key] = member.get(target);
         }

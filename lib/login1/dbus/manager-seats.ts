@@ -15,7 +15,7 @@ export const seatMethods: Members<Login1> = {
     [],
     async ({ manager, authorizer }, [seatId, path, interactive], call) => {
       checkPath(path);
-      const isOwn = seatId === "self" || seatId === "auto";
+      const isOwn = ["", "self", "auto"].includes(seatId);
       const seat = isOwn ? (await findSeat(manager, seatId, call)).id : checkedSeat(seatId);
       await authorizer.authorize(
         { ...call, interactive: call.interactive || interactive },

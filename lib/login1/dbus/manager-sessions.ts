@@ -16,6 +16,7 @@ import {
   findUser,
   findUserByPid,
 } from "../sessions/lookup.ts";
+import { checkKill } from "../sessions/signals.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method } = membersOf<Login1>();
@@ -148,9 +149,15 @@ export const sessionMethods: Members<Login1> = {
     ["session_id", "whom", "signal_number"],
     "",
     [],
-    async (login1, [id, whom, number], call) => {
-      const session = await ownSession(login1, id, ACTIONS.manage, "signal this session", call);
-      login1.manager.killSession(session, whom, number);
+    async ({ manager, authorizer }, [id, whom, number], call) => {
+      const session = await findSession(manager, id, call);
+      checkKill(whom, number);
+      await authorizer.authorize(call, {
+        action: ACTIONS.manage,
+        owner: session.user.uid,
+        what: "signal this session",
+      });
+      manager.killSession(session, whom, number);
     },
   ),
   KillUser: method(

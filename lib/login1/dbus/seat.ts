@@ -3,6 +3,7 @@ import { drifting, hidden, type Interface, membersOf } from "../../dbus/index.ts
 import type { Login1 } from "../login1.ts";
 import type { Seat } from "../model/objects.ts";
 import { ACTIONS } from "../permission/actions.ts";
+import { checkPosition } from "../seats/switching.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 
 const { method, property } = membersOf<Seat>();
@@ -31,6 +32,7 @@ export function seatInterface({ manager, authorizer }: Login1): Interface<Seat> 
         manager.activateSession(session);
       }),
       SwitchTo: method("u", ["vtnr"], "", [], async (seat, [vtnr], call) => {
+        checkPosition(vtnr);
         await authorizer.authorize(call, {
           action: ACTIONS.switchVt,
           what: "switch between sessions",

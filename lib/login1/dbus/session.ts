@@ -3,6 +3,7 @@ import { drifting, type Interface, type Members, membersOf } from "../../dbus/in
 import type { Login1 } from "../login1.ts";
 import type { Session } from "../model/objects.ts";
 import { ACTIONS } from "../permission/actions.ts";
+import { checkKill } from "../sessions/signals.ts";
 import { controlMembers, deviceSignals } from "./session-control.ts";
 
 const { method, property, signal } = membersOf<Session>();
@@ -102,6 +103,7 @@ export function sessionInterface(login1: Login1): Interface<Session> {
         "",
         [],
         async (session, [whom, number], call) => {
+          checkKill(whom, number);
           await authorizer.authorize(call, {
             action: ACTIONS.manage,
             owner: session.user.uid,

@@ -25,6 +25,9 @@ import {
   USERS,
 } from "../vocabulary/paths.ts";
 
+/** The number of no audit session: the kernel's AUDIT_SID_UNSET, which logind shows. */
+export const NO_AUDIT = 0xffff_ffff;
+
 /** What a session is from its start on. */
 export interface SessionFacts {
   id: string;
@@ -45,6 +48,7 @@ export interface SessionFacts {
   remoteUser: string;
   /** What it may open wherever it is, as in CreateRequest. */
   extraDeviceAccess: readonly string[];
+  /** The audit session's number, or `NO_AUDIT`. */
   audit: number;
   since: Timestamp;
   /** Whether the session ends when nobody holds the write end of its fifo any more. */
@@ -232,6 +236,8 @@ export class User {
   readonly sessions = new Set<Session>();
   /** The session that stands for the user where one must: see sd_uid_get_display(3) and `electDisplay`. */
   display: Session | undefined;
+  /** Whether the user is to go with the last session, also one who lingers, unless there is a login before. */
+  terminating = false;
   /** When the last session ended, in microseconds since boot; undefined before that. */
   lastSessionEnd: bigint | undefined;
 
@@ -262,15 +268,17 @@ export class User {
   }
 
   get state(): UserState {
-    if (this.sessions.size === 0 && this.lingers) return "lingering";
+    if (this.terminating) return "closing";
     let state: UserState = "closing";
+    let isLoggedIn = false;
     for (const { stopping, active, hasScope } of this.sessions) {
-      if (stopping) continue;
       // Nobody is logged in by a manager of services.
+      isLoggedIn ||= hasScope;
+      if (stopping) continue;
       if (active && hasScope) return "active";
       state = "online";
     }
-    return state;
+    return !isLoggedIn && this.lingers ? "lingering" : state;
   }
 
   /**

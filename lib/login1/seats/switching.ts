@@ -16,13 +16,22 @@ function positions(seat: Seat): Map<number, Session> {
 }
 
 /**
+ * Whether there can be a position of that number: logind says so before it asks who may.
+ *
+ * @throws {BusError} InvalidArgs
+ */
+export function checkPosition(number: number): void {
+  if (number === 0) throw busErrors.invalidArgs("Invalid argument: positions are counted from 1");
+}
+
+/**
  * Brings the session at a position to the foreground; with VTs also a VT that
  * has no session yet.
  *
  * @throws {BusError} InvalidArgs if nothing is there
  */
 export function switchTo(foreground: Foreground, seat: Seat, number: number): void {
-  if (number === 0) throw busErrors.invalidArgs("Invalid argument: positions are counted from 1");
+  checkPosition(number);
   const session = positions(seat).get(number);
   if (session) foreground.activate(session);
   else if (seat.hasVts && number <= MOST_VTS) switchVt(number);

@@ -14,7 +14,7 @@ import {
   now,
   userById,
 } from "../../linux/index.ts";
-import { type IdleRule, Session, User } from "../model/objects.ts";
+import { type IdleRule, NO_AUDIT, Session, User } from "../model/objects.ts";
 import type { Registry } from "../model/registry.ts";
 import type { Foreground } from "../seats/foreground.ts";
 import { type Settings, ttyIdleAfter } from "../settings/logind-conf.ts";
@@ -134,7 +134,7 @@ export class SessionCreation {
       remoteHost: request.remoteHost,
       remoteUser: request.remoteUser,
       extraDeviceAccess: request.extraDeviceAccess,
-      audit: audit ?? 0,
+      audit: audit ?? NO_AUDIT,
       since: now(),
       hasFifo: byDescriptor,
       idleRule: idleRuleOf(settings, terminals),

@@ -230,9 +230,11 @@ export class Manager {
     this.#end.terminate(session);
   }
 
-  /** Terminates all sessions of a user. */
+  /** Terminates all sessions of a user, who goes with them also if lingering, until the next login or boot. */
   terminateUser(user: User): void {
+    user.terminating = true;
     this.#end.terminateAll(user);
+    this.#users.removeIfUnused(user);
   }
 
   /** Terminates all sessions on a seat. */

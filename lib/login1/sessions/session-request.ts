@@ -13,7 +13,7 @@ import { MOST_VTS, vtNumber } from "../hardware/vt.ts";
 import type { Seat } from "../model/objects.ts";
 import { isProgramsUid } from "../users/disposition.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
-import { checkText, isTtyName, isUdevTag } from "../vocabulary/texts.ts";
+import { checkDesktopName, checkText, isTtyName, isUdevTag } from "../vocabulary/texts.ts";
 
 /** Why no session is made, where the name of the D-Bus error says less than varlink's. */
 export type Refusal =
@@ -131,7 +131,8 @@ function checkExtraDevices(names: string[]): void {
 
 function checkArgument(name: keyof CreateRequest, value: string): void {
   try {
-    checkText(name, value);
+    if (name === "desktop") checkDesktopName(value);
+    else checkText(name, value);
   } catch (error) {
     throw invalidArgument(name, messageOf(error));
   }

@@ -24,10 +24,7 @@ export class SessionSignals {
    * @throws {BusError} InvalidArgs, NoSuchSession if the leader has ended, NotSupported if it has no scope
    */
   kill(session: Session, who: string, signal: number): void {
-    checkSignal(signal);
-    if (who !== "" && who !== "all" && who !== "leader") {
-      throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
-    }
+    checkKill(who, signal);
     if (who !== "leader") {
       if (!session.hasScope) throw busErrors.notSupported(`Session ${session.id} has no scope`);
       this.sendToAll(session, signal);
@@ -54,6 +51,18 @@ export class SessionSignals {
     if (scope) scope.signal(signal);
     else this.supervision.signalLeader(session, signal);
   }
+}
+
+/**
+ * What a session can be sent, and whom: logind says so before it asks who may.
+ *
+ * @throws {BusError} InvalidArgs
+ */
+export function checkKill(who: string, signal: number): void {
+  if (who !== "" && who !== "all" && who !== "leader") {
+    throw busErrors.invalidArgs(`Invalid kill parameter '${who}': it is leader or all`);
+  }
+  checkSignal(signal);
 }
 
 function checkSignal(signal: number): void {

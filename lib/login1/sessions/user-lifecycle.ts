@@ -42,6 +42,7 @@ export class UserLifecycle {
 
   /** A user has a session again. */
   keep(user: User): void {
+    user.terminating = false;
     this.#waits.get(user)?.();
     this.#waits.delete(user);
   }
@@ -53,7 +54,8 @@ export class UserLifecycle {
    * @param wasTold whether the bus knows of the user
    */
   removeIfUnused(user: User, wasTold = true): void {
-    if (user.sessions.size > 0 || user.lingers || !this.registry.hasUser(user)) return;
+    if (user.sessions.size > 0 || !this.registry.hasUser(user)) return;
+    if (user.lingers && !user.terminating) return;
     const { UserStopDelaySec, RemoveIPC } = this.settings.config;
     const since = now().monotonic - (user.lastSessionEnd ?? 0n);
     if (user.lastSessionEnd !== undefined && since < UserStopDelaySec) {
@@ -122,6 +124,7 @@ export class UserLifecycle {
       }
     }
     const user = this.registry.users.get(account.uid);
+    if (enable && user) user.terminating = false;
     if (!user || before === enable) return;
     if (known) this.publisher.changes.user(user, "Linger", "State");
     this.publisher.flush();

@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from "node:fs";
 import type { Values } from "../../sd-login/index.ts";
-import type { Seat, Session, User } from "../model/objects.ts";
+import { NO_AUDIT, type Seat, type Session, type User } from "../model/objects.ts";
 import type { Idle } from "../vocabulary/idle.ts";
 import { MACHINES, SEATS, SESSIONS, USERS } from "../vocabulary/paths.ts";
 
@@ -44,7 +44,7 @@ export function sessionValues(session: Session, isDisplay: boolean): Values {
     LEADER: session.leader.pid,
     LEADER_PIDFDID: session.leader.pidfdId > 0n ? session.leader.pidfdId : undefined,
     LEADER_START: session.leader.startTime > 0n ? session.leader.startTime : undefined,
-    AUDIT: session.audit > 0 ? session.audit : undefined,
+    AUDIT: session.audit === NO_AUDIT ? undefined : session.audit,
     LOCKED_HINT: session.lockedHint,
     REALTIME: session.since.realtime,
     MONOTONIC: session.since.monotonic,

@@ -21,7 +21,14 @@ import {
   type SessionType,
 } from "../../sd-login/index.ts";
 import { hasVts, MOST_VTS, vtNumber } from "../hardware/vt.ts";
-import { type IdleRule, type Seat, Session, TTY_VALIDITIES, User } from "../model/objects.ts";
+import {
+  type IdleRule,
+  NO_AUDIT,
+  type Seat,
+  Session,
+  TTY_VALIDITIES,
+  User,
+} from "../model/objects.ts";
 import { runtimePath } from "../users/runtime-dir.ts";
 import type { Idle } from "../vocabulary/idle.ts";
 import { SEATS, SESSIONS, USERS } from "../vocabulary/paths.ts";
@@ -130,7 +137,7 @@ function readSession(
     remoteHost: saved.text("REMOTE_HOST", isText),
     remoteUser: saved.text("REMOTE_USER", isText),
     extraDeviceAccess: saved.words("EXTRA_DEVICE_ACCESS", isUdevTag),
-    audit: saved.integer("AUDIT", 0, LAST_UID) ?? 0,
+    audit: saved.integer("AUDIT", 0, LAST_UID) ?? NO_AUDIT,
     since: saved.since(),
     // The file of the fifo itself tells best.
     hasFifo: existsSync(`${SESSIONS}/${id}.ref`),

@@ -38,6 +38,18 @@ export function checkLength(what: string, text: string, kind: keyof typeof LONGE
   throw busErrors.invalidArgs(`The ${what} is longer than ${most} bytes: shorten it`);
 }
 
+/**
+ * Checks a desktop's name: a text without quotes and backslashes, as with logind.
+ *
+ * @throws {BusError} InvalidArgs
+ */
+export function checkDesktopName(text: string): void {
+  checkText("desktop", text);
+  if (/["'\\]/.test(text)) {
+    throw busErrors.invalidArgs(`The desktop '${text}' has a quote or backslash in it`);
+  }
+}
+
 /** Whether a text is one that `checkText` lets pass. */
 export function isText(text: string): boolean {
   return Buffer.byteLength(text) <= LONGEST_TEXT.name && !CONTROL.test(text);

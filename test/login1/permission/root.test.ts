@@ -49,6 +49,14 @@ describe("permission", () => {
     ] as [string, ...string[]][]) {
       expect(await call(BOB.uid, member, ...args)).toEqual(denied);
     }
+    // What can never be is said before anybody is asked.
+    for (const [whom, signal] of [
+      ["all", "65"],
+      ["cat", "9"],
+    ] as const) {
+      const refused = await call(BOB.uid, "KillSession", "ssi", id, whom, signal);
+      expect(refused.stderr).toContain(whom === "cat" ? "'cat'" : "signal 65");
+    }
     expect(leader.exitCode).toBeNull();
     expect((await call(ALICE.uid, "LockSession", "s", id)).code).toBe(0);
     expect((await call(ALICE.uid, "TerminateSession", "s", id)).code).toBe(0);

@@ -227,6 +227,15 @@ describe("switching without VTs", () => {
       { user: 1 },
     );
     expect(outcome.stderr).toContain("Access denied");
+    // What can never be is said before anybody is asked.
+    const none = await world.run(
+      [
+        ...["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1/seat/seat0"],
+        ...["org.freedesktop.login1.Seat", "SwitchTo", "u", "0"],
+      ],
+      { user: 1 },
+    );
+    expect(none.stderr).toContain("counted from 1");
     expect(world.stateOf("seats", "seat0").ACTIVE).toBe(made[1]?.id);
     for (const { fd } of made) close(fd);
   });
@@ -284,7 +293,7 @@ describe("a device's seat", () => {
     }
     // What can never be is said before anybody is asked.
     for (const words of [
-      ["", DEVICE],
+      ['seat"x', DEVICE],
       ["seat-left", "/etc"],
     ]) {
       const asked = ["org.freedesktop.login1.Manager", "AttachDevice", "ssb", ...words, "false"];

@@ -40,6 +40,8 @@ describe("bad input", () => {
     await refused(INVALID, { ...fine, seat: "seat0", vtnr: 3 });
     await refused(INVALID, { ...fine, tty: "../../etc/passwd" });
     await refused(INVALID, { ...fine, service: "a\nUID=0" });
+    for (const desktop of ["it's", '"sway"', "a\\b"]) await refused(INVALID, { ...fine, desktop });
+    await refused(INVALID, { ...fine, desktop: "it's", seat: "seat7" });
     await refused("org.freedesktop.login1.NoSuchSeat", { ...fine, seat: "seat7" });
     expect(existsSync(`${world.root}/run/user/${ALICE.uid}`)).toBe(false);
     const busy = await createSession(bus, fine);
@@ -65,11 +67,11 @@ describe("bad input", () => {
 
   test("values that a shell would split come through the state file whole", async () => {
     const leader = await world.leader();
-    const desktop = 'my "own" $DESKTOP `x` \\ end';
-    const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid, desktop });
-    expect(world.stateOf("sessions", id).DESKTOP).toBe(desktop);
-    const shown = await world.run(["loginctl", "show-session", id, "-pDesktop", "--value"]);
-    expect(shown.stdout).toBe(`${desktop}\n`);
+    const service = 'my "own" $SERVICE `x` \\ end';
+    const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid, service });
+    expect(world.stateOf("sessions", id).SERVICE).toBe(service);
+    const shown = await world.run(["loginctl", "show-session", id, "-pService", "--value"]);
+    expect(shown.stdout).toBe(`${service}\n`);
     close(fd);
     await endAll(leader);
     await world.gone(bus, id);

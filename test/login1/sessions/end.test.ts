@@ -14,7 +14,7 @@ import type { Connection } from "../../../lib/dbus/index.ts";
 import { close, processStatus, userById } from "../../../lib/linux/index.ts";
 import { escapeC, unescapeC } from "../../../lib/login1/vocabulary/c-escape.ts";
 import { callManager, createSession } from "../support/client.ts";
-import { scopeOf, World } from "../support/world.ts";
+import { endAll, scopeOf, World } from "../support/world.ts";
 
 // An ordinary user as logind counts (above 999) and a system user.
 const ALICE = 65534;
@@ -285,6 +285,32 @@ describe("lingering", () => {
     expect(stateOf(ALICE).STATE).toBe("active");
     await end(left);
     await logOut();
+    close(fd);
+  });
+
+  test("ends with TerminateUser, until the next login", async () => {
+    await linger(ALICE, true);
+    await callManager(bus, "TerminateUser", "u", [ALICE]);
+    expect(await loggedIn()).toEqual([]);
+    expect(existsSync(lingerFile(ALICE))).toBe(true);
+    const { fd, left, logOut, gone } = await session(ALICE);
+    await end(left);
+    await logOut();
+    await gone();
+    expect(stateOf(ALICE).STATE).toBe("lingering");
+    close(fd);
+  });
+
+  test("is what the user does beside a session of a service manager's", async () => {
+    const leader = await world.leader();
+    const asked = { uid: ALICE, leader: leader.pid, class: "manager" };
+    const { id, fd } = await createSession(bus, asked);
+    expect(stateOf(ALICE).STATE).toBe("online");
+    await linger(ALICE, true);
+    expect(stateOf(ALICE).STATE).toBe("lingering");
+    await linger(ALICE, false);
+    await endAll(leader);
+    await world.gone(bus, id);
     close(fd);
   });
 

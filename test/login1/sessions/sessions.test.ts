@@ -11,6 +11,7 @@ import {
   callSession,
   createSession,
   createSessionByPidfd,
+  getProperty,
   sessionIds,
 } from "../support/client.ts";
 import { noteSignals } from "../support/signals.ts";
@@ -82,6 +83,9 @@ describe("a session", () => {
       SESSIONS: made.id,
       UIDS: String(ALICE.uid),
     });
+    // The kernel's number, which is 2^32-1 for none, as logind shows it.
+    const audit = Number(readFileSync(`/proc/${leader.pid}/sessionid`, "utf8"));
+    expect(await getProperty(bus, made.path, "Session", "Audit")).toBe(audit);
     const cgroup = readFileSync(`/proc/${leader.pid}/cgroup`, "utf8");
     const scope = scopeOf(ALICE.uid, made.id);
     expect(cgroup).toMatch(new RegExp(`^0::.*${scope}/leader$`, "m"));

@@ -98,6 +98,8 @@ export class RandomRun {
   readonly tally: Partial<Record<Event, number>> = {};
   readonly #sessions = new Map<string, Live>();
   readonly #lingering = new Set<number>();
+  /** Of these, who was terminated and is not back yet. */
+  readonly #away = new Set<number>();
   /** The signals of the event that goes on. */
   readonly #heard = new Set<string>();
   #wake: () => void = () => {};
@@ -177,7 +179,8 @@ export class RandomRun {
         service: random.of(TEXTS),
         type: random.of(SESSION_TYPES) as string,
         class: random.of(SESSION_CLASSES) as string,
-        desktop: random.of(TEXTS),
+        // Without quotes and backslashes.
+        desktop: random.of(TEXTS.filter((text) => !/["'\\]/.test(text))),
         seat,
         tty: random.of(["", "", "pts/4242", "/dev/ttyS77"]),
         display: random.of(["", "", ":7", "there:0"]),
@@ -274,6 +277,7 @@ export class RandomRun {
       const uid = this.#pick()?.uid;
       if (uid === undefined) return false;
       this.#note(`terminate the user ${uid}`);
+      if (this.#lingering.has(uid)) this.#away.add(uid);
       await callManager(this.bus, "TerminateUser", "u", [uid]);
       for (const session of [...this.#sessions.values()]) {
         if (session.uid === uid) await this.#removed(session);
@@ -461,6 +465,7 @@ export class RandomRun {
     else if (chosen && kind === "fifo") this.#closeFifo(chosen);
     else if (chosen && kind === "leader") await this.#killLeader(chosen);
     await this.world.startBridge();
+    this.#away.clear();
     if (what === undefined) expect(await readBus(this.bus)).toEqual(before);
     else if (kind === "seat") this.#seatWent();
     else if (chosen && !chosen.leaderRuns && chosen.members.length === 0) this.#forget(chosen);
@@ -506,6 +511,7 @@ export class RandomRun {
   async #setLinger(uid: number, enable: boolean): Promise<void> {
     this.#note(`${uid} is ${enable ? "" : "not "}to linger`);
     await callManager(this.bus, "SetUserLinger", "ubb", [uid, enable, false]);
+    this.#away.delete(uid);
     if (enable) this.#lingering.add(uid);
     else this.#lingering.delete(uid);
   }
@@ -600,7 +606,9 @@ export class RandomRun {
         Leader: leader.pid,
       });
     }
-    const uids = [...new Set([...live.map(({ uid }) => uid), ...this.#lingering])].sort();
+    for (const { uid } of live) this.#away.delete(uid);
+    const kept = [...this.#lingering].filter((uid) => !this.#away.has(uid));
+    const uids = [...new Set([...live.map(({ uid }) => uid), ...kept])].sort();
     expect([...users.keys()].sort()).toEqual(uids);
     const runtime = readdirSync(`${this.world.root}/run/user`);
     expect(runtime.map(Number).sort()).toEqual(uids);
