@@ -176,21 +176,17 @@ describe("a damaged file is removed, with a line in the log, and the others stay
   });
 });
 
-test("names that are no inhibitor's are left alone, and the next one has a number of its own", async () => {
+test("names that are no inhibitor's go, and the next one has a number of its own", async () => {
   const names = ["99999999999999999999", "01", "x", ".#7z"];
-  await restart(() => {
+  const log = await restart(() => {
     for (const name of names) write(name, stateText(GOOD));
   });
+  for (const name of names) expect(log).toContain(`/${name} is no inhibitor's file`);
   const fd = await inhibit("next");
-  expect(
-    files()
-      .filter((name) => !names.includes(name))
-      .sort(),
-  ).toEqual([
+  expect(files().sort()).toEqual([
     expect.stringMatching(/^[1-9]\d{0,3}$/),
     expect.stringMatching(/^[1-9]\d{0,3}\.ref$/),
   ]);
-  for (const name of names) rmSync(join(world.root, FOLDER, name));
   close(fd);
 });
 

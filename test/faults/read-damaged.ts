@@ -147,6 +147,6 @@ for (const [path, values] of files) {
   rmSync(path);
   mkdirSync(path);
   load();
-  rmSync(path, { recursive: true });
+  rmSync(path, { recursive: true, force: true });
 }
 process.stdout.write(`${JSON.stringify({ cases, problems })}\n`);

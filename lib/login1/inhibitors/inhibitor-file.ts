@@ -15,9 +15,14 @@ import {
 export const fileOf = (id: string) => join(INHIBITORS, id);
 export const fifoOf = (id: string) => join(INHIBITORS, `${id}.ref`);
 
+const NAME = /^([1-9]\d{0,14})(?:\.ref)?$/;
+
+/** Whether a name in the folder is neither a file's nor a fifo's. */
+export const isForeign = (name: string) => !NAME.test(name);
+
 /** The ids that names in the folder are of, whether file or fifo, in the order in which they were made. */
 export function idsOf(names: readonly string[]): string[] {
-  const ids = names.flatMap((name) => /^([1-9]\d{0,14})(?:\.ref)?$/.exec(name)?.[1] ?? []);
+  const ids = names.flatMap((name) => NAME.exec(name)?.[1] ?? []);
   return [...new Set(ids)].sort((a, b) => Number(a) - Number(b));
 }
 

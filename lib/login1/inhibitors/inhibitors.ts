@@ -4,6 +4,7 @@
  * systemd's "Inhibitor Locks" and org.freedesktop.login1(5).
  */
 import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { Logger } from "../../cli/index.ts";
 import { busErrors, type Caller } from "../../dbus/index.ts";
 import { accountOf, close, type Fd, hasCode, makeFifo, messageOf, now } from "../../linux/index.ts";
@@ -14,7 +15,14 @@ import { IDLE_PROPERTIES } from "../vocabulary/idle.ts";
 import { INHIBITORS } from "../vocabulary/paths.ts";
 import { checkLength } from "../vocabulary/texts.ts";
 import { INHIBIT_WHATS, type InhibitMode, type Inhibitor, type InhibitWhat } from "./inhibitor.ts";
-import { fifoOf, fileOf, idsOf, inhibitorValues, readInhibitor } from "./inhibitor-file.ts";
+import {
+  fifoOf,
+  fileOf,
+  idsOf,
+  inhibitorValues,
+  isForeign,
+  readInhibitor,
+} from "./inhibitor-file.ts";
 
 /** The Manager's property that tells of the inhibitors of a mode. */
 const PROPERTIES: Readonly<Record<InhibitMode, string>> = {
@@ -82,7 +90,12 @@ export class Inhibitors {
    * no sense is named in the log and removed.
    */
   start(): void {
-    for (const id of idsOf(this.#names())) {
+    const names = this.#names();
+    for (const name of names.filter(isForeign)) {
+      this.#log.warning(`${join(INHIBITORS, name)} is no inhibitor's file: it is removed`);
+      this.#files.remove(join(INHIBITORS, name));
+    }
+    for (const id of idsOf(names)) {
       this.#counter = Math.max(this.#counter, Number(id));
       try {
         this.#restore(id);

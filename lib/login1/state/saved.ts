@@ -6,6 +6,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import {
+  hasCode,
   messageOf,
   now,
   type ProcessIdentity,
@@ -14,6 +15,7 @@ import {
 } from "../../linux/index.ts";
 import {
   isSeatName,
+  isSessionId,
   LAST_UID,
   SESSION_CLASSES,
   SESSION_TYPES,
@@ -54,12 +56,16 @@ export function loadActiveSession(files: StateFiles, seat: Seat, onBad: OnBad): 
   return load(files, seat.stateFile, onBad)?.values.get("ACTIVE");
 }
 
-/** Every user that a file is there for; who has left nothing else but the number is looked up. */
+/**
+ * Every user that a file is there for; who has left nothing else but the number is looked up. What is no
+ * user's file goes, since sd_get_uids(3) would go on listing it.
+ */
 export function loadUsers(files: StateFiles, onBad: OnBad): User[] {
   return listFiles(USERS).flatMap(({ path, name }) => {
-    const uid = /^\d{1,10}$/.test(name) ? Number(name) : undefined;
+    const uid = /^(?:0|[1-9]\d{0,9})$/.test(name) ? Number(name) : undefined;
     if (uid === undefined || uid > LAST_UID) {
       onBad(path, "its name is no UID");
+      files.remove(path);
       return [];
     }
     const saved = load(files, path, onBad);
@@ -72,6 +78,7 @@ export function loadUsers(files: StateFiles, onBad: OnBad): User[] {
         : { uid, gid, name: known };
     if (!account) {
       onBad(path, `its NAME, GID or RUNTIME is missing or wrong, and there is no user ${uid}`);
+      files.remove(path);
       return [];
     }
     const user = new User(uid, account.gid, account.name, runtimePath(uid), saved.since());
@@ -92,19 +99,24 @@ export interface SessionWorld {
 /** Every session that a file is there for, in the order in which they began; a file that is of none goes. */
 export function loadSessions(files: StateFiles, world: SessionWorld, onBad: OnBad): Session[] {
   const sessions = listFiles(SESSIONS).flatMap(({ path, name }) => {
-    if (!/^[A-Za-z0-9]+$/.test(name)) {
-      onBad(path, "its name is no session's");
+    const isId = isSessionId(name);
+    const saved = isId ? load(files, path, onBad) : undefined;
+    const session = saved && readSession(name, saved, world);
+    if (session) return [session];
+    if (isId && !saved) {
+      if (!existsSync(path)) files.remove(`${path}.ref`);
       return [];
     }
-    const saved = load(files, path, onBad);
-    const session = saved && readSession(name, saved, world);
-    if (saved && !session) {
-      onBad(path, "its UID, USER, TYPE, CLASS or LEADER is missing or wrong");
-      // Or sd_get_sessions(3) would list a session that there is not.
-      files.remove(path);
-      files.remove(`${path}.ref`);
-    }
-    return session ? [session] : [];
+    onBad(
+      path,
+      isId
+        ? "its UID, USER, TYPE, CLASS or LEADER is missing or wrong"
+        : "its name is no session's",
+    );
+    // Or sd_get_sessions(3) would list a session that there is not.
+    files.remove(path);
+    files.remove(`${path}.ref`);
+    return [];
   });
   return sessions.sort((a, b) => Number(a.since.monotonic - b.since.monotonic));
 }
@@ -208,15 +220,21 @@ export function userOfSession(uid: number, name: string, known?: User): User | u
   return new User(uid, account.gid, name, runtimePath(uid), known?.since ?? now());
 }
 
+/** What a file says; undefined if it cannot be read. What is in its place then goes, unless it may be read another time. */
 function load(files: StateFiles, path: string, onBad: OnBad): SavedValues | undefined {
   try {
     const values = files.load(path);
     return values && new SavedValues(values, (reason) => onBad(path, reason));
   } catch (error) {
     onBad(path, messageOf(error));
+    if (isDamage(error)) files.remove(path);
     return undefined;
   }
 }
+
+/** Whether it is the file that is wrong, and not what keeps us from reading it just now. */
+const isDamage = (error: unknown) =>
+  !(error instanceof Error && "code" in error) || hasCode(error, "ELOOP", "EISDIR", "ENXIO");
 
 /**
  * Removes what a run that was killed left unfinished: files under their temporary names, and fifos of

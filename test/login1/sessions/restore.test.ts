@@ -1,6 +1,6 @@
 /** A bridge that starts where there were sessions. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import { ALICE, BOB } from "../support/accounts.ts";
@@ -18,6 +18,14 @@ afterAll(async () => {
   bus.close();
   await world.end();
 });
+/** What is in the folders of sessions, users and inhibitors. */
+const listed = () =>
+  ["sessions", "users", "inhibit"].flatMap((folder) =>
+    readdirSync(`${world.root}/run/systemd/${folder}`)
+      .map((name) => `${folder}/${name}`)
+      .sort(),
+  );
+
 afterEach(() => world.reset(bus));
 
 describe("a restart", () => {
@@ -100,14 +108,30 @@ describe("a restart", () => {
     close(fd);
   });
 
-  test("a state file that makes no sense is named and passed over", async () => {
+  test("what is no state file is named and goes, since libsystemd would go on listing it", async () => {
+    const leader = await world.leader();
+    const { id, fd } = await createSession(bus, { uid: ALICE.uid, leader: leader.pid });
     await world.endBridge("SIGTERM");
-    mkdirSync(`${world.root}/run/systemd/sessions`, { recursive: true });
-    writeFileSync(`${world.root}/run/systemd/sessions/bad`, "TYPE=hologram\nLEADER=1\n");
+    const damage = `cd /run/systemd
+      echo LEADER=1 >sessions/bad; cp sessions/${id} sessions/no-session; mkdir sessions/c77; touch sessions/c77/x
+      ln -s /etc/passwd sessions/c78; echo UID=0 >sessions/c79; chown 1 sessions/c79; mkfifo sessions/c80 sessions/c80.ref
+      head -c 2000000 /dev/zero >sessions/c81
+      cp users/${ALICE.uid} users/somebody; cp users/${ALICE.uid} users/0${ALICE.uid}; mkdir users/1
+      echo NAME=ghost >users/4000000; ln -s /etc/passwd users/2; echo >users/4294967295
+      mkdir -p inhibit/7 inhibit/some; echo WHAT=nothing >inhibit/8; echo >inhibit/08; ln -s /etc/passwd inhibit/9`;
+    expect(await world.run(["sh", "-euc", damage])).toMatchObject({ code: 0, stderr: "" });
+    const before = listed();
     const length = world.log.length;
     await world.startBridge();
-    expect(world.log.slice(length)).toContain("/run/systemd/sessions/bad is not used");
-    expect(await sessionIds(bus)).toEqual([]);
-    await world.run(["rm", "/run/systemd/sessions/bad"]);
+    expect(listed()).toEqual([`sessions/${id}`, `sessions/${id}.ref`, `users/${ALICE.uid}`]);
+    const log = world.log.slice(length);
+    for (const path of before.filter((one) => !one.endsWith(".ref") && !listed().includes(one))) {
+      expect(log).toContain(`/run/systemd/${path} `);
+    }
+    expect(await sessionIds(bus)).toEqual([id]);
+    expect(existsSync("/etc/passwd")).toBe(true);
+    await endAll(leader);
+    await world.gone(bus, id);
+    close(fd);
   });
 });
