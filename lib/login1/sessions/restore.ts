@@ -104,7 +104,8 @@ function fill(
     registry.addSession(session);
     users.keep(session.user);
   }
-  for (const user of registry.users.values()) user.electDisplay();
+  // Who is the display stays so: an election might now go by what its controller has said since.
+  for (const user of registry.users.values()) if (!user.display) user.electDisplay();
 }
 
 /** Sees to each session, and has the files of all written: one that was killed may have written some of what belongs together. */

@@ -218,6 +218,9 @@ describe("a user's display", () => {
     await callSession(bus, two.path, "TakeControl", "b", [false]);
     await callSession(bus, two.path, "SetType", "s", ["wayland"]);
     expect(display()).toBe(one.id);
+    await world.endBridge("SIGKILL");
+    await world.startBridge();
+    expect(display()).toBe(one.id);
     const three = await login({ class: "background" });
     expect(display()).toBe(two.id);
     for (const { end } of [three, two, one]) await end();
