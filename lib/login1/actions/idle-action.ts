@@ -54,9 +54,11 @@ export function stopDue({ idle, timed }: IdlePart, span: bigint): bigint | undef
   return idle.since.monotonic + span;
 }
 
-const partOf = (session: Session): IdlePart => {
-  const { idle, type } = session;
-  return { idle, timed: type === "tty" && idle.since.realtime > 0n };
+/** Nobody tells that a login in text has got its terminal: it is looked at as if touched now. */
+const partOf = ({ idle, type }: Session): IdlePart => {
+  const timed = type === "tty";
+  const isUnknown = timed && idle.since.realtime === 0n;
+  return { idle: isUnknown ? { hint: false, since: now() } : idle, timed };
 };
 
 export class IdleActions {

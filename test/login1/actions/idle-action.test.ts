@@ -10,6 +10,7 @@ import { quietFor } from "../../support/until.ts";
 import { type CreateOptions, callSession, createSession, getProperty } from "../support/client.ts";
 import { PowerWorld } from "../support/power-world.ts";
 import { configOf } from "../support/settings.ts";
+import { endAll, scopeOf } from "../support/world.ts";
 
 const USER = 65534;
 const MINUTE = 60_000_000n;
@@ -199,6 +200,26 @@ describe("over the bus", () => {
     await configure("IdleAction=halt", "IdleActionSec=200ms");
     expect(await power.property("IdleHint")).toBe(true);
     await ran("openrc-shutdown --halt now");
+  });
+
+  test("a login that has got its terminal since, and said so to nobody, counts", async () => {
+    const { id, leader } = await login({ type: "tty", service: "sshd", remote: true });
+    await configure("IdleAction=halt", "IdleActionSec=200ms");
+    await quietFor(300, "the machine halts before anybody knows where to look");
+    expect(power.commands).toEqual([]);
+    const { world } = power;
+    const child = Bun.spawn(
+      world.inside(["script", "-qec", "exec cat", "/dev/null"], { cgroup: scopeOf(USER, id) }),
+      {
+        stdin: "pipe",
+        stdout: "ignore",
+        stderr: "inherit",
+        env: { ...process.env, SHELL: "/bin/sh" },
+      },
+    );
+    await ran("openrc-shutdown --halt now");
+    expect(leader.exitCode).toBeNull();
+    await endAll(child);
   });
 
   // A terminal is its user's, and so is the time of its last use.
