@@ -153,6 +153,10 @@ describe("menus", () => {
       ...["Suspend", "Restart", "Power off", "Log out"],
     ]);
     expect(all.stdout).toContain("<command>pcmanfm</command>");
+    const locker = commands({ loginctl: "", "xss-lock": "", i3lock: "" });
+    const lock = (live: string) => run(script, { PATH: locker, LAINOS_LIVE: live });
+    expect(labels((await lock("/nowhere")).stdout)).toContain("Lock");
+    expect(labels((await lock(folder())).stdout)).not.toContain("Lock");
     const none = await run(script, { PATH: folder() });
     await wellFormed(join(folder(), "menu.xml"), none.stdout);
     expect(labels(none.stdout)).toEqual(["LainOS layer 02", "Terminal", "Log out"]);

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { userByName } from "../../lib/linux/index.ts";
 import { FakeRoot, run } from "../files/run.ts";
+import { consoleIsInvisible } from "../login1/support/console.ts";
 import { pamModule } from "../login1/support/pam-module.ts";
+import { readUntil } from "../support/read-until.ts";
 import { installModule, PamWorld } from "./support.ts";
 
 let pam: PamWorld;
@@ -170,6 +172,51 @@ describe("beside systemd's module", () => {
       const theirs = await seen(`p7-theirs${kind}`, user, given, env);
       expect(await seen(`p7${kind || "-login"}`, user, given, env)).toEqual(theirs);
     }
+  });
+});
+
+/** Displays are the machine's, and so are VTs: this one shows nothing, and nobody goes to it. */
+const VT = 42;
+describe.skipIf(!consoleIsInvisible)("beside systemd's module, with an X server on a VT", () => {
+  let onVt: PamWorld;
+  let server: Bun.Subprocess<"ignore", "pipe", "ignore">;
+  let display: string;
+  beforeAll(async () => {
+    const line = (module: string) => `session required ${module}\n`;
+    const services = { xdm: line("@module@"), "p7-theirs": line(pamModule()) };
+    onVt = await PamWorld.create(services, { vts: [0, VT] });
+    const onTerminal = `exec setsid --ctty --wait Xvfb -displayfd 1 -nolisten tcp </dev/tty${VT}`;
+    server = Bun.spawn(["sh", "-c", onTerminal], { stdio: ["ignore", "pipe", "ignore"] });
+    display = `:${(await readUntil(server.stdout, /\n/)).trim()}`;
+  });
+  afterAll(async () => {
+    server.kill();
+    await server.exited;
+    await onVt.end();
+  });
+
+  test.each([
+    ["a display alone", (name: string) => [`tty=${name}`], `${VT}`],
+    ["a display and the seat", (name: string) => [`tty=${name}`, "XDG_SEAT=seat0"], `${VT}`],
+    [
+      "a display beside a terminal's name",
+      (name: string) => ["tty=x", `xdisplay=${name}`],
+      `${VT}`,
+    ],
+    ["the seat alone", () => ["tty=:987654", "XDG_SEAT=seat0"], undefined],
+  ])("%s", async (_, given, vt) => {
+    const seen = async (service: string) => {
+      const login = await onVt.logIn(service, "nobody", given(display));
+      const { XDG_SESSION_ID: id, HOME: _, ...environment } = login.environment;
+      const { VTNr, Seat, Display, Type, Class } = id ? await onVt.session(id) : {};
+      const isOpen = login.status === 0;
+      await login.logOut();
+      await onVt.world.userGone(65534);
+      return { isOpen, environment, session: { VTNr, Seat, Display, Type, Class } };
+    };
+    const ours = await seen("xdm");
+    expect(ours.session.VTNr).toBe(vt);
+    expect(ours).toEqual(await seen("p7-theirs"));
   });
 });
 

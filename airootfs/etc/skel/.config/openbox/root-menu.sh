@@ -28,6 +28,10 @@ if has calamares; then
 	echo '<separator/>'
 fi
 if has loginctl; then
+	# As autostart does: not on the live medium, whose user has no password to unlock it with.
+	if has xss-lock && has i3lock && [ ! -d "${LAINOS_LIVE:-/run/initramfs/live}" ]; then
+		item Lock 'loginctl lock-session'
+	fi
 	item Suspend 'loginctl suspend'
 	item Restart 'loginctl reboot'
 	item 'Power off' 'loginctl poweroff'
