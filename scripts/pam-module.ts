@@ -10,10 +10,10 @@ import { UserError } from "./user-error.ts";
 /** Where it is in dist/, and what it is called in /usr/lib/security. */
 export const PAM_MODULE = "pam_systemd.so";
 
-const SOURCE = join(ROOT, "pam/pam_systemd.c");
+export const PAM_SOURCE = join(ROOT, "pam/pam_systemd.c");
 
 /** It is in the process of every login program, so all that the compiler can look for is an error. */
-const FLAGS = [
+export const PAM_FLAGS = [
   ...["-std=c11", "-O2", "-fPIC", "-shared", "-s", "-fvisibility=hidden"],
   ...["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wformat=2", "-Werror"],
   ...["-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"],
@@ -37,7 +37,7 @@ export async function buildPamModule(output: string, helper?: string): Promise<v
   try {
     const built = join(folder, PAM_MODULE);
     const other = helper === undefined ? [] : [`-DHELPER="${helper}"`];
-    const child = Bun.spawn([compiler, ...FLAGS, ...other, "-o", built, SOURCE, "-lpam"], {
+    const child = Bun.spawn([compiler, ...PAM_FLAGS, ...other, "-o", built, PAM_SOURCE, "-lpam"], {
       env: { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C" },
       stdin: "ignore",
       stdout: "ignore",

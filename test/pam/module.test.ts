@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { userByName } from "../../lib/linux/index.ts";
+import { buildPamModule, PAM_FLAGS, PAM_SOURCE } from "../../scripts/pam-module.ts";
 import { FakeRoot, run } from "../files/run.ts";
 import { consoleIsInvisible } from "../login1/support/console.ts";
 import { pamModule } from "../login1/support/pam-module.ts";
@@ -309,6 +310,20 @@ describe("what the module runs", () => {
     // The line is required here; PAM closes nothing that was not opened.
     expect(said).toMatch(/^open [1-9]\d*\n\nclose [1-9]\d*\n$/);
   });
+});
+
+test("the compiler's analyzer finds nothing in it, and the same bytes come of it each time", async () => {
+  const look = ["-fanalyzer", "-c", "-o", "/dev/null", PAM_SOURCE];
+  const analysed = await run([
+    "gcc",
+    ...PAM_FLAGS.filter((flag) => !/^-(?:s$|shared|Wl)/.test(flag)),
+    ...look,
+  ]);
+  expect(analysed).toMatchObject({ exitCode: 0, stderr: "" });
+  await using root = await FakeRoot.make();
+  const [first, second] = [join(root.path, "a.so"), join(root.path, "elsewhere/b.so")];
+  for (const output of [first, second]) await buildPamModule(output);
+  expect(await run(["cmp", first, second])).toMatchObject({ exitCode: 0 });
 });
 
 test("it needs no newer C library than the oldest system that is supported has", async () => {
