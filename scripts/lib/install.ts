@@ -84,7 +84,7 @@ export async function installPackage(
   ];
   const output = await pacman(name, rootfs, words, signal);
   const sessions = versions === undefined ? "system-login" : "common-session";
-  await checkEffects(upper(name), `etc/pam.d/${sessions}`, output);
+  await checkEffects(upper(name), `etc/pam.d/${sessions}`, output, rootfs);
 }
 
 interface PackageInfo {
@@ -176,9 +176,15 @@ async function dpkgVersions(rootfs: string): Promise<Map<string, string> | undef
  * Looks for what protocol7-core's installation leaves in a root.
  * @param sessions the PAM file that has the session part of every login.
  * @param output what pacman said, for the error.
+ * @param below what is under an overlay's upper layer: Arch's own PAM file needs no change.
  * @throws HostError that names what is not there.
  */
-export async function checkEffects(root: string, sessions: string, output: string): Promise<void> {
+export async function checkEffects(
+  root: string,
+  sessions: string,
+  output: string,
+  below = root,
+): Promise<void> {
   const problems: string[] = [];
   const inodes = new Set<number>();
   for (const executable of EXECUTABLES) {
@@ -195,8 +201,9 @@ export async function checkEffects(root: string, sessions: string, output: strin
       problems.push(`the service ${service} is in no runlevel`);
     }
   }
-  const pam = await readFile(join(root, sessions), "utf8").catch(missing);
-  if (!/^-?session\s.*\bpam_systemd\.so/m.test(pam ?? "")) {
+  const read = (layer: string) => readFile(join(layer, sessions), "utf8").catch(missing);
+  const pam = (await read(root)) ?? (await read(below)) ?? "";
+  if (!/^-?session\s.*\bpam_systemd\.so/m.test(pam)) {
     problems.push(`nothing in /${sessions} makes a login a session`);
   }
   const module = await lstat(join(root, "usr/lib/security/pam_systemd.so")).catch(missing);
