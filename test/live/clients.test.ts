@@ -353,7 +353,7 @@ describe("login on a terminal", () => {
   beforeAll(() => must(live, ["useradd", "-m", "-s", "/bin/bash", USER]), 60_000);
 
   test.each([
-    ["our line in PAM", "true"],
+    ["our module in PAM", "true"],
     ["Debian's pam_systemd.so", REAL_MODULE],
   ])(
     "is a session by %s, from the login to the logout",

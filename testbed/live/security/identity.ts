@@ -58,7 +58,8 @@ kill $cover; umount -l $directory 2>/dev/null; true`,
   },
   {
     name: "L1 a loader's variable from PAM",
-    script: `echo LD_TRACE_LOADED_OBJECTS=1 >/etc/attack.env
+    // The user's own shell has it, and goes on; what it does to a program of root's, test/pam shows.
+    script: `echo LD_PRELOAD=/nowhere/evil.so >/etc/attack.env
 cp /etc/pam.d/su /etc/pam.d/su.kept
 { echo 'session required pam_env.so envfile=/etc/attack.env readenv=1'; cat /etc/pam.d/su.kept; } >/etc/pam.d/su
 su -l $other -c '${SCOPE}; echo in'

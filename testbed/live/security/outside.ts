@@ -221,7 +221,7 @@ s.sendmsg([b"MAINPID=1"],[(1,2,struct.pack("iII",1,0,0))])'`,
     name: "PAM's script as a user",
     script:
       "PAM_TYPE=open_session PAM_USER=root PAM_SERVICE=x BUN_BE_BUN=1 /usr/libexec/lainos/pam-session",
-    refusal: /run by pam_exec, as root/,
+    refusal: /run by pam_systemd.so, as root/,
   },
 ];
 
