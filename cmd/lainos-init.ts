@@ -16,12 +16,14 @@ const pam = defineCommand({
   },
   async run({ data }) {
     const { pamSession } = await import("../lib/session/index.ts");
+    const words = (data as string[] | undefined) ?? [];
+    // What is printed to standard error is thrown away by the module.
+    const log = syslogSink("lainos-init");
     try {
-      const lines = await pamSession(process.env, (data as string[] | undefined) ?? []);
+      const lines = await pamSession(process.env, words, (message) => log("warning", message));
       process.stdout.write(lines.map((line) => `${line}\n`).join(""));
     } catch (error) {
-      // The module says in the log that it failed, and throws away what is printed, which says why.
-      if (error instanceof Failure) syslogSink("lainos-init")("error", error.message);
+      if (error instanceof Failure) log("error", error.message);
       throw error;
     }
   },

@@ -5,29 +5,19 @@ import {
   isSeatName,
   isSystemUser,
   type LoginRequest,
-  SESSION_CLASSES,
   SESSION_TYPES,
   type SessionType,
 } from "../sd-login/index.ts";
 import type { Environment } from "./desktop.ts";
 import { vtOfDisplay } from "./display-vt.ts";
 import { parseVtnr } from "./facts.ts";
+import { ASKED_CLASSES, type LineArguments, NO_SESSION } from "./pam-line.ts";
 
 /** The arguments of login1's CreateSession methods. */
 export interface SessionRequest extends LoginRequest {
   /** The pid of the process that the session ends with. */
   leader: number;
 }
-
-/** What the line of a PAM file says of the sessions that it makes, where the login's environment does not. */
-export interface LineArguments {
-  class?: string | undefined;
-  type?: string | undefined;
-  desktop?: string | undefined;
-}
-
-/** Asks for no session at all. */
-const NO_SESSION = "none";
 
 const oneOf = <Value extends string>(allowed: readonly Value[], value: string | undefined) =>
   allowed.find((one) => one === value);
@@ -160,10 +150,9 @@ function classOf(
   line: LineArguments,
   { service, terminal, type, uid, atSeat }: Known,
 ): string {
-  const classes = [...SESSION_CLASSES, NO_SESSION] as const;
-  const own = oneOf(classes, items.XDG_SESSION_CLASS);
+  const own = oneOf(ASKED_CLASSES, items.XDG_SESSION_CLASS);
   const mayHave = own && (atSeat || !SEAT_CLASSES.includes(own));
-  const asked = (mayHave && own) || oneOf(classes, line.class) || implied();
+  const asked = (mayHave && own) || oneOf(ASKED_CLASSES, line.class) || implied();
   return asked === "user" && isTrue(items.XDG_SESSION_INCOMPLETE) ? "user-incomplete" : asked;
 
   function implied() {

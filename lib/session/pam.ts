@@ -6,7 +6,8 @@ import { sessionAround } from "./facts.ts";
 import type { Login1Client } from "./login1-client.ts";
 import { createByVarlink, releaseByVarlink } from "./login1-varlink.ts";
 import { sessionEnvironment } from "./pam-environment.ts";
-import { type LineArguments, sessionRequest } from "./pam-request.ts";
+import { type LineArguments, lineArguments } from "./pam-line.ts";
+import { sessionRequest } from "./pam-request.ts";
 
 /** How long each way may take, in milliseconds: somebody is waiting at the login prompt. */
 const LIMIT = 5000;
@@ -18,10 +19,15 @@ const LIMIT = 5000;
  * A leader that is in a session already (`su` in a terminal) gets no second one, and ends none.
  *
  * @param words the arguments of the line in the PAM file: `class=greeter`
+ * @param warn is told of arguments that are wrong
  * @returns the lines of `sessionEnvironment`; none where no session was made
  * @throws {Failure} in one line, if it cannot: the PAM line is optional, so the login goes on
  */
-export async function pamSession(items: Environment, words: readonly string[]): Promise<string[]> {
+export async function pamSession(
+  items: Environment,
+  words: readonly string[],
+  warn: (message: string) => void,
+): Promise<string[]> {
   if (process.getuid?.() !== 0) {
     throw new Failure("pam is run by pam_systemd.so, as root: see docs/registration.md");
   }
@@ -39,7 +45,7 @@ export async function pamSession(items: Environment, words: readonly string[]): 
   }
 
   try {
-    if (type === "open_session") return await open(items, leader, lineArguments(words));
+    if (type === "open_session") return await open(items, leader, lineArguments(words, warn));
     await closeSession(leader);
     return [];
   } catch (error) {
@@ -77,12 +83,6 @@ async function closeSession(leader: number): Promise<void> {
     const session = await client.lookUp(leader);
     if (session?.leader === leader) await client.release(session.id);
   });
-}
-
-/** What a line of a PAM file says; the other arguments of pam_systemd(8) ask for what is not here. */
-function lineArguments(words: readonly string[]): LineArguments {
-  const given = Object.fromEntries(words.map((word) => word.split(/=(.*)/s).slice(0, 2)));
-  return { class: given.class, type: given.type, desktop: given.desktop };
 }
 
 /** By the bus, where login1 has no varlink: it is being started again, or another program's. */
