@@ -609,6 +609,7 @@ static int some_varlink(struct bytes *to)
 {
 	static const char *const methods[] = {
 		"io.systemd.Login.CreateSession", "io.systemd.Login.ReleaseSession", "org.varlink.service.GetInfo",
+		"io.systemd.Login.ListSessions", "io.systemd.Login.ListUsers", "io.systemd.Login.ListSeats", "io.systemd.Login.ListInhibitors",
 		"org.varlink.service.GetInterfaceDescription", "io.systemd.Login.NoSuch", "no.such.Interface", "x", "", ".", "__proto__.constructor",
 	};
 	static const char *const keys[] = {
@@ -618,7 +619,7 @@ static int some_varlink(struct bytes *to)
 	char text[128];
 	int oneway = once_in(20), more = !oneway && once_in(20);
 	to->length = 0;
-	put(to, text, snprintf(text, sizeof text, "{\"method\":\"%s\"%s%s", methods[pick(10)], oneway ? ",\"oneway\":true" : "", more ? ",\"more\":true" : ""));
+	put(to, text, snprintf(text, sizeof text, "{\"method\":\"%s\"%s%s", methods[pick(14)], oneway ? ",\"oneway\":true" : "", more ? ",\"more\":true" : ""));
 	if (!once_in(4)) {
 		put(to, ",\"parameters\":{", 15);
 		/* Each key once: of two the later counts. */

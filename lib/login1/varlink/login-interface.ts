@@ -96,10 +96,12 @@ function readRequest(parameters: Parameters): CreateRequest {
   const text = (name: keyof CreateRequest) => parameters.string(PARAMETERS[name]) ?? "";
   const chosen = (name: "type" | "class") => {
     const value = text(name);
-    // "" would be left to be guessed.
-    if (value === "") throw parameters.invalid(PARAMETERS[name]);
+    // "" would be left to be guessed, and varlink's names have no dashes.
+    if (value === "" || value.includes("-")) throw parameters.invalid(PARAMETERS[name]);
     return fromVarlinkName(value);
   };
+  // Who asks for no seat leaves it out: no seat has that name.
+  if (parameters.string("Seat") === "") throw none("Seat");
   const uid = parameters.required("UID", parameters.integer("UID", 0, NO_UID));
   if (NO_UIDS.includes(uid)) throw parameters.invalid("UID");
   const [remoteUser, remoteHost] = [text("remoteUser"), text("remoteHost")];

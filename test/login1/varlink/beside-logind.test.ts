@@ -240,6 +240,31 @@ test("a process that is not the one that is named is in no session, where logind
   expect(own).toMatchObject({ code: 1, stderr: expect.stringContaining("NoSuchSession") });
 });
 
+test.each([
+  ...[{}, { UID: null }, { UID: -1 }, { UID: 4294967295 }, { UID: 65535 }, { UID: "x" }],
+  ...[
+    { UID: ALICE, Type: "tty" },
+    { Type: "tty", Class: "user" },
+  ],
+  ...[
+    { Type: "gui" },
+    { Type: "" },
+    { Class: "none" },
+    { Class: "users" },
+    { Class: "user-early" },
+  ],
+  ...[{ Seat: "seat9" }, { Seat: "" }, { Seat: 1 }, { Seat: "seat0", VTNr: 3 }, { VTNr: -1 }],
+  ...[{ VTNr: "x" }, { PID: 1 }, { PID: {} }, { PID: { pid: 0 } }, { PID: { pid: 99999 } }],
+  ...[{ PID: { pid: "alice.leader" } }, { PID: { pid: "bob.leader", pidfdId: 5 } }],
+  { PID: { pid: "bob.leader", bootId: "0123456789abcdef0123456789abcdef" } },
+  ...[{ TTY: "tty3", VTNr: 4 }, { Remote: "no" }, { Service: 1 }, { other: 1 }, { Desktop: 5 }],
+  ...[{ ExtraDeviceAccess: "render" }, { ExtraDeviceAccess: [1] }],
+])("CreateSession refuses %j", async (wrong) => {
+  const right = { UID: ALICE, Type: "tty", Class: "user", PID: { pid: "alice.leader" } };
+  const given = { ...right, ...wrong };
+  expect((await same({ method: "CreateSession", given })).code).toBe(1);
+});
+
 test("inhibitors are listed with who holds them", async () => {
   const held = async (side: Side) => {
     for (const words of [
