@@ -205,12 +205,26 @@ const lengths: Check = async () => {
   return faults;
 };
 
+/**
+ * Whether a source runs programs by Bun's own shell, whose built-in rm, mv, ls and so on stand in for the
+ * system's and know few of their options: `rm --one-file-system --` fails, and nothing is removed.
+ */
+export function usesBunShell(text: string): boolean {
+  return /\bBun\.\$|\bimport\s*\{[^}]*\$[\s,}][^;]*?\bfrom\s*["']bun["']/.test(text);
+}
+
 const imports: Check = async () => {
   const faults: string[] = [];
   const graph = new Map<string, readonly string[]>();
   for (const path of await sources()) {
     if (!/^(cmd|lib|scripts|testbed|test|bench)\/.*\.ts$/.test(path)) continue;
-    const found = importsOf(path, await Bun.file(join(ROOT, path)).text());
+    const text = await Bun.file(join(ROOT, path)).text();
+    if (!path.startsWith("test/") && usesBunShell(text)) {
+      faults.push(
+        `${path}: uses Bun's shell, whose built-ins stand in for programs: use Bun.spawn or zx`,
+      );
+    }
+    const found = importsOf(path, text);
     // In lib types count too: what one file must know of another to be read.
     graph.set(path, path.startsWith("lib/") ? found.all : found.loaded);
     for (const to of found.all) {

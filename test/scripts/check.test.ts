@@ -1,7 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { circles, importProblem, importsOf, partOf, shellDialect } from "../../scripts/check.ts";
+import {
+  circles,
+  importProblem,
+  importsOf,
+  partOf,
+  shellDialect,
+  usesBunShell,
+} from "../../scripts/check.ts";
 import { LAYERS } from "../../scripts/layers.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
@@ -177,5 +185,32 @@ describe("shell scripts are found", () => {
     ["lib/cli/run.ts", "/** bash */"],
   ])("%s (%s) is none", (path, firstLine) => {
     expect(shellDialect(path, firstLine)).toBeUndefined();
+  });
+});
+
+describe("Bun's shell", () => {
+  const shell = "B" + "un.$";
+  test.each([
+    [`import { $ } from "bun";`],
+    [`import { type Server, $, which } from 'bun';`],
+    [`import {\n  $ as run,\n} from "bun";`],
+    [`await ${shell}\`rm -rf x\`;`],
+  ])("is found in %p", (text) => {
+    expect(usesBunShell(text)).toBe(true);
+  });
+
+  test.each([
+    [`import { $ } from "zx";\nimport { which } from "bun";`],
+    [`import { which } from "bun";\nimport { $ } from "zx";`],
+    ["Bun.spawn(['rm', `$` + name]);"],
+  ])("is not in %p", (text) => {
+    expect(usesBunShell(text)).toBe(false);
+  });
+
+  test("has an rm that is not the system's", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "p7-shell-"));
+    const { exitCode } = await Bun.$`rm -rf --one-file-system -- ${folder}`.nothrow().quiet();
+    expect({ exitCode, there: existsSync(folder) }).toEqual({ exitCode: 1, there: true });
+    rmSync(folder, { recursive: true });
   });
 });
