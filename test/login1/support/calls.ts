@@ -3,7 +3,13 @@
  * method. permission.test.ts makes them.
  */
 import type { Connection } from "../../../lib/dbus/index.ts";
-import { type Created, type CreateOptions, callManager, createSession } from "./client.ts";
+import {
+  type Created,
+  type CreateOptions,
+  callManager,
+  createSession,
+  getProperty,
+} from "./client.ts";
 import type { World } from "./world.ts";
 
 // Accounts that every Debian and Arch system has.
@@ -152,9 +158,13 @@ export const CALLS: Readonly<Record<string, Call>> = {
     results: OWNERS_ALONE,
   },
   "Session.SetBrightness": {
-    words: ({ owned }) => [owned.path, "SetBrightness", "ssu", "leds", "none", "1"],
-    results: OWNERS_ALONE,
-    passes: "not in foreground",
+    // Of a session in the background nobody may, and is told so before it is looked who asks.
+    words: async ({ bus }) => {
+      const [, path] = (await getProperty(bus, SEAT0, "Seat", "ActiveSession")) as [string, string];
+      return [path, "SetBrightness", "ssu", "leds", "none", "1"];
+    },
+    results: ["yes", "denied", "yes", "denied", "denied"],
+    passes: "No such device",
   },
   "Manager.KillSession": {
     words: ({ owned }) => [MANAGER, "KillSession", "ssi", owned.id, "leader", "18"],
