@@ -85,7 +85,7 @@ export function sessionRequest(
 ): SessionRequest | undefined {
   const service = matching(SERVICE, items.PAM_SERVICE);
   const remoteHost = items.PAM_RHOST ?? "";
-  const terminal = terminalOf(items);
+  const terminal = terminalOf(items, service);
   const atSeat = remoteHost === "" && sitsAtSeat(service, items.PAM_TTY ?? "", terminal);
   const type = typeOf(items, line, service, terminal);
   const kind = classOf(items, line, { service, terminal, type, uid, atSeat });
@@ -98,7 +98,7 @@ export function sessionRequest(
     class: kind,
     desktop: matching(DESKTOP, items.XDG_SESSION_DESKTOP || line.desktop),
     ...(atSeat ? placeOf(items, terminal.display) : { seat: "", vtnr: 0 }),
-    tty: service === USER_MANAGER ? "" : terminal.tty,
+    tty: terminal.tty,
     display: terminal.display,
     remote: remoteHost !== "" && !isLocalHost(remoteHost),
     remoteUser: matching(PRINTABLE, items.PAM_RUSER),
@@ -109,9 +109,11 @@ export function sessionRequest(
 /** The service of a user's own service manager. */
 const USER_MANAGER = "systemd-user";
 
-function terminalOf(items: Environment): Terminal {
+function terminalOf(items: Environment, service: string): Terminal {
   const given = items.PAM_TTY ?? "";
   const display = matching(DISPLAY, items.PAM_XDISPLAY);
+  // It runs beside all of its user's terminals.
+  if (service === USER_MANAGER) return { tty: "", display, kind: "terminal" };
   // A display manager's terminal: it stands there so that utmp shows it.
   if (given.includes(":")) {
     return { tty: "", display: display || matching(DISPLAY, given), kind: "terminal" };

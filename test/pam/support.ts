@@ -32,6 +32,8 @@ export class PamWorld {
   private constructor(
     readonly world: World,
     readonly root: FakeRoot,
+    /** The module's path. */
+    readonly module: string,
   ) {}
 
   /** @param services the PAM files; `@module@` in them is the module's path */
@@ -50,7 +52,7 @@ export class PamWorld {
         await root.write(`pam.d/${name}`, text.replaceAll("@module@", module));
       }
       const world = await World.create(options);
-      const pam = new PamWorld(world, root);
+      const pam = new PamWorld(world, root, module);
       // Others than root come to it, too.
       await pam.must(["chmod", "755", root.path]);
       await pam.must(["mount", "--bind", `${root.path}/pam.d`, "/etc/pam.d"]);

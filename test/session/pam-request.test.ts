@@ -232,6 +232,7 @@ test("a user's service manager has a class of its own, and no terminal", () => {
   expect(of(1000)).toMatchObject({ class: "manager", type: "unspecified", tty: "" });
   expect(of(0)).toMatchObject({ class: "manager-early", type: "unspecified", tty: "" });
   expect(of(1000, { XDG_SESSION_CLASS: "manager-early" })?.class).toBe("manager-early");
+  expect(of(1000, { PAM_TTY: ":5" })?.display).toBe("");
 });
 
 test("only a user's session can be incomplete", () => {
