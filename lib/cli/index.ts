@@ -1,5 +1,8 @@
 /** What the executables share: the command line, the log, exit codes. */
 
+export { parseBoolean } from "./boolean.ts";
+export * as colours from "./colours.ts";
+export { say } from "./colours.ts";
 export { columns } from "./columns.ts";
 export { confine, rulesOf } from "./confine.ts";
 export { asScript, findExecutable } from "./executable.ts";

@@ -1,11 +1,5 @@
 /** What the environment says of the terminal. */
-
-/** yes, on, 1 and so on, as systemd reads a boolean; undefined for what is none. */
-export function parseBoolean(text: string | undefined): boolean | undefined {
-  if (/^(1|yes|y|true|t|on)$/i.test(text ?? "")) return true;
-  if (/^(0|no|n|false|f|off)$/i.test(text ?? "")) return false;
-  return undefined;
-}
+import { parseBoolean } from "../cli/index.ts";
 
 /** Whether UTF-8 can be shown: not where somebody has chosen another locale than one of UTF-8. */
 function readsUtf8(): boolean {

@@ -2,7 +2,6 @@
 
 import { BusError } from "../dbus/index.ts";
 import { messageOf } from "../linux/index.ts";
-import { failure, warning } from "./colours.ts";
 
 /** What went wrong, in one line for standard error. */
 export class CommandError extends Error {
@@ -24,15 +23,5 @@ export async function saying<Result>(what: string, work: Promise<Result>): Promi
   } catch (error) {
     if (error instanceof CommandError) throw error;
     throw new CommandError(`${what}: ${reasonOf(error)}`);
-  }
-}
-
-/** How grave a message is, and what it is painted with. */
-const PAINTS = { error: failure, warning, info: (text: string) => text };
-
-/** Writes a message to standard error, each of its lines by itself and no empty one. */
-export function say(level: keyof typeof PAINTS, text: string): void {
-  for (const line of text.split("\n")) {
-    if (line !== "") process.stderr.write(`${PAINTS[level](line)}\n`);
   }
 }

@@ -4,12 +4,13 @@ import {
   type GetoptOption,
   getopt,
   restoreOpenFilesLimit,
+  say,
   version,
 } from "../cli/index.ts";
 import { close, describeErrno, processStatus, userById } from "../linux/index.ts";
 import { startAgent } from "./agent.ts";
 import { type Inhibitor, Login1Client } from "./client.ts";
-import { CommandError, say, saying } from "./errors.ts";
+import { CommandError, saying } from "./errors.ts";
 import { INHIBIT_HELP } from "./help.ts";
 import { reporting } from "./main.ts";
 import { JSON_MODES, parseJsonMode } from "./options.ts";

@@ -1,9 +1,8 @@
 /** What a person at a terminal hears of before the machine goes down or to sleep under somebody's hands. */
-import { visible } from "../cli/index.ts";
+import { colours, say, visible } from "../cli/index.ts";
 import { processStatus, userById } from "../linux/index.ts";
 import type { Inhibitor, Login1Client, Properties } from "./client.ts";
-import { onTerminal } from "./colours.ts";
-import { CommandError, say } from "./errors.ts";
+import { CommandError } from "./errors.ts";
 
 const ROOT = 0;
 /** The types of sessions that a person sits at. */
@@ -24,7 +23,7 @@ export async function refuseIfInhibited(
   what: "shutdown" | "sleep",
   verb: string,
 ): Promise<void> {
-  if (!onTerminal) return;
+  if (!colours.onTerminal) return;
   const uid = process.geteuid?.() ?? ROOT;
   const lines = await inhibitorLines(client, what, uid);
   // Root heeds inhibitors, and sends users away as ever.

@@ -1,8 +1,8 @@
 /** loginctl: its whole run, from the command line to the exit status. */
-import { OptionError, version } from "../cli/index.ts";
+import { OptionError, say, version } from "../cli/index.ts";
 import { Login1Client } from "./client.ts";
 import { closestWord } from "./closest.ts";
-import { CommandError, say } from "./errors.ts";
+import { CommandError } from "./errors.ts";
 import { LOGINCTL_HELP } from "./help.ts";
 import { parseOptions, type VerbRequest } from "./options.ts";
 import { Output } from "./output.ts";

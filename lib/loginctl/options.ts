@@ -1,6 +1,5 @@
 /** loginctl's options; see loginctl(1). */
-import { type GetoptOption, getopt, parseInteger } from "../cli/index.ts";
-import { onTerminal } from "./colours.ts";
+import { colours, type GetoptOption, getopt, parseInteger } from "../cli/index.ts";
 import { CommandError } from "./errors.ts";
 import {
   newPowerOptions,
@@ -142,7 +141,7 @@ function setSwitch(options: Options, key: string): boolean {
       options.askPassword = false;
       return true;
     case "json-here":
-      options.json = { pretty: onTerminal, coloured: true };
+      options.json = { pretty: colours.onTerminal, coloured: true };
       options.legend = false;
       return true;
     default:

@@ -1,8 +1,9 @@
 /** What a command prints: gathered, and handed to a pager where a person reads it. */
+
 import { readFileSync } from "node:fs";
-import { isDumb, onTerminal } from "./colours.ts";
-import { isUtf8, parseBoolean } from "./environment.ts";
-import { CommandError, say } from "./errors.ts";
+import { colours, parseBoolean, say } from "../cli/index.ts";
+import { isUtf8 } from "./environment.ts";
+import { CommandError } from "./errors.ts";
 import { terminalWidth } from "./width.ts";
 
 /** Does our user differ from the one who logged in here (sudo, su)? Then a pager is a way to root. */
@@ -18,7 +19,7 @@ export class Output {
 
   /** @param pager false for --no-pager */
   constructor(pager: boolean) {
-    this.#paged = pager && onTerminal && !isDumb && pagers().length > 0;
+    this.#paged = pager && colours.onTerminal && !colours.isDumb && pagers().length > 0;
   }
 
   /** How wide a line may be, in characters; undefined where it may have any width. */

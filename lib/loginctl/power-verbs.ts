@@ -2,12 +2,13 @@
  * The verbs that elogind's loginctl has and systemd's does not, as systemctl has them: going down and
  * to sleep. See elogind's loginctl(1).
  */
+
 import { readFileSync } from "node:fs";
+import { parseBoolean, say } from "../cli/index.ts";
 import { BusError, type Variant } from "../dbus/index.ts";
 import { messageOf, rebootNow } from "../linux/index.ts";
 import { type Login1Client, ROOT } from "./client.ts";
-import { parseBoolean } from "./environment.ts";
-import { CommandError, reasonOf, say, saying } from "./errors.ts";
+import { CommandError, reasonOf, saying } from "./errors.ts";
 import { refuseIfInhibited } from "./inhibited.ts";
 import type { PowerOptions } from "./power-options.ts";
 import { formatTimestamp } from "./time.ts";

@@ -1,9 +1,9 @@
 /** What session-status, user-status and seat-status print: what matters to a person. */
+import { colours, say } from "../cli/index.ts";
 import { now, processStatus } from "../linux/index.ts";
 import type { Login1Client, Properties } from "./client.ts";
-import { bold, grey, label as labelled } from "./colours.ts";
 import { drawDevices } from "./devices.ts";
-import { reasonOf, say, saying } from "./errors.ts";
+import { reasonOf, saying } from "./errors.ts";
 import type { Output } from "./output.ts";
 import { formatRelative, formatTimestamp } from "./time.ts";
 import { drawProcesses } from "./tree.ts";
@@ -44,11 +44,11 @@ function printFields(
   fields: readonly Field[],
   least = 0,
 ): void {
-  output.line(bold(headline));
+  output.line(colours.bold(headline));
   const labels = Math.max(least, ...fields.map(([label]) => label.length));
   const room = full || output.width === undefined ? undefined : output.width - labels - 2;
-  for (const [label, value = grey("n/a")] of fields) {
-    const written = labelled(`${label.padStart(labels)}:`);
+  for (const [label, value = colours.grey("n/a")] of fields) {
+    const written = colours.label(`${label.padStart(labels)}:`);
     // Each line of a value that has several is in the column of the first.
     for (const [at, line] of value.split("\n").entries()) {
       const cut = shorten(line, room, 100);

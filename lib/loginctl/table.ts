@@ -1,6 +1,5 @@
 /** Tables for people, and the same rows as JSON for programs. */
-import { visible } from "../cli/index.ts";
-import { grey, jsonNumber, jsonText, jsonWord, type Paint, underlined } from "./colours.ts";
+import { colours, visible } from "../cli/index.ts";
 import { ellipsize, widthOf } from "./width.ts";
 
 /** A cell: what is shown and what JSON has may differ. */
@@ -31,12 +30,12 @@ export interface Table {
 /** A line of a table: its cells, and what each is painted with. */
 interface Line {
   cells: readonly string[];
-  paints: readonly (Paint | undefined)[];
+  paints: readonly (colours.Paint | undefined)[];
   /** What the space between two cells is painted with. */
-  gap: Paint;
+  gap: colours.Paint;
 }
 
-const unpainted: Paint = (text) => text;
+const unpainted: colours.Paint = (text) => text;
 
 /**
  * Lines of a table, the header among them if wanted. Columns are as wide as their widest cell, and
@@ -46,7 +45,11 @@ const unpainted: Paint = (text) => text;
  */
 export function tableLines(table: Table, header: boolean, room?: number): string[] {
   const titles = table.columns.map((name) => name.toUpperCase());
-  const head: Line = { cells: titles, paints: titles.map(() => underlined), gap: underlined };
+  const head: Line = {
+    cells: titles,
+    paints: titles.map(() => colours.underlined),
+    gap: colours.underlined,
+  };
   const lines = [...(header ? [head] : []), ...table.rows.flatMap(linesOf)];
   const requested = titles.map((_, at) =>
     Math.max(...lines.map(({ cells }) => widthOf(cells[at] ?? ""))),
@@ -107,7 +110,7 @@ function fitWidths(requested: readonly number[], room: number | undefined): numb
 /** The lines of a row: more than one where a text has several, each in its column. */
 function linesOf(row: readonly Cell[]): Line[] {
   const cells = row.map(({ text }) => text.split("\n").map(visible));
-  const paints = row.map((cell) => (cell === UNSET ? grey : undefined));
+  const paints = row.map((cell) => (cell === UNSET ? colours.grey : undefined));
   const height = Math.max(...cells.map(({ length }) => length));
   return Array.from({ length: height }, (_, at) => ({
     ...{ cells: cells.map((lines) => lines[at] ?? ""), paints, gap: unpainted },
@@ -152,6 +155,6 @@ function jsonOf(value: unknown, mode: JsonMode, indent: string): string {
 function jsonWordOf(value: unknown, { coloured }: JsonMode): string {
   const text = JSON.stringify(value);
   if (!coloured) return text;
-  if (typeof value === "string") return `"${jsonText(text.slice(1, -1))}"`;
-  return typeof value === "number" ? jsonNumber(text) : jsonWord(text);
+  if (typeof value === "string") return `"${colours.jsonText(text.slice(1, -1))}"`;
+  return typeof value === "number" ? colours.jsonNumber(text) : colours.jsonWord(text);
 }

@@ -1,6 +1,6 @@
 /** The processes of a unit, as a tree of its cgroups. */
+import { colours } from "../cli/index.ts";
 import type { UnitProcess } from "./client.ts";
-import { grey } from "./colours.ts";
 import { TREE } from "./environment.ts";
 import type { Output } from "./output.ts";
 import { shorten } from "./width.ts";
@@ -56,7 +56,7 @@ function draw(output: Output, node: Node, prefix: string, width: number | undefi
     const last = at === processes.length - 1 && children.length === 0;
     const room = width === undefined ? undefined : Math.max(width - 2 - digits - 1, LEAST);
     const text = `${String(pid).padStart(digits)} ${shorten(command, room, 100)}`;
-    output.line(`${prefix}${last ? TREE.corner : TREE.branch}${grey(text)}`);
+    output.line(`${prefix}${last ? TREE.corner : TREE.branch}${colours.grey(text)}`);
   }
   for (const [at, child] of children.entries()) {
     const last = at === children.length - 1;

@@ -1,10 +1,11 @@
 /** loginctl's verbs; see loginctl(1). */
 
+import { say } from "../cli/index.ts";
 import { BusError } from "../dbus/index.ts";
 import { now, userById, userByName } from "../linux/index.ts";
 import { NO_UID } from "../sd-login/index.ts";
 import { type Login1Client, type Properties, ROOT } from "./client.ts";
-import { CommandError, reasonOf, say, saying } from "./errors.ts";
+import { CommandError, reasonOf, saying } from "./errors.ts";
 import type { Options } from "./options.ts";
 import { POWER_VERBS } from "./power-verbs.ts";
 import { propertyLines } from "./properties.ts";

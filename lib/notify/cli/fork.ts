@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { constants } from "node:os";
-import { asScript, findExecutable, restoreOpenFilesLimit } from "../../cli/index.ts";
+import { asScript, findExecutable, restoreOpenFilesLimit, say } from "../../cli/index.ts";
 import {
   bindDatagram,
   close,
@@ -71,7 +71,7 @@ function start(command: readonly string[], env: NodeJS.ProcessEnv) {
   const spawn = (words: string[], argv0: string) =>
     Bun.spawn(words, { argv0, env, stdio: ["ignore", "ignore", "inherit"] });
   const refuse = (number: number) => {
-    process.stderr.write(`Failed to execute '${command.join(" ")}': ${describeErrno(number)}\n`);
+    say("error", `Failed to execute '${command.join(" ")}': ${describeErrno(number)}`);
     return undefined;
   };
   if (typeof program === "number") return refuse(program);
@@ -92,9 +92,8 @@ function saysReady(fd: Fd, pid: number): boolean {
     for (const passed of next.fds) close(passed);
     const sender = next.credentials?.pid ?? 0;
     if (sender !== pid) {
-      process.stderr.write(
-        `Received notification message from unexpected process ${sender} (expected ${pid}), ignoring.\n`,
-      );
+      const what = "Received notification message from unexpected process";
+      say("warning", `${what} ${sender} (expected ${pid}), ignoring.`);
       continue;
     }
     isReady ||= Buffer.from(next.data).toString().split("\n").includes("READY=1");

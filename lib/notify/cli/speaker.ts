@@ -1,5 +1,5 @@
 /** Whose word systemd-notify brings: the process that a message is about, and comes from. */
-import { parseInteger } from "../../cli/index.ts";
+import { parseInteger, say } from "../../cli/index.ts";
 import {
   close,
   errno,
@@ -29,14 +29,13 @@ function managerPid(): number | undefined {
   const pid = parseInteger(MANAGERPID) ?? 0;
   const inode = pid > 0 ? inodeOf(pid) : undefined;
   if (!inode) {
-    process.stderr.write(`$MANAGERPID is set to an invalid PID, ignoring: ${MANAGERPID}\n`);
+    say("warning", `$MANAGERPID is set to an invalid PID, ignoring: ${MANAGERPID}`);
     return undefined;
   }
   if (MANAGERPIDFDID === undefined) return pid;
   if (!/^\d+$/.test(MANAGERPIDFDID)) {
-    process.stderr.write(
-      `$MANAGERPIDFDID is not set to a valid inode number, ignoring: ${MANAGERPIDFDID}\n`,
-    );
+    const what = "$MANAGERPIDFDID is not set to a valid inode number, ignoring";
+    say("warning", `${what}: ${MANAGERPIDFDID}`);
     return undefined;
   }
   // Another one says that the number is somebody else's by now.

@@ -8,6 +8,7 @@ import {
   OptionError,
   parseInteger,
   restoreOpenFilesLimit,
+  say,
   version,
 } from "../../cli/index.ts";
 import {
@@ -91,8 +92,8 @@ export async function systemdNotify(args: readonly string[]): Promise<number> {
     tellManager(`EXIT_STATUS=${ended}`, self);
     return ended;
   } catch (error) {
-    if (error instanceof OptionError) process.stderr.write(`systemd-notify: ${error.message}\n`);
-    else if (error instanceof NotifyError) process.stderr.write(`${error.message}\n`);
+    if (error instanceof OptionError) say("error", `systemd-notify: ${error.message}`);
+    else if (error instanceof NotifyError) say("error", error.message);
     else throw error;
     const number = error instanceof NotifyError ? error.errno : errno.EINVAL;
     tellManager(`ERRNO=${number}`, self);
@@ -246,9 +247,7 @@ async function run(args: readonly string[], self: Credentials): Promise<number |
   }
   const others = fds.length > 0 ? inherited().filter((fd) => !fds.includes(fd)).length : 0;
   if (others > 0) {
-    process.stderr.write(
-      `Warning: ${others} more file descriptors passed than referenced with --fd=.\n`,
-    );
+    say("warning", `Warning: ${others} more file descriptors passed than referenced with --fd=.`);
   }
   tell(options, assignments, self);
   // As with systemd's, the command gets none of them once some were handed over.

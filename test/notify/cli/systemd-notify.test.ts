@@ -191,6 +191,16 @@ describe("systemd-notify", () => {
     }
   });
 
+  test("says what is wrong in systemd's colours", async () => {
+    for (const colours of ["1", "16", "24bit", "0"]) {
+      const prefix = ["env", `SYSTEMD_COLORS=${colours}`, "MANAGERPID=x"];
+      for (const words of [["--bogus"], [], ["--fd=x"], ["--ready"]]) {
+        const { own, systemds } = await both(words, prefix);
+        expect({ colours, words, own }).toEqual({ colours, words, own: systemds });
+      }
+    }
+  });
+
   test("refuses a socket that is not there or none, with the same line", async () => {
     for (const socket of [
       ...["", "/nonexistent/notify", "@nobody-listens", "relative", "vsock:2:1234", "/", undefined],

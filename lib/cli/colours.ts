@@ -1,6 +1,6 @@
 /** Colours of what is written to a terminal, as systemd's commands choose them; see $SYSTEMD_COLORS in systemd(1). */
 import { isatty } from "node:tty";
-import { parseBoolean } from "./environment.ts";
+import { parseBoolean } from "./boolean.ts";
 
 /** Whether a person reads along: what is piped away in part counts as piped away. */
 export const onTerminal = isatty(1) && isatty(2);
@@ -50,3 +50,13 @@ export const warning = rich("\x1b[0;1;33m", "\x1b[0;1;38:5:185m");
 export const jsonText = paint("\x1b[0;32m");
 export const jsonNumber = paint("\x1b[0;1;34m");
 export const jsonWord = bold;
+
+/** How grave a message is, and what it is painted with. */
+const PAINTS = { error: failure, warning, info: (text: string) => text };
+
+/** Writes a message to standard error, each of its lines by itself and no empty one. */
+export function say(level: keyof typeof PAINTS, text: string): void {
+  for (const line of text.split("\n")) {
+    if (line !== "") process.stderr.write(`${PAINTS[level](line)}\n`);
+  }
+}
