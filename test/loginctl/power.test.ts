@@ -271,6 +271,7 @@ describe("beside systemctl, with a login1 that notes what it is asked", () => {
       asked[label] = standIn.calls.at(-1)?.member;
     }
     expect(asked).toEqual({
+      Lock: "Lock",
       Suspend: "SuspendWithFlags",
       Restart: "RebootWithFlags",
       "Power off": "PowerOffWithFlags",
