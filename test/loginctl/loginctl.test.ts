@@ -1,6 +1,6 @@
 /** loginctl beside systemd's: the same words, the same bytes out, the same exit status. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { BusError, type Connection, Variant } from "../../lib/dbus/index.ts";
 import { VERBS } from "../../lib/loginctl/verbs.ts";
 import { createSession } from "../login1/support/client.ts";
@@ -12,6 +12,10 @@ import { StandIn } from "./stand-in.ts";
 setDefaultTimeout(60_000);
 
 const NOBODY = 65534;
+/** Has the bus read its configuration again. */
+const RELOAD = [
+  ...["org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ReloadConfig"],
+];
 const DAEMON = 1;
 
 let world: World;
@@ -107,6 +111,31 @@ describe("what is listed and shown", () => {
       for (const mode of ["short", "pretty", "off"]) await same([verb, `--json=${mode}`]);
       await same(["-j", verb]);
       await same([verb, "-o", "json"]);
+    }
+  });
+
+  test("a user whose bus knows of no ListSessionsEx has the list all the same", async () => {
+    const config = `${world.root}/run/bus.conf`;
+    const before = readFileSync(config, "utf8");
+    // As the policy of an older login1 has it: a user may call what it names, and nothing else.
+    const manager = 'send_interface="org.freedesktop.login1.Manager"';
+    const deny = `<deny ${manager} send_member="ListSessionsEx"/>`;
+    const policy = `<policy context="mandatory">${deny}</policy></busconfig>`;
+    const reload = async (text: string) => {
+      writeFileSync(config, text);
+      expect(await world.run(["busctl", "call", ...RELOAD])).toMatchObject({ code: 0, stderr: "" });
+    };
+    const listed = await world.run([...ours("loginctl")], { user: NOBODY });
+    await reload(before.replace("</busconfig>", policy));
+    try {
+      const systemds = await world.run([...theirs("loginctl")], { user: NOBODY });
+      expect(systemds).toMatchObject({
+        code: 1,
+        stderr: "Failed to list sessions: Access denied\n",
+      });
+      expect(await world.run([...ours("loginctl")], { user: NOBODY })).toEqual(listed);
+    } finally {
+      await reload(before);
     }
   });
 
