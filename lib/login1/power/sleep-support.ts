@@ -53,13 +53,13 @@ export function kernelSupport(way: Sleep, config: SleepConfig): Support {
     case "suspend":
       return suspendSupport(config);
     case "hibernate":
-      return diskSupport(config.HibernateMode);
+      return diskSupport(config.HibernateMode, config);
     case "hybrid-sleep":
-      return diskSupport(["suspend"], config.MemorySleepMode);
+      return diskSupport(["suspend"], config);
     case "suspend-then-hibernate": {
       const suspend = suspendSupport(config);
       if (!suspend.possible) return suspend;
-      return diskSupport(config.HibernateMode);
+      return diskSupport(config.HibernateMode, config);
     }
   }
 }
@@ -74,10 +74,12 @@ function suspendSupport({ SuspendState, MemorySleepMode }: SleepConfig): Support
   return { possible: true, states, modes: [], memoryModes };
 }
 
-function diskSupport(wanted: readonly string[], memoryModes: readonly string[] = []): Support {
+function diskSupport(wanted: readonly string[], { MemorySleepMode }: SleepConfig): Support {
   if (!words("state").includes("disk")) {
     return impossible("the kernel cannot hibernate this machine");
   }
+  // By `suspend` the memory stays in force beside its image.
+  const memoryModes = wanted.includes("suspend") ? MemorySleepMode : [];
   if (!hasOneOf("mem_sleep", memoryModes)) return impossible(NO_MEMORY_MODE);
   if (!hasOneOf("disk", wanted)) {
     return impossible("the kernel cannot hibernate this machine in that way");

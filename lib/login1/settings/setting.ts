@@ -21,7 +21,10 @@ export interface Setting<Value> {
   initial: Value;
   /** What a value looks like, for the log. */
   form: string;
-  /** What an empty value means. Without it an empty value is wrong, and what was said before it stays. */
+  /**
+   * What an empty value means; the initial one unsets the key. Without it an empty value is wrong, and
+   * what was said before it stays.
+   */
   empty?: Value;
   /** Why nothing can do as it says, for the log. */
   never?: string | undefined;
@@ -127,7 +130,8 @@ export function readSettings<Known extends object>(
       }
       const known = settings[key as keyof Known] as Setting<unknown>;
       if (value === "" && "empty" in known) {
-        said.set(key, known.empty);
+        if (known.empty === known.initial) said.delete(key);
+        else said.set(key, known.empty);
         continue;
       }
       const wrong = (text: string) =>

@@ -263,6 +263,7 @@ describe("files", () => {
 
   test.each<[string[], Partial<ReturnType<typeof readSleepConfig>>]>([
     [["SuspendState=standby", "SuspendState='fre'eze"], { SuspendState: ["standby", "freeze"] }],
+    [["SuspendState=mem", "SuspendState=", "SuspendState=freeze"], { SuspendState: ["freeze"] }],
     [["HibernateMode=a b", "HibernateMode=[c]"], { HibernateMode: ["[c]"] }],
     [["HibernateMode=a", "HibernateMode="], { HibernateMode: [] }],
     [["MemorySleepMode=a", "MemorySleepMode=b c"], { MemorySleepMode: ["b", "c"] }],
