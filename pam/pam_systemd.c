@@ -31,7 +31,9 @@
 /* Exists where a login1 runs, and not in a chroot: see sd_login_monitor_new(3). */
 #define LOGIND_RUNS "/run/systemd/seats"
 /* The program gives up by itself after two times five seconds. */
+#ifndef LIMIT_SECONDS
 #define LIMIT_SECONDS 30
+#endif
 /* More than the longest environment of a session. */
 #define MOST_BYTES 8192
 
@@ -214,7 +216,7 @@ static ssize_t run(char *const arguments[], char *const environment[], char *int
 
 		length = read_all(ends[0], into, size);
 		if (length < 0)
-			kill(child, SIGKILL);
+			kill(-child, SIGKILL);
 		do
 			ended = waitpid(child, &status, 0);
 		while (ended < 0 && errno == EINTR);

@@ -26,9 +26,14 @@ export const PAM_FLAGS = [
  *
  * @param output where it goes
  * @param helper the program that it runs, where that is not the package's
+ * @param seconds how long that may take, where it is not the package's time
  * @throws BuildError with what the compiler says, or if there is none
  */
-export async function buildPamModule(output: string, helper?: string): Promise<void> {
+export async function buildPamModule(
+  output: string,
+  helper?: string,
+  seconds?: number,
+): Promise<void> {
   const compiler = Bun.which("gcc");
   if (compiler === null) throw new BuildError("there is no gcc: install it (Arch: base-devel)");
   await mkdir(dirname(output), { recursive: true });
@@ -36,7 +41,10 @@ export async function buildPamModule(output: string, helper?: string): Promise<v
   const discard = removeAtExit(folder);
   try {
     const built = join(folder, PAM_MODULE);
-    const other = helper === undefined ? [] : [`-DHELPER="${helper}"`];
+    const other = [
+      ...(helper === undefined ? [] : [`-DHELPER="${helper}"`]),
+      ...(seconds === undefined ? [] : [`-DLIMIT_SECONDS=${seconds}`]),
+    ];
     const child = Bun.spawn([compiler, ...PAM_FLAGS, ...other, "-o", built, PAM_SOURCE, "-lpam"], {
       env: { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C" },
       stdin: "ignore",

@@ -1,7 +1,7 @@
 /** The PAM module in a real PAM, beside systemd's own: what a login finds, and what login1 is told. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { userByName } from "../../lib/linux/index.ts";
+import { startTimeOf, userByName } from "../../lib/linux/index.ts";
 import { buildPamModule, PAM_FLAGS, PAM_SOURCE } from "../../scripts/pam-module.ts";
 import { FakeRoot, run } from "../files/run.ts";
 import { consoleIsInvisible } from "../login1/support/console.ts";
@@ -256,10 +256,14 @@ describe("a login program", () => {
 
 describe("what the module runs", () => {
   /** A world without a bridge is enough: the program is a script of ours. */
-  const runs = async (script: string, given: string[] = [], env: Record<string, string> = {}) => {
+  const runs = async (
+    script: string,
+    given: string[] = [],
+    { env = {}, seconds }: { env?: Record<string, string>; seconds?: number } = {},
+  ) => {
     await using root = await FakeRoot.make();
     const helper = await root.write("helper", `#!/bin/sh\n${script}\n`, 0o755);
-    const module = await installModule(root, helper);
+    const module = await installModule(root, helper, seconds);
     await root.write("pam.d/p7", `session required ${module} class=a\n`);
     const login = [pam.program, "p7", "nobody", ...given];
     const inside =
@@ -278,10 +282,11 @@ describe("what the module runs", () => {
     );
     const given = Object.entries(hostile).map(([name, value]) => `${name}=${value}`);
     const out = join(pam.root.path, "seen");
-    await runs(`env >${out}; echo "$*" >>${out}; id -u >>${out}`, [
-      ...given,
-      ...["tty=tty9", "rhost=far", "ruser=me", "xdisplay=:9", "XDG_VTNR=9", "EDITOR=vi"],
-    ]);
+    const items = ["tty=tty9", "rhost=far", "ruser=me", "xdisplay=:9", "XDG_VTNR=9", "EDITOR=vi"];
+    // The login program's own environment, too.
+    const env = { BASH_ENV: "evil", BUN_OPTIONS: "evil", PAM_HOST: "evil" };
+    const script = `env >${out}; echo "$*" >>${out}; id -u >>${out}`;
+    await runs(script, [...given, ...items], { env });
     const lines = (await Bun.file(out).text()).trimEnd().split("\n");
     const own = /^(?:PWD|SHLVL|_|OLDPWD)=/;
     expect(lines.filter((line) => !own.test(line)).toSorted()).toEqual(
@@ -296,6 +301,15 @@ describe("what the module runs", () => {
   test("sets variables and takes them away", async () => {
     const said = await runs("printf 'XDG_SEAT\\nXDG_VTNR\\nXDG_A=x = y\\n'", ["XDG_SEAT=seat0"]);
     expect(said).toBe("open 0\nXDG_A=x = y\n\nclose 0\n");
+  });
+
+  test("is ended with all that it has started where it takes too long", async () => {
+    const out = join(pam.root.path, "stays");
+    const script = `sleep infinity & echo $! $$ >${out}; wait`;
+    expect(await runs(script, [], { seconds: 1 })).toMatch(/^open [1-9]\d*\n/);
+    const pids = (await Bun.file(out).text()).trim().split(" ").map(Number);
+    expect(pids).toHaveLength(2);
+    await pam.world.until("their end", () => pids.every((pid) => startTimeOf(pid) === undefined));
   });
 
   test.each([

@@ -19,9 +19,13 @@ export interface Login {
 }
 
 /** The module and what it runs, in a folder that stands for the system's. */
-export async function installModule(root: FakeRoot, helper: string): Promise<string> {
+export async function installModule(
+  root: FakeRoot,
+  helper: string,
+  seconds?: number,
+): Promise<string> {
   const module = join(root.path, "pam_systemd.so");
-  await buildPamModule(module, helper);
+  await buildPamModule(module, helper, seconds);
   return module;
 }
 
