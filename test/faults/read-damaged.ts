@@ -135,9 +135,9 @@ for (const [path, values] of files) {
   for (const key of Object.keys(values)) {
     for (const damage of [undefined, ...Object.values(DAMAGES)]) tryOne(path, values, key, damage);
   }
-  // The whole file: gone, empty, cut at each of its lines, of bytes, a folder, unreadable for its length.
+  // The whole file: gone, empty, cut at each byte, of bytes, a folder, unreadable for its length.
   const text = formatState(values);
-  for (let end = 0; end < text.length; end += 7) {
+  for (let end = 0; end < text.length; end++) {
     cases++;
     writeFileSync(path, text.slice(0, end));
     for (const one of load().sessions) {

@@ -63,7 +63,8 @@ export class StateFiles {
     const text = readState(path);
     if (text === undefined) return undefined;
     this.#written.set(path, text);
-    return parseState(text);
+    // A line without its end is of a file that was cut off: a number in it may be another.
+    return parseState(text.slice(0, text.lastIndexOf("\n") + 1));
   }
 
   /** Tries once more what has failed, and then no more. */
