@@ -5,6 +5,8 @@ export const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
 
 /** UINT32_MAX, the uid of nobody; to login1's methods it is the caller's own user. */
 export const NO_UID = 0xffff_ffff;
+/** What is nobody's: that, and the same in 16 bits. */
+export const NO_UIDS: readonly number[] = [0xffff, NO_UID];
 /** The last uid that can be somebody's. */
 export const LAST_UID = NO_UID - 1;
 

@@ -2,7 +2,7 @@
 
 import { type Members, membersOf } from "../../dbus/index.ts";
 import { userById } from "../../linux/index.ts";
-import { NO_UID } from "../../sd-login/index.ts";
+import { NO_UIDS } from "../../sd-login/index.ts";
 import type { Login1 } from "../login1.ts";
 import { ACTIONS } from "../permission/actions.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
@@ -17,7 +17,7 @@ export const lingerMembers: Members<Login1> = {
     [],
     async ({ manager, authorizer }, [given, enable, interactive], call) => {
       const caller = await call.caller();
-      const uid = given === NO_UID ? manager.ownerOfPid(caller.pid) : given;
+      const uid = NO_UIDS.includes(given) ? manager.ownerOfPid(caller.pid) : given;
       if (uid === undefined) {
         throw login1Errors.system("ENXIO", `PID ${caller.pid} is in no user's slice`);
       }

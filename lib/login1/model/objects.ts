@@ -345,6 +345,9 @@ export class Seat {
   }
 
   get idle(): Idle {
-    return combineIdle([...this.sessions].map((session) => session.idle));
+    return combineIdle(
+      [...this.sessions].map((session) => session.idle),
+      "last",
+    );
   }
 }

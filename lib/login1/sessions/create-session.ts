@@ -103,10 +103,6 @@ export class SessionCreation {
     const { registry, membership, settings, terminals } = this.#parts;
     const leader = identityOf(pid, pidfd);
     if (!leader) throw noLeader(pid);
-    const known = registry.users.get(request.uid);
-    // A user database may be on the network: who is logged in already is not asked for again, as with logind.
-    const account = known ?? userById(request.uid);
-    if (!account) throw invalidArgument("uid", `There is no user with the UID ${request.uid}`);
     const place = placeSession(request, (id) => registry.seats.get(id));
     if (membership.sessionOfPid(pid)) {
       const busy = login1Errors.sessionBusy("Already running in a session or user slice");
@@ -118,6 +114,10 @@ export class SessionCreation {
       const text = `VT ${place.vtnr} is occupied by session ${there.id} already`;
       throw new CreateError(login1Errors.sessionBusy(text), { why: "vtTaken" });
     }
+    const known = registry.users.get(request.uid);
+    // A user database may be on the network: who is logged in already is not asked for again, as with logind.
+    const account = known ?? userById(request.uid);
+    if (!account) throw invalidArgument("uid", `There is no user with the UID ${request.uid}`);
     this.#checkRoom(account, known?.sessions.size ?? 0);
     const runtimePath = createRuntimeDir(account.uid, account.gid, settings.config);
     const user = known ?? new User(account.uid, account.gid, account.name, runtimePath, now());
@@ -238,6 +238,8 @@ export class SessionCreation {
     user.electDisplay();
     publisher.changes.session(session);
     if (seat) publisher.after("a session on a seat", () => foreground.settle(seat, session));
+    // That it is in the foreground is no news: SessionNew is the first of it.
+    publisher.notifier.noteSession(session);
     publisher.changes.user(user, "Sessions", "State", "Display");
     publisher.persist();
     publisher.enter();

@@ -1,7 +1,7 @@
 /** Finding what a caller means: by name, or by who calls ("self", "auto", pid 0). */
 
-import { type CallContext, whenKnown } from "../../dbus/index.ts";
-import { NO_UID } from "../../sd-login/index.ts";
+import { busErrors, type CallContext, whenKnown } from "../../dbus/index.ts";
+import { NO_UIDS } from "../../sd-login/index.ts";
 import type { Seat, Session, User } from "../model/objects.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import type { Manager } from "./manager.ts";
@@ -34,10 +34,18 @@ export async function findSessionByPid(
   pid: number,
   call: CallContext,
 ): Promise<Session> {
-  const actual = pid === 0 ? (await call.caller()).pid : pid;
+  const actual = await actualPid(pid, call);
   const session = manager.sessionOfPid(actual);
   if (!session) throw login1Errors.noSessionForPid(actual);
   return session;
+}
+
+/** The highest number that a process can have, and that its type has room for. */
+const LAST_PID = 2 ** 31 - 1;
+
+async function actualPid(pid: number, call: CallContext): Promise<number> {
+  if (pid > LAST_PID) throw busErrors.invalidArgs(`Invalid PID ${pid}`);
+  return pid === 0 ? (await call.caller()).pid : pid;
 }
 
 /** The user in whose slice a process is; pid 0 is the caller. */
@@ -46,20 +54,20 @@ export async function findUserByPid(
   pid: number,
   call: CallContext,
 ): Promise<User> {
-  const actual = pid === 0 ? (await call.caller()).pid : pid;
+  const actual = await actualPid(pid, call);
   const user = manager.userOfPid(actual);
   if (!user) throw login1Errors.noUserForPid(actual);
   return user;
 }
 
 /**
- * The user of this uid; UINT32_MAX, as libsystemd's clients write it, is the one in whose slice the
- * caller is.
+ * The user of this uid; UINT32_MAX, as libsystemd's clients write it, and 65535, which is no uid either,
+ * are the one in whose slice the caller is.
  *
  * @throws {BusError} NoSuchUser, NoUserForPID
  */
 export async function findUser(manager: Manager, uid: number, call: CallContext): Promise<User> {
-  if (uid !== NO_UID) return manager.user(uid);
+  if (!NO_UIDS.includes(uid)) return manager.user(uid);
   const caller = await call.caller();
   const user = manager.userOfPid(caller.pid);
   if (!user) throw login1Errors.noUserForPid(caller.pid);

@@ -5,7 +5,7 @@
 
 import { BusError } from "../../dbus/index.ts";
 import { close } from "../../linux/index.ts";
-import { NO_UID } from "../../sd-login/index.ts";
+import { NO_UID, NO_UIDS } from "../../sd-login/index.ts";
 import {
   type AfterReply,
   type Interface,
@@ -33,8 +33,6 @@ import { leaderOf, readProcess } from "./process.ts";
 export const LOGIN_SOCKET = "/run/systemd/io.systemd.Login";
 
 const ROOT = 0;
-/** The uids that stand for none, of 16 and of 32 bits. */
-const NO_UIDS = [0xffff, NO_UID];
 const LAST_INTEGER = Number.MAX_SAFE_INTEGER;
 
 /** The parameters by the names that the rest of login1 has for them. */

@@ -16,13 +16,16 @@ export const IDLE_PROPERTIES = ["IdleHint", "IdleSinceHint", "IdleSinceHintMonot
 /**
  * Idle only if all are, and then since the last of them became so; if not,
  * since the first of those that are not. With none, idle, and nobody knows since when.
+ *
+ * @param which of those that are not idle says since when: for a seat the last, as with logind
  */
-export function combineIdle(parts: Idle[]): Idle {
+export function combineIdle(parts: Idle[], which: "first" | "last" = "first"): Idle {
   const hint = parts.every((part) => part.hint);
   const [first, ...others] = parts.filter((part) => part.hint === hint);
+  const takesLater = hint || which === "last";
   const since = others.reduce(
     (chosen, { since }) =>
-      since.monotonic > chosen.monotonic === hint && since.monotonic !== chosen.monotonic
+      since.monotonic > chosen.monotonic === takesLater && since.monotonic !== chosen.monotonic
         ? since
         : chosen,
     first?.since ?? NOT_IDLE.since,

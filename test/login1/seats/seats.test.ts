@@ -202,6 +202,30 @@ describe("switching without VTs", () => {
     for (const { fd } of made) close(fd);
   });
 
+  test("is idle since none is, and else since the last that is not says so", async () => {
+    const [one, two] = [await login(), await login()];
+    const since = (path: string, kind: string) =>
+      getProperty(bus, path, kind, "IdleSinceHintMonotonic");
+    const path = `${MANAGER}/seat/seat0`;
+    for (const session of [one, two]) {
+      await session.call("SetIdleHint", "b", [true]);
+      await session.call("SetIdleHint", "b", [false]);
+    }
+    expect(await since(path, "Seat")).toBe(await since(two.path, "Session"));
+    await two.call("SetIdleHint", "b", [true]);
+    expect(await since(path, "Seat")).toBe(await since(one.path, "Session"));
+    for (const { fd } of [one, two]) close(fd);
+  });
+
+  test("tells nothing of a session that has just begun but that it is there", async () => {
+    const { id, fd } = await login();
+    await world.until("the seat's news", () =>
+      events.some((event) => event.startsWith("seat0 ActiveSession=")),
+    );
+    expect(events.filter((event) => event.startsWith(`${id} `))).toEqual([]);
+    close(fd);
+  });
+
   test("a seat's ActivateSession takes ids alone", async () => {
     const { fd } = await login();
     const NONE = { errorName: "org.freedesktop.login1.NoSuchSession" };

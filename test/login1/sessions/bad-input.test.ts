@@ -46,6 +46,7 @@ describe("bad input", () => {
     expect(existsSync(`${world.root}/run/user/${ALICE.uid}`)).toBe(false);
     const busy = await createSession(bus, fine);
     await refused("org.freedesktop.login1.SessionBusy", fine);
+    await refused("org.freedesktop.login1.SessionBusy", { ...fine, uid: 4000000 });
     close(busy.fd);
     await endAll(leader);
     await world.gone(bus, busy.id);

@@ -57,6 +57,24 @@ describe("finding", () => {
     await world.gone(bus, id);
   });
 
+  test("numbers that can be nobody's are no arguments, or the caller's own", async () => {
+    const name = (end: string) => ({ errorName: expect.stringContaining(end) });
+    for (const member of ["GetSessionByPID", "GetUserByPID"]) {
+      for (const pid of [2 ** 31, 2 ** 32 - 1]) {
+        await expect(callManager(bus, member, "u", [pid])).rejects.toMatchObject(
+          name("InvalidArgs"),
+        );
+      }
+    }
+    for (const uid of [0xffff, NO_UID]) {
+      for (const member of ["GetUser", "TerminateUser"]) {
+        await expect(callManager(bus, member, "u", [uid])).rejects.toMatchObject(
+          name("NoUserForPID"),
+        );
+      }
+    }
+  });
+
   test("a process outside of every session is in its user's slice, or nobody's", async () => {
     const leader = await world.leader();
     const created = { uid: ALICE.uid, leader: leader.pid, type: "wayland", seat: "seat0" };
