@@ -1,6 +1,7 @@
 /** Two views of login1, by the real libsystemd and by the bus, in a form in which they are equal. */
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { callManager } from "./client.ts";
+import { CoProcess } from "./co-process.ts";
 import type { World } from "./world.ts";
 
 const ENODATA = -61;
@@ -15,55 +16,31 @@ export interface Process {
 
 /** sd-view.c as a co-process inside the world. */
 export class View {
-  #rest = "";
-  readonly #child: Bun.Subprocess<"pipe", "pipe", "inherit">;
-  readonly #output: AsyncIterator<Uint8Array>;
+  readonly #process: CoProcess;
 
   constructor(world: World, program: string) {
-    this.#child = Bun.spawn(world.inside([program]), {
-      stdin: "pipe",
-      stdout: "pipe",
-      stderr: "inherit",
-    });
-    this.#output = this.#child.stdout[Symbol.asyncIterator]();
-  }
-
-  async #ask(line: string): Promise<string> {
-    this.#child.stdin.write(`${line}\n`);
-    this.#child.stdin.flush();
-    for (;;) {
-      const end = this.#rest.indexOf("\n");
-      if (end >= 0) {
-        const answer = this.#rest.slice(0, end);
-        this.#rest = this.#rest.slice(end + 1);
-        return answer;
-      }
-      const { value, done } = await this.#output.next();
-      if (done) throw new Error(`sd-view ended at: ${line}`);
-      this.#rest += Buffer.from(value).toString();
-    }
+    this.#process = new CoProcess(world, program);
   }
 
   /** A process that does nothing, and whose pid the bridge may be given as a leader's. */
   async leader(): Promise<Process> {
-    return { pid: Number(await this.#ask("leader")) };
+    return { pid: Number(await this.#process.ask("leader")) };
   }
 
   /** A process in a session's scope, by its path in the world, that outlives a hangup. */
   async member(memberOf: string, scope: string): Promise<Process> {
-    return { pid: Number(await this.#ask(`member ${scope}`)), memberOf };
+    return { pid: Number(await this.#process.ask(`member ${scope}`)), memberOf };
   }
 
   /** All that libsystemd says, of the processes too. */
   async read(processes: Process[]): Promise<unknown> {
     const words = ["dump", ...processes.map(({ pid }) => String(pid))];
-    return JSON.parse(await this.#ask(words.join(" ")));
+    return JSON.parse(await this.#process.ask(words.join(" ")));
   }
 
   /** Ends it, and every process that it started. */
   async end(): Promise<void> {
-    this.#child.stdin.end();
-    await this.#child.exited;
+    await this.#process.end();
   }
 }
 
