@@ -21,7 +21,7 @@ export class SessionSignals {
    * Sends a signal to a session's leader or to all in it.
    *
    * @param who `leader` or `all`; "" is all
-   * @throws {BusError} InvalidArgs, NoSuchSession if the leader has ended, NotSupported if it has no scope
+   * @throws {BusError} InvalidArgs, UnixProcessIdUnknown (ESRCH) if the leader has ended, NotSupported if it has no scope
    */
   kill(session: Session, who: string, signal: number): void {
     checkKill(who, signal);
@@ -29,7 +29,7 @@ export class SessionSignals {
       if (!session.hasScope) throw busErrors.notSupported(`Session ${session.id} has no scope`);
       this.sendToAll(session, signal);
     } else if (!this.supervision.signalLeader(session, signal)) {
-      throw login1Errors.noSuchSession(session.id);
+      throw login1Errors.system("ESRCH", `The leader of session ${session.id} has ended`);
     }
   }
 

@@ -101,7 +101,7 @@ test("the number of a leader that is dead is free for the next login", async () 
   });
   await expect(
     callManager(bus, "KillSession", "ssi", [first.id, "leader", 15]),
-  ).rejects.toMatchObject({ errorName: "org.freedesktop.login1.NoSuchSession" });
+  ).rejects.toMatchObject({ errorName: "org.freedesktop.DBus.Error.UnixProcessIdUnknown" });
   const second = await newSession(VICTIM, pid);
   expect(second.id).not.toBe(first.id);
   expect(await callManager(bus, "GetSessionByPID", "u", [pid])).toEqual([second.path]);
