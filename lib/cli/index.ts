@@ -16,4 +16,5 @@ export { announceReady, readyDescriptor, readyFdOption } from "./ready.ts";
 export { Failure, PASSED_ON, run, UsageFailure } from "./run.ts";
 export { settle } from "./settle.ts";
 export { DEFAULT_SYSLOG, syslogSink } from "./syslog.ts";
+export { NEVER, parseTimeSpan } from "./time-span.ts";
 export { version } from "./version.ts";

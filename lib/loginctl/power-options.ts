@@ -1,8 +1,7 @@
 /** The options of the verbs that switch the machine off or put it to sleep; see elogind's loginctl(1). */
-import type { GetoptOption } from "../cli/index.ts";
+import { type GetoptOption, NEVER, parseTimeSpan } from "../cli/index.ts";
 import { CommandError } from "./errors.ts";
-import { NEVER } from "./time.ts";
-import { parseTimespan, parseTimestamp } from "./timestamp.ts";
+import { parseTimestamp } from "./timestamp.ts";
 
 /** A cut name means an option of systemd's loginctl first, and one of these only where that has none. */
 export const POWER_OPTIONS: readonly GetoptOption[] = [
@@ -78,7 +77,7 @@ export function setPowerOption(options: PowerOptions, key: string, value: string
       options.firmwareSetup = true;
       return true;
     case "boot-loader-menu":
-      options.bootLoaderMenu = parseTimespan(value);
+      options.bootLoaderMenu = parseTimeSpan(value);
       if (options.bootLoaderMenu === undefined) throw unreadable(key, value);
       return true;
     case "boot-loader-entry":

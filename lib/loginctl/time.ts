@@ -1,10 +1,7 @@
 /** Times as systemd's commands write them; see systemd.time(7). All are in microseconds. */
 
+import { NEVER } from "../cli/index.ts";
 import { localTime } from "../linux/index.ts";
-import { UINT64_MAX } from "../sd-login/index.ts";
-
-/** A time that is not set, or never comes. */
-export const NEVER = UINT64_MAX;
 
 const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const two = (value: number) => String(value).padStart(2, "0");

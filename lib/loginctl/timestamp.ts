@@ -1,38 +1,7 @@
 /** Moments and spans of time as people write them on a command line; see systemd.time(7). */
-import { fromLocalTime, localTime, now, type WallTime } from "../linux/index.ts";
-import { NEVER, SECOND, SPANS } from "./time.ts";
-
-const NAMES: Readonly<Record<string, readonly string[]>> = {
-  us: ["usec", "us", "µs", "μs"],
-  ms: ["msec", "ms"],
-  s: ["seconds", "second", "sec", "s", ""],
-  min: ["minutes", "minute", "min", "m"],
-  h: ["hours", "hour", "hr", "h"],
-  d: ["days", "day", "d"],
-  w: ["weeks", "week", "w"],
-  month: ["months", "month", "M"],
-  y: ["years", "year", "y"],
-};
-
-/**
- * Reads a span of time: `90`, `1h 30min`, `1.5s`, `infinity`; a number without a unit is seconds.
- *
- * @returns microseconds; undefined if it is none
- */
-export function parseTimespan(text: string): bigint | undefined {
-  const words = text.trim();
-  if (words === "infinity") return NEVER;
-  const part = /\+?(\d+)(?:\.(\d+))?\s*([A-Za-zµμ]*)\s*/y;
-  let sum = 0n;
-  while (part.lastIndex < words.length) {
-    const [, whole, fraction = "", name = ""] = part.exec(words) ?? [];
-    const unit = SPANS.find(([short]) => NAMES[short]?.includes(name))?.[1];
-    if (whole === undefined || unit === undefined) return undefined;
-    const decimals = (BigInt(fraction || "0") * unit) / 10n ** BigInt(fraction.length);
-    sum += BigInt(whole) * unit + decimals;
-  }
-  return words !== "" && sum < NEVER ? sum : undefined;
-}
+import { parseTimeSpan } from "../cli/index.ts";
+import { fromLocalTime, localTime, now, TimeZone, type WallTime } from "../linux/index.ts";
+import { SECOND } from "./time.ts";
 
 /** The last moment that systemd's commands can write: the end of the year 9999, less a day. */
 const LAST = 253_402_214_399_999_999n;
@@ -51,7 +20,7 @@ export function parseTimestamp(text: string, realtime = now().realtime): bigint 
 function relative(text: string, realtime: bigint): bigint | undefined {
   if (text === "now") return realtime;
   const [, sign, after, before, direction] = /^(?:([@+-])(.*)|(.*) (ago|left))$/s.exec(text) ?? [];
-  const span = parseTimespan(after ?? before ?? "");
+  const span = parseTimeSpan(after ?? before ?? "");
   if (span === undefined) return undefined;
   if (sign === "@") return span;
   return sign === "-" || direction === "ago" ? realtime - span : realtime + span;
@@ -85,25 +54,10 @@ function utcWall(seconds: bigint): WallTime {
 
 /** A zone of the time zone database, `Europe/Berlin`; undefined if there is none of that name. */
 function named(name: string): Zone | undefined {
-  let format: Intl.DateTimeFormat;
-  try {
-    format = new Intl.DateTimeFormat("en", {
-      ...{ timeZone: name, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric" },
-      ...{ hour: "numeric", minute: "numeric", second: "numeric" },
-    });
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
-  const toWall = (seconds: bigint) => {
-    const parts = format.formatToParts(Number(seconds) * 1000);
-    const field = (type: string) => Number(parts.find((part) => part.type === type)?.value);
-    return {
-      ...{ year: field("year"), month: field("month"), day: field("day") },
-      ...{ hour: field("hour"), minute: field("minute"), second: field("second") },
-    };
-  };
-  const offsetAt = (seconds: bigint) => utcSeconds(toWall(seconds)) - seconds;
+  const zone = TimeZone.named(name);
+  if (!zone) return undefined;
+  const offsetAt = (seconds: bigint) => BigInt(zone.at(Number(seconds)).offset);
+  const toWall = (seconds: bigint) => utcWall(seconds + offsetAt(seconds));
   const toSeconds = (time: WallTime) => {
     const asUtc = utcSeconds(time);
     // The offset of the day before is that of standard time where a clock change skips the time.

@@ -1,6 +1,6 @@
 /** loginctl's verbs; see loginctl(1). */
 
-import { say } from "../cli/index.ts";
+import { NEVER, say } from "../cli/index.ts";
 import { BusError } from "../dbus/index.ts";
 import { now, userById, userByName } from "../linux/index.ts";
 import { NO_UID } from "../sd-login/index.ts";
@@ -12,7 +12,7 @@ import { propertyLines } from "./properties.ts";
 import { seatStatus, sessionStatus, userStatus } from "./status.ts";
 import { type Cell, cell, cellOrUnset, UNSET, yesNo } from "./table.ts";
 import { printList } from "./table-output.ts";
-import { formatRelative, NEVER } from "./time.ts";
+import { formatRelative } from "./time.ts";
 import { MANY, type Run, type Verb, type VerbContext, verb, withAgent } from "./verb.ts";
 
 const listOptions = ({ options: { legend, json, full } }: VerbContext) => {

@@ -11,4 +11,4 @@ export {
 export { formatState, parseState, type Values } from "./env-file.ts";
 export { isSeatName, isSessionId, LAST_UID, NO_UID, NO_UIDS, UINT64_MAX } from "./names.ts";
 export type { LoginRequest } from "./request.ts";
-export { impliedClass, isSystemUser } from "./user-class.ts";
+export { impliedClass, isSystemUid, isSystemUser } from "./user-class.ts";

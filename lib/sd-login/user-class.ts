@@ -12,10 +12,13 @@ const TRANSIENT: readonly (readonly [number, number])[] = [
   [61184, 65519],
 ];
 
+/** Whether a uid is below those of people. */
+export const isSystemUid = (uid: number): boolean => uid <= SYSTEM_UID_MAX;
+
 /** Whether no person is behind a uid: root, nobody, system users, and those that are made for a while. */
 export function isSystemUser(uid: number): boolean {
   const within = ([first, last]: readonly [number, number]) => uid >= first && uid <= last;
-  return uid === NOBODY || uid <= SYSTEM_UID_MAX || TRANSIENT.some(within);
+  return uid === NOBODY || isSystemUid(uid) || TRANSIENT.some(within);
 }
 
 /**

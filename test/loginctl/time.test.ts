@@ -1,6 +1,8 @@
 /** Times beside systemd-analyze, which writes them by the same rules. */
+
 import { expect, test } from "bun:test";
-import { formatRelative, formatTimespan, formatTimestamp, NEVER } from "../../lib/loginctl/time.ts";
+import { NEVER } from "../../lib/cli/index.ts";
+import { formatRelative, formatTimespan, formatTimestamp } from "../../lib/loginctl/time.ts";
 
 /** systemd-analyze's lines by their labels, for each of the times it was given. */
 function analyze(...words: string[]): Record<string, string>[] {

@@ -1,6 +1,8 @@
 /** Moments and spans on the command line, beside systemd-analyze, which reads them by the same rules. */
+
 import { describe, expect, test } from "bun:test";
-import { parseTimespan, parseTimestamp } from "../../lib/loginctl/timestamp.ts";
+import { parseTimeSpan } from "../../lib/cli/index.ts";
+import { parseTimestamp } from "../../lib/loginctl/timestamp.ts";
 
 /** What systemd-analyze makes of a moment, in microseconds; undefined if it refuses. */
 function theirMoment(text: string): bigint | undefined {
@@ -183,13 +185,14 @@ test("a span is what it is to systemd", () => {
       "5.s",
       "infinity s",
     ],
-    ...["99999999999y", "1h -1min", "1e3"],
+    ...["99999999999y", "1h -1min", "1e3", ".5s", "1.5.5s", "1.5 .5s", " infinity", "infinity "],
+    ...["", " ", "5s  6", "5s,", "9223372036854775808us", "0.999999999min"],
   ]) {
     const done = Bun.spawnSync(["systemd-analyze", "timespan", "--", text], {
       env: { ...process.env, LC_ALL: "C.UTF-8" },
     });
     const written = /[uμ]s: (\d+)/.exec(done.stdout.toString())?.[1];
     const theirs = written === undefined ? undefined : BigInt(written);
-    expect({ text, span: parseTimespan(text) }).toEqual({ text, span: theirs });
+    expect({ text, span: parseTimeSpan(text) }).toEqual({ text, span: theirs });
   }
 });

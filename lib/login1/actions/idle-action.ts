@@ -3,14 +3,13 @@
  * session. One timer, set to the next moment at which either may be due; whatever
  * brings it nearer or puts it off is told by `settle`.
  */
-import type { Logger } from "../../cli/index.ts";
+import { type Logger, NEVER } from "../../cli/index.ts";
 import { messageOf, now, setLongTimeout } from "../../linux/index.ts";
 import { isInteractive } from "../../sd-login/index.ts";
 import type { Inhibitors } from "../inhibitors/inhibitors.ts";
 import type { Session } from "../model/objects.ts";
 import type { Manager } from "../sessions/manager.ts";
 import { type Settings, ttyIdleAfter } from "../settings/logind-conf.ts";
-import { NEVER } from "../settings/values.ts";
 import { combineIdle, type Idle } from "../vocabulary/idle.ts";
 import type { Act } from "./event.ts";
 

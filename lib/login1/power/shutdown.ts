@@ -2,14 +2,13 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Logger } from "../../cli/index.ts";
+import { type Logger, NEVER } from "../../cli/index.ts";
 import { busErrors } from "../../dbus/index.ts";
 import { atRealtime, hasCode, messageOf, now } from "../../linux/index.ts";
 import { LAST_UID } from "../../sd-login/index.ts";
 import { NOLOGIN, runShutdown, setNoLogin } from "../host/privileged.ts";
 import { findCommand } from "../host/run-program.ts";
 import type { Settings } from "../settings/logind-conf.ts";
-import { NEVER } from "../settings/values.ts";
 import type { StateFiles } from "../state/state-files.ts";
 import { escapeC, unescapeC } from "../vocabulary/c-escape.ts";
 import { LOGINS_FORBIDDEN, SCHEDULED_SHUTDOWN } from "../vocabulary/paths.ts";

@@ -5,12 +5,11 @@
 import { readdirSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Logger } from "../../cli/index.ts";
+import { type Logger, NEVER } from "../../cli/index.ts";
 import { busErrors } from "../../dbus/index.ts";
 import { atWakeup, canWakeUp, hasCode, messageOf } from "../../linux/index.ts";
 import { runHook } from "../host/privileged.ts";
 import type { Settings } from "../settings/logind-conf.ts";
-import { NEVER } from "../settings/values.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { isShutdown, type PowerVerb, type Sleep } from "../vocabulary/power-verbs.ts";
 import type { Operations } from "./operations.ts";

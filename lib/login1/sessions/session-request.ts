@@ -2,7 +2,7 @@
 import { BusError, busErrors } from "../../dbus/index.ts";
 import { messageOf } from "../../linux/index.ts";
 import {
-  isGraphical,
+  impliedClass,
   type LoginRequest,
   SESSION_CLASSES,
   SESSION_TYPES,
@@ -11,7 +11,6 @@ import {
 } from "../../sd-login/index.ts";
 import { MOST_VTS, vtNumber } from "../hardware/vt.ts";
 import type { Seat } from "../model/objects.ts";
-import { isProgramsUid } from "../users/disposition.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
 import { checkDesktopName, checkText, isTtyName, isUdevTag } from "../vocabulary/texts.ts";
 
@@ -52,7 +51,6 @@ export interface SessionPlace {
 /** The arguments that are free text, and end up in files and in the log. */
 const TEXTS = ["service", "desktop", "display", "remoteUser", "remoteHost"] as const;
 const MOST_EXTRA_DEVICES = 64;
-const ROOT = 0;
 const SEAT0 = "seat0";
 const CONSOLE = "console";
 
@@ -79,7 +77,7 @@ export function placeSession(
   const { seat, vtnr } = place(request, tty, seatOf);
   const likelyType = request.display !== "" ? "x11" : tty !== "" ? "tty" : "unspecified";
   const settled = type ?? likelyType;
-  return { type: settled, class: kind ?? likelyClass(settled, request.uid), seat, vtnr, tty };
+  return { type: settled, class: kind ?? impliedClass(settled, request.uid), seat, vtnr, tty };
 }
 
 /** Where somebody sits. */
@@ -113,13 +111,6 @@ function place(
     throw invalidArgument("vtnr", `Seat ${seat.id} has no VTs but the VT number is ${vtnr}`);
   }
   return { seat, vtnr };
-}
-
-/** The class of a login that names none: light, or early for root, where no person logs in, as with logind. */
-function likelyClass(type: SessionType, uid: number): SessionClass {
-  if (type === "unspecified") return isProgramsUid(uid) ? "background-light" : "background";
-  if (uid === ROOT) return "user-early";
-  return isProgramsUid(uid) && !isGraphical(type) ? "user-light" : "user";
 }
 
 function checkExtraDevices(names: string[]): void {

@@ -1,6 +1,6 @@
 /** logind.conf(5) for the bridge: /etc/lainos/logind.conf and its drop-ins; sleep.conf with it. */
 import { totalmem } from "node:os";
-import type { Logger } from "../../cli/index.ts";
+import { type Logger, NEVER, parseTimeSpan } from "../../cli/index.ts";
 import { UINT64_MAX } from "../../sd-login/index.ts";
 import { MOST_VTS } from "../hardware/vt.ts";
 import { isPowerVerb, isShutdown, type Sleep } from "../vocabulary/power-verbs.ts";
@@ -17,7 +17,7 @@ import {
   type Values,
 } from "./setting.ts";
 import { readSleepConfig, type SleepConfig } from "./sleep-conf.ts";
-import { type Bound, NEVER, readBound, readSize, readSizeOf, readTime } from "./values.ts";
+import { type Bound, readBound, readSize, readSizeOf } from "./values.ts";
 
 /** What a key, the lid or idleness may set off. */
 export const HANDLE_ACTIONS = [
@@ -117,7 +117,7 @@ const SETTINGS = {
   /** 0 is never, as logind reads it. */
   StopIdleSessionSec: setting(
     (text) => {
-      const after = readTime(text);
+      const after = parseTimeSpan(text);
       return after === 0n ? NEVER : after;
     },
     "a time span such as 2h",

@@ -1,7 +1,7 @@
 /** The keys of one of systemd's configuration files: what each may be, what it is unset, and what the files say. */
-import type { Logger } from "../../cli/index.ts";
+import { type Logger, parseBoolean, parseTimeSpan } from "../../cli/index.ts";
 import { configFiles, loadConfig } from "./conf-file.ts";
-import { readBoolean, readNumber, readTime, readWords } from "./values.ts";
+import { readNumber, readWords } from "./values.ts";
 
 /** Where configuration is looked for, the strongest first. */
 export const CONFIG_FOLDERS = ["/etc/lainos", "/run/lainos", "/usr/lib/lainos"];
@@ -42,11 +42,11 @@ export function setting<Value>(
 export const boolean = <Initial extends boolean | undefined>(
   initial: Initial,
   more: Partial<Pick<Setting<boolean | Initial>, "empty" | "never">> = {},
-) => setting<boolean | Initial>(readBoolean, "yes or no", initial, more);
+) => setting<boolean | Initial>(parseBoolean, "yes or no", initial, more);
 
 /** In microseconds. */
 export const time = (initial: bigint, never?: string) =>
-  setting(readTime, "a time span such as 30s", initial, { never });
+  setting(parseTimeSpan, "a time span such as 30s", initial, { never });
 
 export const number = (initial: bigint, most?: bigint, never?: string) =>
   setting((text) => readNumber(text, most), "a number", initial, { never });

@@ -8,8 +8,8 @@ import {
   now,
   removeIpcObject,
 } from "../../linux/index.ts";
+import { isSystemUid } from "../../sd-login/index.ts";
 import { runTool } from "../host/run-program.ts";
-import { isSystemUid } from "./disposition.ts";
 
 /** Where POSIX shared memory and message queues are files. */
 const POSIX_FOLDERS = ["/dev/shm", "/dev/mqueue"];

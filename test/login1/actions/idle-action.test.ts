@@ -1,11 +1,12 @@
 /** What comes of idleness, and what else of logind.conf is obeyed over the bus: maintenance, wall messages, Sleep. */
+
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { NEVER } from "../../../lib/cli/index.ts";
 import { close, now } from "../../../lib/linux/index.ts";
 import { type IdlePart, idleDue, stopDue } from "../../../lib/login1/actions/idle-action.ts";
 import { ttyIdleAfter } from "../../../lib/login1/settings/logind-conf.ts";
-import { NEVER } from "../../../lib/login1/settings/values.ts";
 import { quietFor } from "../../support/until.ts";
 import { type CreateOptions, callSession, createSession, getProperty } from "../support/client.ts";
 import { PowerWorld } from "../support/power-world.ts";

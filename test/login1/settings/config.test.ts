@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import type { Logger } from "../../../lib/cli/index.ts";
+import { type Logger, NEVER, parseBoolean, parseTimeSpan } from "../../../lib/cli/index.ts";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import {
@@ -13,13 +13,10 @@ import {
 } from "../../../lib/login1/settings/logind-conf.ts";
 import { forbiddenBy, readSleepConfig } from "../../../lib/login1/settings/sleep-conf.ts";
 import {
-  NEVER,
-  readBoolean,
   readBound,
   readNumber,
   readSize,
   readSizeOf,
-  readTime,
   readWords,
 } from "../../../lib/login1/settings/values.ts";
 import { UINT64_MAX } from "../../../lib/sd-login/index.ts";
@@ -74,7 +71,7 @@ describe("values", () => {
       ...["9223372036854775808us", "99999999999999999999y"],
     ].map((text): [string, undefined] => [text, undefined]),
   ])("the time span '%s' is %p", (text, value) => {
-    expect(readTime(text)).toEqual(value);
+    expect(parseTimeSpan(text)).toEqual(value);
   });
 
   test.each<[string, bigint | undefined]>([
@@ -181,8 +178,8 @@ describe("values", () => {
   });
 
   test("booleans and lists", () => {
-    expect(["Yes", "1", "on", "t"].map(readBoolean)).toEqual([true, true, true, true]);
-    expect(["no", "0", "OFF", "maybe", ""].map(readBoolean)).toEqual([
+    expect(["Yes", "1", "on", "t"].map(parseBoolean)).toEqual([true, true, true, true]);
+    expect(["no", "0", "OFF", "maybe", ""].map(parseBoolean)).toEqual([
       false,
       false,
       false,
