@@ -115,11 +115,21 @@ export class Screen {
   /** The titles of the windows that are to be seen, but for Openbox' own. */
   async windows(): Promise<string[]> {
     // A window that goes meanwhile has no title any more, and is left out.
-    const seen = await this.tool("search", "--onlyvisible", "--name", "");
-    const titles = seen.split("\n").filter(Boolean);
+    const titles = (await this.search()).split("\n").filter(Boolean);
     const named = titles.map((id) => this.tool("getwindowname", id).catch(() => ""));
     const all = (await Promise.all(named)).map((title) => title.trim());
     return all.filter((title) => title !== "" && title !== "Openbox");
+  }
+
+  /** Looks for windows again where one of them has gone while it was looked at. */
+  private async search(): Promise<string> {
+    for (;;) {
+      try {
+        return await this.tool("search", "--onlyvisible", "--name", "");
+      } catch (error) {
+        if (!String(error).includes("BadWindow")) throw error;
+      }
+    }
   }
 
   private async tool(...words: string[]): Promise<string> {

@@ -66,6 +66,8 @@ export class Run {
   readonly #active = new Map<string, string>();
   /** What the sides were like at the last comparison. */
   #before: [ours: Record<string, unknown>, logind: Record<string, unknown>] = [{}, {}];
+  /** What kept a side from being looked at, the last time. */
+  #trouble: BusError | undefined;
   /** Objects whose signals of this step are not compared. */
   readonly #unheard = new Set<string>();
 
@@ -124,7 +126,7 @@ export class Run {
           return this.#conclude([...replies, ...looked.found], looked);
         }
       } else if (isLate) {
-        throw new Error("one of the sides could not be looked at");
+        throw new Error("one of the sides could not be looked at", { cause: this.#trouble });
       }
       await Bun.sleep(LOOK_AGAIN);
     }
@@ -165,8 +167,9 @@ export class Run {
         states: [ours, logind],
       };
     } catch (error) {
-      if (error instanceof BusError) return undefined;
-      throw error;
+      if (!(error instanceof BusError)) throw error;
+      this.#trouble = error;
+      return undefined;
     }
   }
 
