@@ -45,7 +45,7 @@ export interface Call {
 
 export class Side {
   readonly neutral: Neutral;
-  readonly #signals: [path: string, what: unknown][] = [];
+  readonly #signals: [path: string, what: unknown, agent: string][] = [];
   readonly #fds = new Map<string, number>();
 
   private constructor(
@@ -94,7 +94,7 @@ export class Side {
 
   /** Hears what everybody hears; what goes to one alone, where that one's connection is given. */
   async #listen(bus: Connection): Promise<void> {
-    const note = (path: string, what: unknown[]) => this.#signals.push([path, what]);
+    const note = (path: string, what: unknown[]) => this.#signals.push([path, what, ""]);
     const sender = NAME;
     for (const [kind, members] of [
       ["Manager", MANAGER_SIGNALS],
@@ -129,7 +129,8 @@ export class Side {
     for (const member of ["PauseDevice", "ResumeDevice"]) {
       const match = { sender: NAME, interface: `${NAME}.Session`, member };
       await bus.onSignal(match, (body, { path }) => {
-        this.#signals.push([path, [`${member} to ${name}`, this.#takeSignal(member, body)]]);
+        const what = [`${member} to ${name}`, this.#takeSignal(member, body)];
+        this.#signals.push([path, what, name]);
       });
     }
   }
@@ -169,10 +170,14 @@ export class Side {
     this.#fds.delete(name);
   }
 
-  /** What was heard since the last `forget`, of each object in its order. */
+  /**
+   * What was heard since the last `forget`, of each object in its order: first what everybody heard, then
+   * what each agent did, since it is chance which of two connections is read first.
+   */
   get signals(): Record<string, unknown[]> {
     const signals: Record<string, unknown[]> = {};
-    for (const [path, what] of this.#signals) {
+    const heard = this.#signals.toSorted(([, , one], [, , other]) => order(one, other));
+    for (const [path, what] of heard) {
       const at = this.neutral.text(path);
       signals[at] ??= [];
       signals[at].push(this.neutral.value(what));
@@ -224,12 +229,21 @@ export class Side {
     );
   }
 
-  /** Everything that was sent before is here when this returns. */
+  /** Everything that was sent before is here when this returns, what was sent to an agent too. */
   async ping(): Promise<void> {
-    await this.bus.call({
-      ...{ destination: NAME, path: "/org/freedesktop/login1" },
-      ...{ interface: "org.freedesktop.DBus.Peer", member: "Ping" },
-    });
+    const ping = { interface: "org.freedesktop.DBus.Peer", member: "Ping" };
+    const server = { destination: NAME, path: "/org/freedesktop/login1" };
+    await this.bus.call({ ...server, ...ping });
+    // What the server sent before that is on its way to each agent, and the bus's own answer comes after it.
+    const bus = { destination: "org.freedesktop.DBus", path: "/org/freedesktop/DBus" };
+    await Promise.all(
+      this.agents.all.map((agent) =>
+        agent.bus.call({ ...bus, ...ping }).catch((error) => {
+          // It hears nothing any more.
+          if (!(error instanceof BusError)) throw error;
+        }),
+      ),
+    );
   }
 
   /** Brings a session up, as root. */
@@ -253,6 +267,8 @@ export class Side {
     await this.world.end();
   }
 }
+
+const order = (one: string, other: string) => (one < other ? -1 : Number(one > other));
 
 const LOGIND = "/usr/lib/systemd/systemd-logind";
 
