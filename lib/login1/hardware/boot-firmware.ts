@@ -31,13 +31,24 @@ function read(name: string, vendor: string): Buffer | undefined {
   }
 }
 
-function readNumber(name: string, vendor: string): bigint | undefined {
-  const bytes = read(name, vendor);
-  return bytes && bytes.length >= 8 ? bytes.readBigUInt64LE() : undefined;
+/**
+ * The same of what is only told: firmware has errors of its own (EIO, EINVAL, EACCES), and what it does
+ * not say it does not have, as with logind.
+ */
+function look(name: string, vendor: string): Buffer | undefined {
+  try {
+    return read(name, vendor);
+  } catch (error) {
+    if (error instanceof Error && "syscall" in error) return undefined;
+    throw error;
+  }
 }
 
+const numberOf = (bytes: Buffer | undefined): bigint | undefined =>
+  bytes && bytes.length >= 8 ? bytes.readBigUInt64LE() : undefined;
+
 function readText(name: string): string | undefined {
-  return read(name, LOADER)?.toString("utf16le").replace(/\0+$/, "");
+  return look(name, LOADER)?.toString("utf16le").replace(/\0+$/, "");
 }
 
 /**
@@ -88,7 +99,7 @@ const writeText = (name: string, text: string | undefined) =>
   write(name, LOADER, text === undefined ? undefined : Buffer.from(`${text}\0`, "utf16le"));
 
 const loaderCan = (feature: bigint) =>
-  ((readNumber("LoaderFeatures", LOADER) ?? 0n) & feature) !== 0n;
+  ((numberOf(look("LoaderFeatures", LOADER)) ?? 0n) & feature) !== 0n;
 
 /** UINT64_MAX: no menu. */
 export const NO_MENU = UINT64_MAX;
@@ -97,15 +108,16 @@ const SECOND = 1_000_000n;
 export const firmware = {
   /** Whether the next boot can end in the firmware's setup. */
   get canBootToSetup(): boolean {
-    return ((readNumber("OsIndicationsSupported", FIRMWARE) ?? 0n) & BOOT_TO_SETUP) !== 0n;
+    return ((numberOf(look("OsIndicationsSupported", FIRMWARE)) ?? 0n) & BOOT_TO_SETUP) !== 0n;
   },
 
   get bootsToSetup(): boolean {
-    return ((readNumber("OsIndications", FIRMWARE) ?? 0n) & BOOT_TO_SETUP) !== 0n;
+    return ((numberOf(look("OsIndications", FIRMWARE)) ?? 0n) & BOOT_TO_SETUP) !== 0n;
   },
 
   set bootsToSetup(wanted: boolean) {
-    const before = readNumber("OsIndications", FIRMWARE) ?? 0n;
+    // What cannot be read would be lost.
+    const before = numberOf(read("OsIndications", FIRMWARE)) ?? 0n;
     const after = wanted ? before | BOOT_TO_SETUP : before & ~BOOT_TO_SETUP;
     if (after === before || setFirmwareOutside("setup", wanted ? "1" : "0")) return;
     const bytes = Buffer.alloc(8);

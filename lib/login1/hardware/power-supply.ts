@@ -7,8 +7,9 @@ function readWord(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8").trim();
   } catch (error) {
-    // A device can go away, or not know, between the listing and the reading.
-    if (hasCode(error, "ENOENT", "ENODEV", "EINVAL", "EIO", "ENODATA")) return undefined;
+    // A device goes away, or its driver does not know: with what it has of errors (ENXIO, EAGAIN, ETIMEDOUT,
+    // EREMOTEIO, …). As with systemd that is a word less, and no answer less.
+    if (error instanceof Error && "syscall" in error) return undefined;
     throw error;
   }
 }

@@ -50,6 +50,29 @@ test("a machine without EFI has nothing to be told", async () => {
   expect(await power.property("BootLoaderEntries")).toEqual([]);
 });
 
+test("a variable that the firmware does not give is none, and is not written over", async () => {
+  await variable("OsIndicationsSupported", FIRMWARE, number(1));
+  const names = [
+    `OsIndications-${FIRMWARE}`,
+    ...["LoaderFeatures", "LoaderConfigTimeoutOneShot", "LoaderEntries", "LoaderEntryOneShot"].map(
+      (name) => `${name}-${LOADER}`,
+    ),
+  ];
+  // To open a socket is an error (ENXIO), as it is where the firmware fails.
+  const bind =
+    "import socket, sys\nfor name in sys.argv[1:]: socket.socket(socket.AF_UNIX).bind(name)";
+  const { code, stderr } = await power.world.run([
+    ...["sh", "-c", 'cd /sys/firmware/efi/efivars; exec python3 -c "$@"', "sh", bind, ...names],
+  ]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(await power.property("RebootToFirmwareSetup")).toBe(false);
+  expect(await power.property("RebootToBootLoaderMenu")).toBe(NO_MENU);
+  expect(await power.property("RebootToBootLoaderEntry")).toBe("");
+  expect(await power.property("BootLoaderEntries")).toEqual([]);
+  expect(await power.ask("CanRebootToBootLoaderMenu")).toBe("na");
+  expect(await errorOf(power.call("SetRebootToFirmwareSetup", "b", true))).toBe("Failed");
+});
+
 test("the firmware's setup is a bit among others", async () => {
   await variable("OsIndicationsSupported", FIRMWARE, number(5));
   await variable("OsIndications", FIRMWARE, number(4));

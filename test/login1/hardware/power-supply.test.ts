@@ -93,6 +93,36 @@ describe("OnExternalPower", () => {
   });
 });
 
+/** In the place of an attribute: each attempt to open it is ENXIO, as with a driver that cannot reach its chip. */
+async function breakAttribute(path: string): Promise<void> {
+  const full = `/${DEVICES}/${path}`;
+  const bind = `import socket; socket.socket(socket.AF_UNIX).bind("${full}")`;
+  const { code, stderr } = await power.world.run([
+    ...["sh", "-c", `rm ${full}; exec python3 -c '${bind}'`],
+  ]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+}
+
+describe("a driver that fails", () => {
+  test.each(["type", "online"])("with the %s of a charger", async (attribute) => {
+    add("power_supply", "acpi/power_supply/AC", { type: "Mains", online: "1" });
+    add("power_supply", "acpi/power_supply/BAT0", { type: "Battery", status: "Discharging" });
+    await breakAttribute(`acpi/power_supply/AC/${attribute}`);
+    expect(await power.property("OnExternalPower")).toBe(false);
+  });
+  test.each(["status", "present", "scope"])("with a battery's %s", async (attribute) => {
+    const said = { type: "Battery", status: "Discharging", present: "1", scope: "System" };
+    add("power_supply", "acpi/power_supply/BAT0", said);
+    await breakAttribute(`acpi/power_supply/BAT0/${attribute}`);
+    expect(await power.property("OnExternalPower")).toBe(false);
+  });
+  test("with a display's status", async () => {
+    add("drm", "pci/drm/card0/card0-DP-1", { status: "connected", enabled: "enabled" });
+    await breakAttribute("pci/drm/card0/card0-DP-1/status");
+    expect(await power.property("Docked")).toBe(true);
+  });
+});
+
 describe("Docked", () => {
   const connected = { status: "connected", enabled: "enabled" };
   const EXTERNAL = [
