@@ -62,12 +62,12 @@ export class Run {
   /** Descriptors that may be held, by name. */
   readonly fds = new Set<string>();
   #names = 0;
+  /** Why the last look was in vain, if one was. */
+  #why = "a session is brought back again and again";
   /** The session in the foreground of each seat, by the last comparison. */
   readonly #active = new Map<string, string>();
   /** What the sides were like at the last comparison. */
   #before: [ours: Record<string, unknown>, logind: Record<string, unknown>] = [{}, {}];
-  /** What kept a side from being looked at, the last time. */
-  #trouble: BusError | undefined;
   /** Objects whose signals of this step are not compared. */
   readonly #unheard = new Set<string>();
 
@@ -126,7 +126,7 @@ export class Run {
           return this.#conclude([...replies, ...looked.found], looked);
         }
       } else if (isLate) {
-        throw new Error("one of the sides could not be looked at", { cause: this.#trouble });
+        throw new Error(`one of the sides could not be looked at: ${this.#why}`);
       }
       await Bun.sleep(LOOK_AGAIN);
     }
@@ -168,7 +168,7 @@ export class Run {
       };
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
-      this.#trouble = error;
+      this.#why = `${error.errorName}: ${error.message}`;
       return undefined;
     }
   }
