@@ -126,7 +126,8 @@ export class Run {
           return this.#conclude([...replies, ...looked.found], looked);
         }
       } else if (isLate) {
-        throw new Error(`one of the sides could not be looked at: ${this.#why}`);
+        const last = this.history.slice(-12).join("\n  ");
+        throw new Error(`it cannot be looked at: ${this.#why}, after:\n  ${last}`);
       }
       await Bun.sleep(LOOK_AGAIN);
     }
@@ -190,7 +191,7 @@ export class Run {
       if (before === "" || !hasEnded) continue;
       // Of several that end together one after the other is back for a moment.
       this.#unheard.add(`/org/freedesktop/login1/seat/${escapeLabel(seat)}`);
-      if (id === "" || other !== "") continue;
+      if (id === "" || other !== "" || this.#unheard.has(path)) continue;
       this.#unheard.add(path);
       await this.sides[1].activate(id);
       const reason = "a seat without VTs goes back to the session before";

@@ -66,10 +66,13 @@ export const controlSteps: Choosers = {
   takeDevice: [
     14,
     (run) => {
+      const [from, target] = controlled(run);
+      // /dev/null cannot be revoked, as an event node can: in the background that is refused here.
+      if (run.sessions.get(target.name)?.state === "online") return undefined;
       const name = run.newName("d");
       run.fds.add(name);
       const more = { fd: { at: 0, name } };
-      return call(run, ...controlled(run), "TakeDevice", "uu", device(run), more);
+      return call(run, from, target, "TakeDevice", "uu", device(run), more);
     },
   ],
   releaseDevice: [6, (run) => call(run, ...controlled(run), "ReleaseDevice", "uu", device(run))],

@@ -42,7 +42,8 @@ function description({ random }: Run): unknown[] {
     random.oneIn(20) ? "bogus" : random.oneIn(5) ? "" : random.of(CLASSES),
     random.oneIn(8) ? random.of(TEXTS) : random.of(DESKTOPS),
     !remote && random.oneIn(20) ? "seat-none" : seat,
-    !remote && random.oneIn(15) ? random.of([1, 7, 64, 4294967295]) : 0,
+    // Without a seat logind holds it against the positions on seat0, which are no VTs here.
+    seat !== "" && random.oneIn(15) ? random.of([1, 7, 64, 4294967295]) : 0,
     !remote && random.oneIn(12) ? "tty3" : random.of(["", "", "", "pts/4242"]),
     random.of(["", "", "", ":7", "there:0"]),
     remote,
