@@ -55,7 +55,7 @@ export class Run {
   readonly users = new Set<number>();
   /** Agents that run, by name, with their uids. */
   readonly agents = new Map<string, number>();
-  /** Which agent asked for control of each session last. */
+  /** Who asked for control of each session last: an agent, or the operator (""). */
   readonly controllers = new Map<string, string>();
   /** Sessions in which there is or was somebody besides the leader. */
   readonly entered = new Set<string>();

@@ -10,7 +10,7 @@ const DISPLAYS = ["", ":1", "there:0.0", "a b"];
 function controlled(run: Run): [from: string, target: Target] {
   const target = someSession(run);
   const from = run.controllers.get(target.name);
-  const isThere = from !== undefined && run.agents.has(from);
+  const isThere = from === "" || (from !== undefined && run.agents.has(from));
   return [isThere && !run.random.oneIn(8) ? from : someone(run), target];
 }
 
@@ -45,7 +45,7 @@ export const controlSteps: Choosers = {
       if (vtnr > 0 || run.entered.has(target.name)) return undefined;
       const own = [...run.agents].filter(([, its]) => its === uid).map(([name]) => name);
       const from = own.length === 0 || run.random.oneIn(6) ? someone(run) : run.random.of(own);
-      if (from !== "") run.controllers.set(target.name, from);
+      run.controllers.set(target.name, from);
       return call(run, from, target, "TakeControl", "b", [run.random.oneIn(3)]);
     },
   ],
