@@ -142,12 +142,11 @@ export class Control implements SessionObserver {
     if (session.controller === undefined) {
       this.#prepareVt(session);
     } else {
-      // The VT stays prepared; all else starts anew.
+      // The VT stays prepared and the type what it is, as with logind; the devices are to be taken anew.
       this.devices.releaseAll(session);
-      session.type = session.originalType;
     }
     session.controller = sender;
-    this.manager.sessionChanged(session, "Type");
+    this.manager.sessionChanged(session);
   }
 
   /**

@@ -128,6 +128,21 @@ describe("control", () => {
     close(fd);
   });
 
+  test("taken by force leaves the type as the holder before has set it", async () => {
+    const { id, call, fd } = await login({ type: "tty" });
+    const holder = await world.connect();
+    await call(holder, "TakeControl", "b", [false]);
+    await call(holder, "SetType", "s", ["wayland"]);
+    await call(bus, "TakeControl", "b", [true]);
+    expect(world.stateOf("sessions", id)).toMatchObject({
+      ...{ CONTROLLER: bus.uniqueName, TYPE: "wayland", ORIGINAL_TYPE: "tty" },
+    });
+    await call(bus, "ReleaseControl");
+    expect(world.stateOf("sessions", id).TYPE).toBe("tty");
+    holder.close();
+    close(fd);
+  });
+
   test("ends when its holder leaves the bus", async () => {
     const { id, call, fd } = await login({ type: "tty" });
     const holder = await world.connect();
