@@ -15,10 +15,16 @@ import type { SessionScopes } from "./scopes.ts";
 
 const ROOT = 0;
 /** A login has few processes; whoever starts thousands keeps nobody waiting while they are looked at. */
-const MOST_PROCESSES = 256;
+const MOST_PROCESSES = 64;
+/** Of more than so many what was seen holds for a while, since each GetAll asks for all sessions. */
+const FEW_PROCESSES = 16;
+/** For how long, in milliseconds. */
+const LOOK_AGAIN = 1000;
 
 export class SessionTerminals {
   #endWatch: (() => void) | undefined;
+  /** Which terminals the processes of a session have that are many, and until when that holds. */
+  readonly #seen = new WeakMap<Session, { names: Set<string>; until: number }>();
   /** What is wrong with utmp, as it was said last. */
   #problem = "";
 
@@ -99,6 +105,8 @@ export class SessionTerminals {
 
   #terminalsOf(session: Session): Set<string> {
     const { user, leader } = session;
+    const seen = this.#seen.get(session);
+    if (seen && performance.now() < seen.until) return seen.names;
     const names = new Set<string>();
     const pids = this.scopes.scopeOf(session)?.processes(true) ?? [];
     for (const pid of [leader.pid, ...pids.slice(0, MOST_PROCESSES)]) {
@@ -107,6 +115,9 @@ export class SessionTerminals {
       // A container's terminals have the numbers of others. The leader is the login program's word.
       const owner = pid === leader.pid ? ROOT : ownerOfTerminal(name);
       if (owner === user.uid || owner === ROOT) names.add(name);
+    }
+    if (pids.length > FEW_PROCESSES) {
+      this.#seen.set(session, { names, until: performance.now() + LOOK_AGAIN });
     }
     return names;
   }

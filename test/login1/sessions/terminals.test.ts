@@ -14,6 +14,9 @@ import {
 } from "node:fs";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
+import type { Session } from "../../../lib/login1/model/objects.ts";
+import type { SessionScopes } from "../../../lib/login1/sessions/scopes.ts";
+import { SessionTerminals } from "../../../lib/login1/sessions/terminals.ts";
 import { readUntil } from "../../support/read-until.ts";
 import {
   type CreateOptions,
@@ -245,6 +248,38 @@ describe("a login whose terminal nobody has told", () => {
     await until(one.id, undefined, "utmp-inconsistent");
     expect(await idle(one)).toEqual([true, true]);
     expect(await second.get("IdleHint")).toBe(false);
+  });
+
+  test("and that has many processes is looked at now and then, and not by each call", async () => {
+    const one = await login();
+    const tty = await terminal(one.id, ALICE);
+    const procs = `${world.cgroupFolder}${scopeOf(ALICE, one.id)}/leader/cgroup.procs`;
+    for (let count = 0; count < 20; count++) {
+      const child = Bun.spawn(["sleep", "1000"]);
+      started.push(child);
+      writeFileSync(procs, String(child.pid));
+    }
+    utimesSync(`/dev/${tty}`, IDLE_SINCE, IDLE_SINCE);
+    expect(await idle(one)).toEqual([true, true]);
+    // What the terminals themselves say is asked each time.
+    utimesSync(`/dev/${tty}`, new Date(), IDLE_SINCE);
+    expect(await idle(one)).toEqual([false, false]);
+    utimesSync(`/dev/${tty}`, IDLE_SINCE, IDLE_SINCE);
+    await terminal(one.id, ALICE);
+    await world.until("the new terminal is seen", async () => !(await one.get("IdleHint")));
+  });
+
+  test("and of many processes costs many calls no more than one", () => {
+    let looks = 0;
+    const many = Array.from({ length: 5000 }, () => process.pid);
+    const scope = { processes: () => [++looks, ...many] };
+    const scopes = { scopeOf: () => scope } as unknown as SessionScopes;
+    const session = { tty: "", user: { uid: ALICE }, leader: { pid: process.pid } };
+    const nothing = undefined as never;
+    const terminals = new SessionTerminals(nothing, nothing, scopes, nothing);
+    for (let call = 0; call < 100; call++) terminals.lastTouched(session as unknown as Session);
+    expect(looks).toBeGreaterThan(0);
+    expect(looks).toBeLessThan(50);
   });
 
   test("and that has no terminal at all is not idle: it may be copying something", async () => {
