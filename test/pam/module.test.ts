@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { startTimeOf, userByName } from "../../lib/linux/index.ts";
 import { buildPamModule, PAM_FLAGS, PAM_SOURCE } from "../../scripts/pam-module.ts";
 import { FakeRoot, run } from "../files/run.ts";
-import { consoleIsInvisible } from "../login1/support/console.ts";
+import { consoleIsInvisible, holdVts } from "../login1/support/console.ts";
 import { pamModule } from "../login1/support/pam-module.ts";
 import { readUntil } from "../support/read-until.ts";
+import { unusedDisplay } from "../support/x-display.ts";
 import { installModule, PamWorld } from "./support.ts";
 
 let pam: PamWorld;
@@ -182,18 +183,22 @@ describe.skipIf(!consoleIsInvisible)("beside systemd's module, with an X server 
   let onVt: PamWorld;
   let server: Bun.Subprocess<"ignore", "pipe", "ignore">;
   let display: string;
+  let giveBack: () => void;
   beforeAll(async () => {
+    giveBack = await holdVts();
     const line = (module: string) => `session required ${module}\n`;
     const services = { xdm: line("@module@"), "p7-theirs": line(pamModule()) };
     onVt = await PamWorld.create(services, { vts: [0, VT] });
-    const onTerminal = `exec setsid --ctty --wait Xvfb -displayfd 1 -nolisten tcp </dev/tty${VT}`;
+    display = unusedDisplay();
+    const onTerminal = `exec setsid --ctty --wait Xvfb ${display} -displayfd 1 -nolisten tcp </dev/tty${VT}`;
     server = Bun.spawn(["sh", "-c", onTerminal], { stdio: ["ignore", "pipe", "ignore"] });
-    display = `:${(await readUntil(server.stdout, /\n/)).trim()}`;
+    await readUntil(server.stdout, /\n/);
   });
   afterAll(async () => {
     server.kill();
     await server.exited;
     await onVt.end();
+    giveBack();
   });
 
   test.each([

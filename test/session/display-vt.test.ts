@@ -1,11 +1,13 @@
 /** The VT of an X display, by real X servers: one whose controlling terminal is a VT, and one without. */
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { close } from "../../lib/linux/index.ts";
 import { connectStream } from "../../lib/linux/sockets/socket.ts";
 import { hasVts } from "../../lib/login1/hardware/vt.ts";
 import { vtOfDisplay } from "../../lib/session/display-vt.ts";
 import { sessionRequest } from "../../lib/session/pam-request.ts";
+import { holdVts } from "../login1/support/console.ts";
 import { readUntil } from "../support/read-until.ts";
+import { unusedDisplay } from "../support/x-display.ts";
 import { afterwards, cleanUp } from "./support.ts";
 
 cleanUp();
@@ -13,10 +15,11 @@ cleanUp();
 /** One that no other test uses. Nothing is shown on it: it is only a terminal. */
 const VT = 41;
 
-/** Starts an X server that chooses its display. */
+/** Starts an X server. */
 async function xServer(command: string[] = [], options: string[] = []) {
+  const display = unusedDisplay();
   const server = Bun.spawn(
-    [...command, "Xvfb", "-displayfd", "1", "-nolisten", "tcp", ...options],
+    [...command, "Xvfb", display, "-displayfd", "1", "-nolisten", "tcp", ...options],
     {
       stdin: "ignore",
       stdout: "pipe",
@@ -28,8 +31,9 @@ async function xServer(command: string[] = [], options: string[] = []) {
     server.kill("SIGCONT");
     await server.exited;
   });
-  const said = await readUntil(server.stdout, /\n/);
-  return { server, display: `:${said.trim()}` };
+  // It says its number when it listens.
+  await readUntil(server.stdout, /\n/);
+  return { server, display };
 }
 
 test("a display without a server, of another machine, or that is none has no VT", () => {
@@ -61,6 +65,11 @@ test("nor has one that answers nobody, and nobody waits for it", async () => {
 });
 
 describe.skipIf(!hasVts())("on a VT", () => {
+  let giveBack: () => void;
+  beforeAll(async () => {
+    giveBack = await holdVts();
+  });
+  afterAll(() => giveBack());
   const onVt = ["sh", "-c", `exec setsid --ctty --wait "$@" </dev/tty${VT}`, "sh"];
 
   test.each([

@@ -9,7 +9,7 @@ import type { Connection } from "../../../lib/dbus/index.ts";
 import { close, ioctlBytes, O_NOCTTY, O_RDWR, open } from "../../../lib/linux/index.ts";
 import { activeVt, switchVt } from "../../../lib/login1/hardware/vt.ts";
 import { type CreateOptions, callSeat, callSession, createSession } from "../support/client.ts";
-import { consoleIsInvisible } from "../support/console.ts";
+import { consoleIsInvisible, goToVt, holdVts } from "../support/console.ts";
 import { takeableNull } from "../support/null-device.ts";
 import { scopeOf, World } from "../support/world.ts";
 
@@ -40,14 +40,14 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
   const SECOND = 11;
   let world: World;
   let bus: Connection;
-  let before: number | undefined;
+  let giveBack: () => void;
   const events: string[] = [];
   /** What each session's controller was told last of its device. */
   const last = new Map<string, string>();
 
   beforeAll(async () => {
-    before = activeVt();
-    switchVt(FIRST);
+    giveBack = await holdVts();
+    await goToVt(FIRST);
     world = await World.create({ vts: [0, FIRST, SECOND] });
     await takeableNull(world);
     // What it has open is kept over a restart.
@@ -63,15 +63,15 @@ describe.skipIf(!consoleIsInvisible)("control of a session on a VT", () => {
       });
     }
   });
-  beforeEach(() => {
-    switchVt(FIRST);
+  beforeEach(async () => {
+    await goToVt(FIRST);
     events.length = 0;
   });
   afterEach(() => world.reset(bus));
   afterAll(async () => {
     bus.close();
     await world.end();
-    if (before !== undefined) switchVt(before);
+    giveBack();
   });
 
   const owner = (number: number) => statSync(`${world.root}/dev/tty${number}`).uid;

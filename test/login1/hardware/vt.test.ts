@@ -2,12 +2,12 @@
  * Sessions on virtual terminals. VTs are the machine's: these tests switch them
  * for real, and so run only where no screen shows a console (the kernel's dummy one).
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import type { Connection } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import { activeVt, switchVt, vtNumber } from "../../../lib/login1/hardware/vt.ts";
 import { callManager, createSession } from "../support/client.ts";
-import { consoleIsInvisible } from "../support/console.ts";
+import { consoleIsInvisible, goToVt, holdVts } from "../support/console.ts";
 import { World } from "../support/world.ts";
 
 describe.skipIf(!consoleIsInvisible)("on VTs", () => {
@@ -15,19 +15,20 @@ describe.skipIf(!consoleIsInvisible)("on VTs", () => {
   const SECOND = 9;
   let world: World;
   let bus: Connection;
-  let before: number | undefined;
+  let giveBack: () => void;
 
   beforeAll(async () => {
-    before = activeVt();
-    switchVt(FIRST);
+    giveBack = await holdVts();
+    await goToVt(FIRST);
     world = await World.create({ vts: [0, FIRST, SECOND] });
     bus = await world.connect();
   });
+  beforeEach(() => goToVt(FIRST));
   afterEach(() => world.reset(bus));
   afterAll(async () => {
     bus.close();
     await world.end();
-    if (before !== undefined) switchVt(before);
+    giveBack();
   });
 
   /** A session whose descriptor the test holds. */
@@ -44,7 +45,6 @@ describe.skipIf(!consoleIsInvisible)("on VTs", () => {
   };
 
   test("the VT in the foreground says which session is active, and a switch moves it", async () => {
-    switchVt(FIRST);
     const one = await login(FIRST);
     const two = await login(SECOND);
     expect(world.stateOf("seats", "seat0")).toMatchObject({ ACTIVE: one.id, CAN_TTY: "1" });
@@ -80,7 +80,6 @@ describe.skipIf(!consoleIsInvisible)("on VTs", () => {
   });
 
   test("a greeter's VT is taken over by the login that follows", async () => {
-    switchVt(FIRST);
     const greeter = await login(FIRST, { class: "greeter" });
     const user = await login(FIRST);
     expect(world.stateOf("seats", "seat0").ACTIVE).toBe(user.id);
@@ -93,11 +92,10 @@ describe.skipIf(!consoleIsInvisible)("on VTs", () => {
   });
 
   test("a restart finds the VT that is active by then", async () => {
-    switchVt(FIRST);
     const one = await login(FIRST);
     const two = await login(SECOND);
     await world.endBridge("SIGKILL");
-    switchVt(SECOND);
+    await goToVt(SECOND);
     await world.startBridge();
     expect(world.stateOf("seats", "seat0").ACTIVE).toBe(two.id);
     for (const { fd } of [one, two]) close(fd);
