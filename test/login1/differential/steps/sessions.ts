@@ -42,8 +42,8 @@ function description({ random }: Run): unknown[] {
     random.oneIn(20) ? "bogus" : random.oneIn(5) ? "" : random.of(CLASSES),
     random.oneIn(8) ? random.of(TEXTS) : random.of(DESKTOPS),
     !remote && random.oneIn(20) ? "seat-none" : seat,
-    // Without a seat logind holds it against the positions on seat0, which are no VTs here.
-    seat !== "" && random.oneIn(15) ? random.of([1, 7, 64, 4294967295]) : 0,
+    // Without VTs logind takes a session's position on seat0 for its VT: no number here is one's.
+    !remote && random.oneIn(15) ? random.of([MOST_SESSIONS + 1, 64, 4294967295]) : 0,
     !remote && random.oneIn(12) ? "tty3" : random.of(["", "", "", "pts/4242"]),
     random.of(["", "", "", ":7", "there:0"]),
     remote,
