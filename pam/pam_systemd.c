@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -34,8 +36,12 @@
 #ifndef LIMIT_SECONDS
 #define LIMIT_SECONDS 30
 #endif
+/* How long the kernel has to end a program that is killed. */
+#define END_SECONDS 5
 /* More than the longest environment of a session. */
 #define MOST_BYTES 8192
+/* Much more than is made use of of any value, and much less than execve(2) takes. */
+#define MOST_OF_VALUE 4096
 
 #define PUBLIC __attribute__((visibility("default")))
 
@@ -62,12 +68,15 @@ struct environment {
 	size_t count;
 };
 
-/* Adds NAME=value, if there is a value. Returns 0, or -1 if there is no memory. */
+/*
+ * Adds NAME=value, if there is a value. One that is too long is cut off and not left out: a host's name
+ * makes a login remote, whatever it is. Returns 0, or -1 if there is no memory.
+ */
 static int add(struct environment *to, const char *name, const char *value)
 {
 	if (value == NULL || *value == '\0')
 		return 0;
-	if (asprintf(&to->lines[to->count], "%s=%s", name, value) < 0) {
+	if (asprintf(&to->lines[to->count], "%s=%.*s", name, MOST_OF_VALUE, value) < 0) {
 		to->lines[to->count] = NULL;
 		return -1;
 	}
@@ -80,7 +89,8 @@ static int describe(pam_handle_t *pamh, const char *type, struct environment *to
 	const char *user = NULL;
 	int failed = 0;
 
-	if (pam_get_user(pamh, &user, NULL) != PAM_SUCCESS)
+	/* One that is cut off would be somebody else. */
+	if (pam_get_user(pamh, &user, NULL) != PAM_SUCCESS || strlen(user) > MOST_OF_VALUE)
 		return -1;
 	failed |= add(to, "PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
 	failed |= add(to, "LC_ALL", "C.UTF-8");
@@ -103,11 +113,45 @@ static int describe(pam_handle_t *pamh, const char *type, struct environment *to
 	return failed;
 }
 
-/* The child: becomes the program, as root and with nothing of the login program's but what is given. */
+/*
+ * What pam_limits has set is for the user, and what su's caller has set is hostile: either may be too
+ * little for a program at all. These are the kernel's own for the first process.
+ */
+static const struct {
+	int resource;
+	struct rlimit limit;
+} LIMITS[] = {
+	{ RLIMIT_AS, { RLIM_INFINITY, RLIM_INFINITY } },
+	{ RLIMIT_CPU, { RLIM_INFINITY, RLIM_INFINITY } },
+	{ RLIMIT_DATA, { RLIM_INFINITY, RLIM_INFINITY } },
+	{ RLIMIT_FSIZE, { RLIM_INFINITY, RLIM_INFINITY } },
+	{ RLIMIT_NPROC, { RLIM_INFINITY, RLIM_INFINITY } },
+	{ RLIMIT_STACK, { 8 << 20, RLIM_INFINITY } },
+	{ RLIMIT_NOFILE, { 1024, 4096 } },
+	/* Where it crashes it leaves no memory of root's behind. */
+	{ RLIMIT_CORE, { 0, 0 } },
+};
+
+static void lift_limits(void)
+{
+	for (size_t i = 0; i < COUNT(LIMITS); i++) {
+		struct rlimit hard;
+
+		/* In a container root may not be able to go above the hard one. */
+		if (setrlimit(LIMITS[i].resource, &LIMITS[i].limit) < 0 &&
+		    getrlimit(LIMITS[i].resource, &hard) == 0) {
+			hard.rlim_cur = hard.rlim_max;
+			setrlimit(LIMITS[i].resource, &hard);
+		}
+	}
+}
+
+/*
+ * The child: becomes the program, as root and with nothing of the login program's but what is given. No
+ * signal arrives before the login program's handlers are gone, which would take the child for it.
+ */
 static _Noreturn void become(char *const arguments[], char *const environment[], int output)
 {
-	static const int LIMITS[] = { RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NPROC };
-	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
 	struct sigaction action = { .sa_handler = SIG_DFL };
 	sigset_t signals;
 	int null;
@@ -118,16 +162,7 @@ static _Noreturn void become(char *const arguments[], char *const environment[],
 		sigaction(number, &action, NULL);
 	sigemptyset(&signals);
 	sigprocmask(SIG_SETMASK, &signals, NULL);
-	/* What pam_limits has set is for the user, and may be too little for a program at all. */
-	for (size_t i = 0; i < COUNT(LIMITS); i++) {
-		struct rlimit hard;
-
-		/* In a container root may not be able to go above the hard one. */
-		if (setrlimit(LIMITS[i], &none) < 0 && getrlimit(LIMITS[i], &hard) == 0) {
-			hard.rlim_cur = hard.rlim_max;
-			setrlimit(LIMITS[i], &hard);
-		}
-	}
+	lift_limits();
 	null = fcntl(open("/dev/null", O_RDWR), F_DUPFD, 3);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(null, 2) < 0)
 		_exit(127);
@@ -148,30 +183,48 @@ static int left_until(time_t moment)
 	return moment > now.tv_sec ? (int)(moment - now.tv_sec) * 1000 : 0;
 }
 
-/* Reads to the end. Returns how much there was; -1 if it is too much, or takes too long. */
-static ssize_t read_all(int input, char *into, size_t size)
+/*
+ * Reads until the process has ended: what it has started may hold the pipe for longer, and a pipe that is
+ * closed says nothing of its end. Returns how much there was; -1 if it is too much, or takes too long.
+ */
+static ssize_t read_all(int input, int process, int seconds, char *into, size_t size)
 {
 	struct timespec now;
 	size_t length = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	for (;;) {
-		struct pollfd waiting = { .fd = input, .events = POLLIN };
-		const int ready = poll(&waiting, 1, left_until(now.tv_sec + LIMIT_SECONDS));
+		/* poll(2) passes over what is no descriptor. */
+		struct pollfd waiting[] = {
+			{ .fd = input, .events = POLLIN }, { .fd = process, .events = POLLIN },
+		};
+		const int ready = poll(waiting, COUNT(waiting), left_until(now.tv_sec + seconds));
 		ssize_t got;
 
 		if (ready < 0 && errno == EINTR)
 			continue;
-		if (ready <= 0 || length == size)
+		if (ready <= 0)
+			return -1;
+		if (waiting[0].revents == 0)
+			return (ssize_t)length;
+		if (length == size)
 			return -1;
 		got = read(input, into + length, size - length);
-		if (got == 0)
-			return (ssize_t)length;
 		if (got > 0)
 			length += (size_t)got;
+		else if (got == 0)
+			input = -1;
 		else if (errno != EINTR)
 			return -1;
 	}
+}
+
+/* Whether a process ends within this time. What is no descriptor never does. */
+static int ends_in(int process, int seconds)
+{
+	char nothing[1];
+
+	return read_all(-1, process, seconds, nothing, 0) == 0;
 }
 
 /* A pipe whose ends are none of 0 to 2, which login has closed. */
@@ -194,35 +247,87 @@ static int open_pipe(int ends[2])
 	return -1;
 }
 
+/* What SIGCHLD does in the login program: it is put back when the last thread of it is through. */
+static struct {
+	pthread_mutex_t lock;
+	unsigned int threads;
+	struct sigaction before;
+} children = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* A login program that ignores SIGCHLD, or whose handler reaps all that ends, would take the status away. */
+static void take_children(void)
+{
+	const struct sigaction wait_for_it = { .sa_handler = SIG_DFL };
+
+	pthread_mutex_lock(&children.lock);
+	if (children.threads++ == 0)
+		sigaction(SIGCHLD, &wait_for_it, &children.before);
+	pthread_mutex_unlock(&children.lock);
+}
+
+static void give_children_back(void)
+{
+	siginfo_t ended = { .si_pid = 0 };
+
+	pthread_mutex_lock(&children.lock);
+	if (--children.threads == 0)
+		sigaction(SIGCHLD, &children.before, NULL);
+	pthread_mutex_unlock(&children.lock);
+	/* One of its own children that has ended meanwhile has not been told of. */
+	if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0)
+		kill(getpid(), SIGCHLD);
+}
+
+/* Starts the program. Returns its pid, and in `process` what poll(2) takes for it; -1 if it fails. */
+static pid_t start(char *const arguments[], char *const environment[], int output, int *process)
+{
+	sigset_t all, before;
+	pid_t child;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	child = fork();
+	if (child == 0)
+		become(arguments, environment, output);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	/* By the system call: glibc has pidfd_open(2) from 2.36 on. */
+	*process = child > 0 ? (int)syscall(SYS_pidfd_open, child, 0) : -1;
+	return child;
+}
+
 /* Runs the program. Returns how much it has printed; -1 if it fails. */
 static ssize_t run(char *const arguments[], char *const environment[], char *into, size_t size)
 {
-	const struct sigaction wait_for_it = { .sa_handler = SIG_DFL };
-	struct sigaction before;
 	ssize_t length = -1;
-	int ends[2], status = -1;
-	pid_t child;
+	int ends[2], process, status = -1;
+	pid_t child, ended = 0;
 
 	if (open_pipe(ends) < 0)
 		return -1;
-	/* A login program that ignores SIGCHLD, or reaps all that ends, would take the status away. */
-	sigaction(SIGCHLD, &wait_for_it, &before);
-	child = fork();
-	if (child == 0)
-		become(arguments, environment, ends[1]);
+	take_children();
+	child = start(arguments, environment, ends[1], &process);
 	close(ends[1]);
-	if (child > 0) {
-		pid_t ended;
-
-		length = read_all(ends[0], into, size);
-		if (length < 0)
-			kill(-child, SIGKILL);
+	if (process >= 0)
+		length = read_all(ends[0], process, LIMIT_SECONDS, into, size);
+	/* What has ended may have been reaped, and its pid be somebody else's. */
+	if (child > 0 && length < 0 && !ends_in(process, 0)) {
+		kill(-child, SIGKILL);
+		/* For one that somebody has stopped before it had a group. */
+		kill(child, SIGKILL);
+	}
+	/* Nobody waits for a program that the kernel does not let go, as on a server that is gone. */
+	if (child > 0 && (process < 0 || ends_in(process, END_SECONDS))) {
 		do
 			ended = waitpid(child, &status, 0);
 		while (ended < 0 && errno == EINTR);
+		/* A thread of the login program that waits for all has it: what was printed counts. */
+		if (ended < 0 && errno == ECHILD && length > 0)
+			status = 0;
 	}
-	sigaction(SIGCHLD, &before, NULL);
+	give_children_back();
 	close(ends[0]);
+	if (process >= 0)
+		close(process);
 	return status == 0 ? length : -1;
 }
 

@@ -8,7 +8,9 @@
  * gave. HOW is what login programs do that a module may stumble over.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <security/pam_appl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,12 +42,69 @@ static void reap(int number)
 		;
 }
 
+static void *reap_all(void *nothing)
+{
+	for (;;)
+		if (waitpid(-1, NULL, 0) < 0 && errno == ECHILD)
+			usleep(1000);
+	return nothing;
+}
+
+static volatile sig_atomic_t is_told;
+
+static void note(int number)
+{
+	(void)number;
+	is_told = 1;
+}
+
+#define LOGINS 8
+
+/* One of the logins of a server with threads. */
+static void *log_in(void *service)
+{
+	const struct pam_conv conversation = { converse, NULL };
+	pam_handle_t *pamh = NULL;
+
+	if (pam_start(service, "nobody", &conversation, &pamh) != PAM_SUCCESS ||
+	    pam_open_session(pamh, 0) != PAM_SUCCESS)
+		abort();
+	pam_end(pamh, PAM_SUCCESS);
+	return NULL;
+}
+
+/* All at once; the handler is to be the same afterwards. */
+static int log_in_by_threads(char *service)
+{
+	struct sigaction after;
+	pthread_t threads[LOGINS];
+
+	signal(SIGCHLD, note);
+	for (int i = 0; i < LOGINS; i++)
+		pthread_create(&threads[i], NULL, log_in, service);
+	for (int i = 0; i < LOGINS; i++)
+		pthread_join(threads[i], NULL);
+	sigaction(SIGCHLD, NULL, &after);
+	puts(after.sa_handler == note ? "the same" : "another");
+	return 0;
+}
+
 static void behave(const char *how)
 {
 	if (strcmp(how, "ignores-children") == 0) {
 		signal(SIGCHLD, SIG_IGN);
 	} else if (strcmp(how, "reaps-children") == 0) {
 		signal(SIGCHLD, reap);
+	} else if (strcmp(how, "reaps-in-a-thread") == 0) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, reap_all, NULL);
+	} else if (strcmp(how, "has-a-child") == 0) {
+		signal(SIGCHLD, note);
+		if (fork() == 0) {
+			pause();
+			_exit(0);
+		}
 	} else if (strcmp(how, "blocks-signals") == 0) {
 		sigset_t all;
 
@@ -54,9 +113,16 @@ static void behave(const char *how)
 	} else if (strcmp(how, "has-limits") == 0) {
 		/* 512 MB of addresses, 64 kB a file: what pam_limits may have set for the user. */
 		const struct rlimit addresses = { 512 << 20, RLIM_INFINITY }, file = { 64 << 10, RLIM_INFINITY };
+		/* And what su's caller may have. */
+		const struct rlimit stack = { 64 << 10, RLIM_INFINITY };
+		struct rlimit files;
 
 		setrlimit(RLIMIT_AS, &addresses);
 		setrlimit(RLIMIT_FSIZE, &file);
+		setrlimit(RLIMIT_STACK, &stack);
+		getrlimit(RLIMIT_NOFILE, &files);
+		files.rlim_cur = 8;
+		setrlimit(RLIMIT_NOFILE, &files);
 	} else if (strcmp(how, "is-setuid") == 0) {
 		if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 0, 0) < 0)
 			abort();
@@ -75,6 +141,8 @@ int main(int argc, char **argv)
 	int low[3] = { -1, -1, -1 };
 	int closes = 0, result;
 
+	if (argc == 3 && strcmp(argv[2], "+threads") == 0)
+		return log_in_by_threads(argv[1]);
 	if (argc < 3 || pam_start(argv[1], argv[2], &conversation, &pamh) != PAM_SUCCESS)
 		return 2;
 	for (int i = 3; i < argc; i++) {
@@ -82,6 +150,15 @@ int main(int argc, char **argv)
 
 		if (strcmp(argv[i], "+closes-stdio") == 0) {
 			closes = 1;
+			continue;
+		}
+		if (strcmp(argv[i], "+huge") == 0) {
+			/* More than execve(2) takes. */
+			static char value[200000], variable[sizeof(value) + 64];
+
+			memset(value, 'x', sizeof(value) - 1);
+			snprintf(variable, sizeof(variable), "XDG_SESSION_TYPE=%s", value);
+			pam_putenv(pamh, variable);
 			continue;
 		}
 		if (argv[i][0] == '+') {
@@ -108,6 +185,8 @@ int main(int argc, char **argv)
 	for (int fd = 0; closes && fd < 3; fd++)
 		dup2(low[fd], fd);
 	printf("open %d\n", result);
+	if (is_told)
+		puts("TOLD=yes");
 	for (char **line = pam_getenvlist(pamh); line != NULL && *line != NULL; line++)
 		puts(*line);
 	putchar('\n');

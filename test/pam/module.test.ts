@@ -230,6 +230,7 @@ describe("a login program", () => {
   test.each([
     "ignores-children",
     "reaps-children",
+    "reaps-in-a-thread",
     "blocks-signals",
     "has-limits",
     "is-setuid",
@@ -238,6 +239,17 @@ describe("a login program", () => {
     const login = await pam.logIn("p7-login", "nobody", [`+${how}`]);
     expect(login.status).toBe(0);
     expect(login.environment.XDG_RUNTIME_DIR).toBe("/run/user/65534");
+    expect(await login.logOut()).toBe(0);
+    await pam.world.userGone(65534);
+  });
+
+  test("that is far away stays so, whatever is said of the host", async () => {
+    const login = await pam.logIn("p7-login", "nobody", [
+      ...["+huge", `rhost=${"x".repeat(5000)}`],
+    ]);
+    expect(login.status).toBe(0);
+    const { XDG_SESSION_ID: id = "" } = login.environment;
+    expect(await pam.session(id)).toMatchObject({ Remote: "yes", Name: "nobody" });
     expect(await login.logOut()).toBe(0);
     await pam.world.userGone(65534);
   });
@@ -270,7 +282,7 @@ describe("what the module runs", () => {
     const helper = await root.write("helper", `#!/bin/sh\n${script}\n`, 0o755);
     const module = await installModule(root, helper, seconds);
     await root.write("pam.d/p7", `session required ${module} class=a\n`);
-    const login = [pam.program, "p7", "nobody", ...given];
+    const login = [pam.program, "p7", ...(given[0] === "+threads" ? [] : ["nobody"]), ...given];
     const inside =
       'mount --bind "$1" /etc/pam.d && mkdir -p /run/systemd/seats && shift && echo | exec "$@"';
     const words = ["unshare", "--mount", "sh", "-c", inside, "sh", `${root.path}/pam.d`];
@@ -315,6 +327,40 @@ describe("what the module runs", () => {
     const pids = (await Bun.file(out).text()).trim().split(" ").map(Number);
     expect(pids).toHaveLength(2);
     await pam.world.until("their end", () => pids.every((pid) => startTimeOf(pid) === undefined));
+  });
+
+  test("is ended where it says no more, and stays", async () => {
+    const out = join(pam.root.path, "stays");
+    const script = `echo $$ >${out}; exec >&-; sleep infinity; :`;
+    expect(await runs(script, [], { seconds: 1 })).toMatch(/^open [1-9]\d*\n/);
+    const pid = Number(await Bun.file(out).text());
+    await pam.world.until("its end", () => startTimeOf(pid) === undefined);
+  });
+
+  test("is waited for, and not what it leaves behind", async () => {
+    const out = join(pam.root.path, "stays");
+    const script = `echo XDG_A=b; sleep infinity & echo $! >>${out}.new`;
+    // Longer than the test may take.
+    expect(await runs(script, [], { seconds: 3600 })).toBe("open 0\nXDG_A=b\n\nclose 0\n");
+    const pids = (await Bun.file(`${out}.new`).text()).trim().split("\n").map(Number);
+    expect(pids).toHaveLength(1);
+    for (const pid of pids) process.kill(pid, "SIGKILL");
+  });
+
+  test("takes away no end of a child of the login program's own", async () => {
+    const script = `read -r children </proc/$PPID/task/$PPID/children
+      for pid in $children; do
+        [ $pid = $$ ] || kill $pid
+        until [ $pid = $$ ] || grep -q '^State:.Z' /proc/$pid/status; do sleep 0.01; done
+      done`;
+    expect(await runs(script, ["+has-a-child"])).toBe("open 0\nTOLD=yes\n\nclose 0\n");
+  });
+
+  test("leaves the login program's handler where several log in at once", async () => {
+    const folder = join(pam.root.path, "at-once");
+    const script = `mkdir -p ${folder}; : >${folder}/$$
+      until set -- ${folder}/* && [ $# = 8 ]; do sleep 0.01; done`;
+    expect(await runs(script, ["+threads"])).toBe("the same\n");
   });
 
   test.each([
