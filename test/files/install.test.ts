@@ -162,6 +162,33 @@ describe("the scriptlet", () => {
     expect(await root.read("etc/pam.d/su-l")).toBe(`session required pam_unix.so\n${LINE}\n`);
   });
 
+  test("an upgrade changes no file in which the two lines did not count", async () => {
+    const { root, call } = await system();
+    await using _ = root;
+    const older = root.here(`${PLAIN}${OLD_LINES[0]}\n${OLD_LINES[1]}\n`);
+    const edited = [
+      "session required pam_unix.so\n",
+      root.here(`session required pam_unix.so\n#${OLD_LINES[1]}\n`),
+    ];
+    for (const text of edited) {
+      await root.write("etc/pam.d/system-login", older, 0o640);
+      await root.write("etc/pam.d/su-l", text);
+      expect(await call("post_upgrade", "6.0.0-2", "6.0.0-1")).toMatchObject({ exitCode: 0 });
+      expect(await root.read("etc/pam.d/system-login")).toBe(WITH_LINE);
+      expect(await root.read("etc/pam.d/su-l")).toBe(text);
+    }
+  });
+
+  test("an upgrade keeps logins sessions where a module that was not there is commented out", async () => {
+    const { root, call } = await system();
+    await using _ = root;
+    const comment = "#-session   optional   pam_systemd.so\n";
+    const older = root.here(`${comment}${PLAIN}${OLD_LINES[0]}\n${OLD_LINES[1]}\n`);
+    await root.write("etc/pam.d/system-login", older, 0o640);
+    expect(await call("post_upgrade", "6.0.0-2", "6.0.0-1")).toMatchObject({ exitCode: 0 });
+    expect(await root.read("etc/pam.d/system-login")).toBe(`${comment}${WITH_LINE}`);
+  });
+
   test("a last line without its newline stays a line", async () => {
     const { root, call } = await system();
     await using _ = root;
