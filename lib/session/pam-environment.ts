@@ -1,5 +1,5 @@
 /** What the programs of a login find in their environment about its session; see pam_systemd(8). */
-import { lstatSync } from "node:fs";
+import { lstatSync, type Stats } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Environment } from "./desktop.ts";
 import type { SessionRequest } from "./pam-request.ts";
@@ -25,7 +25,7 @@ export function sessionEnvironment(
 ): string[] {
   const { runtimePath } = made;
   const runtime = isOwnFolder(runtimePath, request.uid) ? runtimePath : undefined;
-  const bus = runtime === undefined ? undefined : `${runtime}/bus`;
+  const bus = `${runtime}/bus`;
   const variables: [name: string, value: string | undefined][] = [
     ["XDG_SESSION_ID", made.id],
     ["XDG_SESSION_TYPE", request.type],
@@ -39,7 +39,7 @@ export function sessionEnvironment(
   }
   if (runtime !== undefined) variables.push(["XDG_RUNTIME_DIR", runtime]);
   // A bus that is started later is found by the session's shell: /etc/profile.d/lainos-session.sh.
-  if (bus !== undefined && lstatSync(bus, { throwIfNoEntry: false })) {
+  if (runtime !== undefined && look(bus)) {
     variables.push(["DBUS_SESSION_BUS_ADDRESS", `unix:path=${bus}`]);
   }
   return variables.map(([name, value]) => (value ? `${name}=${value}` : name));
@@ -47,6 +47,18 @@ export function sessionEnvironment(
 
 /** A folder of somebody else's is none to keep one's sockets in. */
 function isOwnFolder(path: string, uid: number): boolean {
-  const found = isAbsolute(path) ? lstatSync(path, { throwIfNoEntry: false }) : undefined;
+  const found = isAbsolute(path) ? look(path) : undefined;
   return found?.isDirectory() === true && found.uid === uid;
+}
+
+/**
+ * What is at a path of the user's. They may have mounted there what root may not look at (fuse(8)); the
+ * session is made by now, and has the rest of its environment.
+ */
+function look(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }

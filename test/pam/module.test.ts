@@ -69,6 +69,27 @@ test("the session's own bus is named where there is one", async () => {
   await pam.world.userGone(65534);
 });
 
+test("a bus at which root may not look keeps nobody out", async () => {
+  const first = await pam.logIn("p7-login", "nobody");
+  const bus = "/run/user/65534/bus";
+  // As fusermount3 does it for its user.
+  const mount = `import ctypes, os
+options = b"fd=%d,rootmode=100000,user_id=65534,group_id=65534" % os.open("/dev/fuse", os.O_RDWR)
+exit(-ctypes.CDLL(None).mount(b"p7", b"${bus}", b"fuse", 0, options))`;
+  await pam.must(["mknod", "/dev/fuse", "c", "10", "229"]);
+  await pam.must(["touch", bus]);
+  await pam.must(["python3", "-c", mount]);
+  const second = await pam.logIn("p7-login", "nobody");
+  const { XDG_SESSION_ID: id = "", ...others } = second.environment;
+  expect(second.status).toBe(0);
+  expect(others).toMatchObject({ XDG_RUNTIME_DIR: "/run/user/65534" });
+  expect(others.DBUS_SESSION_BUS_ADDRESS).toBeUndefined();
+  expect(await pam.session(id)).toMatchObject({ Name: "nobody", Leader: `${second.leader}` });
+  await pam.must(["umount", bus]);
+  for (const login of [first, second]) expect(await login.logOut()).toBe(0);
+  await pam.world.userGone(65534);
+});
+
 test("many who log in at once each find their own session", async () => {
   const users = ["nobody", "root", "daemon", "bin"];
   const logins = await Promise.all(
