@@ -1,5 +1,5 @@
 /** The virtual terminal of an X display, which the login program may not say: pam_systemd(8) looks for it too. */
-import { hasCode, listenerAt, majorMinor, processStatus } from "../linux/index.ts";
+import { listenerAt, majorMinor, processStatus, SystemError } from "../linux/index.ts";
 
 /** Major number of virtual terminals and serial lines; see devices.txt of the kernel. */
 const TTY_MAJOR = 4;
@@ -21,7 +21,8 @@ export function vtOfDisplay(display: string): number {
       // 0: a process of another pid namespace
       return vtOfTerminal((pid > 0 && processStatus(pid)?.tty) || 0);
     } catch (error) {
-      if (!hasCode(error, "ECONNREFUSED", "ENOENT", "EAGAIN")) throw error;
+      // Nobody listens there, or it is no such socket: the folder is everybody's, and a login goes on.
+      if (!(error instanceof SystemError)) throw error;
     }
   }
   return 0;

@@ -1,5 +1,6 @@
 /** The VT of an X display, by real X servers: one whose controlling terminal is a VT, and one without. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { close } from "../../lib/linux/index.ts";
 import { connectStream } from "../../lib/linux/sockets/socket.ts";
 import { hasVts } from "../../lib/login1/hardware/vt.ts";
@@ -40,6 +41,17 @@ test("a display without a server, of another machine, or that is none has no VT"
   for (const display of [":987654", "far.example:0", "unix:0", ":", ":x", ""]) {
     expect(vtOfDisplay(display)).toBe(0);
   }
+});
+
+test("what somebody has put where a server would be is none", () => {
+  const folder = "/tmp/.X11-unix";
+  const paths = [`${folder}/X987653`, `${folder}/X987652`];
+  mkdirSync(folder, { recursive: true, mode: 0o1777 });
+  const [loop = "", directory = ""] = paths;
+  afterwards(() => paths.forEach((path) => void rmSync(path, { recursive: true, force: true })));
+  symlinkSync(loop, loop);
+  mkdirSync(directory);
+  for (const display of [":987653", ":987652"]) expect(vtOfDisplay(display)).toBe(0);
 });
 
 test("a server without a terminal of its own has none", async () => {
