@@ -355,9 +355,13 @@ static int tell(pam_handle_t *pamh, const char *type, int argc, const char **arg
 
 	if (access(LOGIND_RUNS, F_OK) < 0)
 		return PAM_SUCCESS;
+	if (geteuid() != 0) {
+		pam_syslog(pamh, LOG_ERR, "%s: only root registers logins", type);
+		return result;
+	}
 	/* Two more: the program's own name, and the end. */
 	arguments = calloc((size_t)argc + 2, sizeof(*arguments));
-	if (arguments != NULL && geteuid() == 0 && describe(pamh, type, &given) == 0) {
+	if (arguments != NULL && describe(pamh, type, &given) == 0) {
 		arguments[0] = name;
 		for (int i = 0; i < argc; i++)
 			arguments[i + 1] = (char *)argv[i];
@@ -379,7 +383,7 @@ static int tell(pam_handle_t *pamh, const char *type, int argc, const char **arg
 			result = PAM_SESSION_ERR;
 	}
 	if (result != PAM_SUCCESS)
-		pam_syslog(pamh, LOG_ERR, "%s: " HELPER " failed, its lines in the log say why", type);
+		pam_syslog(pamh, LOG_ERR, "%s: " HELPER " failed; see lainos-init in the log", type);
 	return result;
 }
 
