@@ -73,9 +73,20 @@ export function comparable(
       }
       return Object.keys(values).length + invalidated.length > 0;
     });
+    if (kind === "user") keepLast(left, "Display");
     if (left.length > 0) result[path] = inOrder(left);
   }
   return result;
+}
+
+/** Which of sessions that end in the same moment stands for their user meanwhile is chance, too: only the last counts. */
+function keepLast(signals: unknown[], property: string): void {
+  const tells = (signal: unknown): signal is Changed => isChanged(signal) && property in signal[1];
+  for (const signal of signals.filter(tells).slice(0, -1)) {
+    delete signal[1][property];
+    const isEmpty = Object.keys(signal[1]).length + signal[2].length === 0;
+    if (isEmpty) signals.splice(signals.indexOf(signal), 1);
+  }
 }
 
 /** Of sessions that end in the same moment, and of users, it is chance which is gone first. */
