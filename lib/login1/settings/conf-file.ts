@@ -14,7 +14,16 @@ export interface Assignment {
 }
 
 /** What systemd calls white space, and strips. */
-const strip = (text: string) => text.replace(/^[ \t\n\r]+|[ \t\n\r]+$/g, "");
+const WHITE = " \t\n\r";
+
+/** No regular expression: one that looks for spaces at the end begins anew at each that is elsewhere. */
+function strip(text: string): string {
+  const isWhite = (at: number) => WHITE.includes(text.charAt(at));
+  let [start, end] = [0, text.length];
+  while (start < end && isWhite(start)) start++;
+  while (end > start && isWhite(end - 1)) end--;
+  return text.slice(start, end);
+}
 
 /** A line goes on in the next where its last character is a backslash that no other backslash is before. */
 const goesOn = (line: string) => /^(?:[^\\]|\\.)*\\$/su.test(line);
@@ -53,16 +62,13 @@ export function parseConfig(
   for (const [index, raw] of lines.entries()) {
     // Inside of a line that goes on too, as systemd has it.
     if (/^[ \t]*[#;]/.test(raw)) continue;
-    let whole: string = begun ? begun.text + raw : raw;
+    // What is before it ends with a space, so that only the line itself is to be looked at: a file of
+    // nothing but lines that go on is one line, and is not to be looked at as often as it has lines.
+    const more = goesOn(raw);
+    const whole = `${begun?.text ?? ""}${more ? `${raw.slice(0, -1)} ` : raw}`;
     const start: number = begun?.line ?? index + 1;
-    begun = undefined;
-    if (goesOn(whole)) {
-      whole = `${whole.slice(0, -1)} `;
-      if (index < lines.length - 1) {
-        begun = { text: whole, line: start };
-        continue;
-      }
-    }
+    begun = more && index < lines.length - 1 ? { text: whole, line: start } : undefined;
+    if (begun) continue;
     const where = `${path}:${start}`;
     const text = decode(whole);
     if (text === undefined) {

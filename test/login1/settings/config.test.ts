@@ -335,6 +335,13 @@ describe("files", () => {
     expect(warnings).toEqual([]);
   });
 
+  test("a line that goes on in each of a whole file's is read as any other", () => {
+    const all = `[Login]\nSessionsMax=5\nKillOnlyUsers=a \\\n${"\\\n".repeat(150_000)}b\\\\\\\nc\n`;
+    write("etc/logind.conf", all);
+    expect(read()).toMatchObject({ SessionsMax: 5n, KillOnlyUsers: ["a", "b\\\\", "c"] });
+    expect(warnings).toEqual([]);
+  });
+
   test("what is other programs' own is passed over, and what is no UTF-8 is named", () => {
     const own = "X-Other=1\n[X-Section]\nSessionsMax=1\n[Login]\n";
     const bytes = Buffer.concat([
