@@ -205,7 +205,7 @@ export class Run {
   #learn(state: Record<string, unknown>): void {
     this.sessions.clear();
     this.users.clear();
-    for (const [id, { User, Seat, ...session }] of Object.entries(state.sessions as Objects)) {
+    for (const [id, { User, Seat, ...session }] of inOrder(state.sessions as Objects)) {
       const [uid, seat] = [(User as [number])[0], (Seat as [string])[0]];
       const about = {
         vtnr: Number(session.VTNr),
@@ -215,7 +215,7 @@ export class Run {
       this.sessions.set(id, { uid, seat, ...about });
     }
     this.#active.clear();
-    for (const [seat, { ActiveSession }] of Object.entries(state.seats as Objects)) {
+    for (const [seat, { ActiveSession }] of inOrder(state.seats as Objects)) {
       this.#active.set(seat, (ActiveSession as [string])[0]);
     }
     for (const uid of Object.keys(state.users as Objects)) this.users.add(Number(uid));
@@ -226,6 +226,12 @@ export class Run {
     }
   }
 }
+
+/** By name: the order of the servers' lists is chance, and a seed is to lead to the same steps again. */
+const inOrder = (objects: Objects) =>
+  Object.entries(objects).toSorted(([one], [other]) =>
+    one.length === other.length ? (one < other ? -1 : 1) : one.length - other.length,
+  );
 
 /** All that can be seen of a side, its agents among it. */
 async function stateOf(side: Side): Promise<Record<string, unknown>> {
