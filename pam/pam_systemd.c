@@ -60,8 +60,8 @@ static const char *const VARIABLES[] = {
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-/* PATH, LC_ALL, PAM_TYPE, PAM_USER and the end, and all of the above. */
-#define MOST_VARIABLES (5 + COUNT(ITEMS) + COUNT(VARIABLES))
+/* PATH, LC_ALL, PAM_TYPE, PAM_LEADER, PAM_USER and the end, and all of the above. */
+#define MOST_VARIABLES (6 + COUNT(ITEMS) + COUNT(VARIABLES))
 
 struct environment {
 	char *lines[MOST_VARIABLES];
@@ -87,6 +87,7 @@ static int add(struct environment *to, const char *name, const char *value)
 static int describe(pam_handle_t *pamh, const char *type, struct environment *to)
 {
 	const char *user = NULL;
+	char leader[24];
 	int failed = 0;
 
 	/* One that is cut off would be somebody else. */
@@ -95,6 +96,9 @@ static int describe(pam_handle_t *pamh, const char *type, struct environment *to
 	failed |= add(to, "PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
 	failed |= add(to, "LC_ALL", "C.UTF-8");
 	failed |= add(to, "PAM_TYPE", type);
+	/* Its parent is another as soon as this process is gone. */
+	snprintf(leader, sizeof(leader), "%ld", (long)getpid());
+	failed |= add(to, "PAM_LEADER", leader);
 	failed |= add(to, "PAM_USER", user);
 	for (size_t i = 0; i < COUNT(ITEMS); i++) {
 		const void *value = NULL;

@@ -39,8 +39,9 @@ export async function pamSession(
     );
   }
   const leader = processStatus(process.pid)?.parent ?? 0;
-  // 0: the parent is in another pid namespace; 1: it is gone already, or it is init itself.
-  if (leader <= 1) {
+  // 0: the parent is in another pid namespace; 1: it is gone already, or it is init itself. Another than
+  // the module says: it is gone, and our parent is who collects orphans, which may be anybody's.
+  if (leader <= 1 || (items.PAM_LEADER && items.PAM_LEADER !== `${leader}`)) {
     throw new Failure(`the PAM application is gone (our parent is ${leader}): nothing to register`);
   }
 

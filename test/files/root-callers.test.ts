@@ -47,6 +47,7 @@ describe.each(["dash", "bash"].filter((name) => SHELLS.includes(name)))("in %s",
     expect(first).toBe(`${process.pid} pam -- class=a b`);
     expect(variables.filter((line) => !/^(PWD|SHLVL|_|OLDPWD)=/.test(line)).toSorted()).toEqual([
       "LC_ALL=C.UTF-8",
+      "PAM_LEADER=",
       "PAM_RHOST=",
       "PAM_RUSER=",
       "PAM_SERVICE=",

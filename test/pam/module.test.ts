@@ -323,15 +323,17 @@ describe("what the module runs", () => {
     const items = ["tty=tty9", "rhost=far", "ruser=me", "xdisplay=:9", "XDG_VTNR=9", "EDITOR=vi"];
     // The login program's own environment, too.
     const env = { BASH_ENV: "evil", BUN_OPTIONS: "evil", PAM_HOST: "evil" };
-    const script = `env >${out}; echo "$*" >>${out}; id -u >>${out}`;
+    const script = `env >${out}; echo "$*" >>${out}; id -u >>${out}; echo $PPID >>${out}`;
     await runs(script, [...given, ...items], { env });
     const lines = (await Bun.file(out).text()).trimEnd().split("\n");
     const own = /^(?:PWD|SHLVL|_|OLDPWD)=/;
+    // Its parent, as the script has seen it.
+    const leader = `PAM_LEADER=${lines.pop()}`;
     expect(lines.filter((line) => !own.test(line)).toSorted()).toEqual(
       [
         ...["PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C.UTF-8", "PAM_TYPE=open_session"],
         ...["PAM_USER=nobody", "PAM_SERVICE=p7", "PAM_TTY=tty9", "PAM_RHOST=far"],
-        ...["PAM_RUSER=me", "PAM_XDISPLAY=:9", "XDG_VTNR=9", "class=a", "0"],
+        ...[leader, "PAM_RUSER=me", "PAM_XDISPLAY=:9", "XDG_VTNR=9", "class=a", "0"],
       ].toSorted(),
     );
   });

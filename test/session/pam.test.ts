@@ -112,6 +112,17 @@ test("open_session registers the user's session, led by the PAM application", as
   ]);
 });
 
+test("an orphan registers nobody: whoever has taken it in logs nobody in", async () => {
+  const address = await systemBus();
+  const { calls } = await standInForLogin1(address, {});
+  for (const items of [open, shut]) {
+    const { leader, err, status } = await pam({ ...items, PAM_LEADER: "1234567" }, address);
+    expect(err).toContain(`the PAM application is gone (our parent is ${leader})`);
+    expect(status).not.toBe(0);
+  }
+  expect(calls).toEqual([]);
+});
+
 test("SessionBusy is success: su inside a session gets no second one", async () => {
   const address = await systemBus();
   await standInForLogin1(address, {
