@@ -266,7 +266,7 @@ static void long_inhibitors(int size)
 	put_long(&body, size);
 	put_long(&body, size);
 	put_string(&body, "block");
-	for (int i = 0; !over(); i++) {
+	while (!over()) {
 		bus = count_call(bus, manager_call("Inhibit", "ssss", &body), &reply);
 		nap(0.1);
 	}
