@@ -12,10 +12,14 @@ export const PAM_MODULE = "pam_systemd.so";
 
 export const PAM_SOURCE = join(ROOT, "pam/pam_systemd.c");
 
-/** It is in the process of every login program, so all that the compiler can look for is an error. */
+/**
+ * It is in the process of every login program, so the compiler looks for all that it can. What it finds is
+ * an error in the test of the module and not here: a compiler that is newer than this code finds more, and
+ * the package is to be made by it.
+ */
 export const PAM_FLAGS = [
   ...["-std=c11", "-O2", "-fPIC", "-shared", "-s", "-fvisibility=hidden"],
-  ...["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wformat=2", "-Werror"],
+  ...["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wformat=2"],
   ...["-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"],
   // Nothing of the building machine is in it, and nothing is looked up when somebody logs in.
   ...["-Wl,-z,relro,-z,now,-z,noexecstack", "-Wl,--build-id=none,--no-undefined"],

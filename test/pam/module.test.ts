@@ -401,7 +401,7 @@ describe("what the module runs", () => {
 });
 
 test("the compiler's analyzer finds nothing in it, and the same bytes come of it each time", async () => {
-  const look = ["-fanalyzer", "-c", "-o", "/dev/null", PAM_SOURCE];
+  const look = ["-Werror", "-fanalyzer", "-c", "-o", "/dev/null", PAM_SOURCE];
   const analysed = await run([
     "gcc",
     ...PAM_FLAGS.filter((flag) => !/^-(?:s$|shared|Wl)/.test(flag)),
