@@ -313,7 +313,7 @@ static ssize_t run(char *const arguments[], char *const environment[], char *int
 	close(ends[1]);
 	if (process >= 0)
 		length = read_all(ends[0], process, LIMIT_SECONDS, into, size);
-	/* What has ended may have been reaped, and its pid be somebody else's. */
+	/* What has ended may have been reaped by such a thread, and its pid be somebody else's. */
 	if (child > 0 && length < 0 && !ends_in(process, 0)) {
 		kill(-child, SIGKILL);
 		/* For one that somebody has stopped before it had a group. */
@@ -324,8 +324,8 @@ static ssize_t run(char *const arguments[], char *const environment[], char *int
 		do
 			ended = waitpid(child, &status, 0);
 		while (ended < 0 && errno == EINTR);
-		/* A thread of the login program that waits for all has it: what was printed counts. */
-		if (ended < 0 && errno == ECHILD && length > 0)
+		/* A thread of the login program that waits for all has it: what was printed counts, if anything. */
+		if (ended < 0 && errno == ECHILD && length >= 0)
 			status = 0;
 	}
 	give_children_back();

@@ -251,7 +251,6 @@ describe("a login program", () => {
   test.each([
     "ignores-children",
     "reaps-children",
-    "reaps-in-a-thread",
     "blocks-signals",
     "has-limits",
     "is-setuid",
@@ -261,6 +260,15 @@ describe("a login program", () => {
     expect(login.status).toBe(0);
     expect(login.environment.XDG_RUNTIME_DIR).toBe("/run/user/65534");
     expect(await login.logOut()).toBe(0);
+    await pam.world.userGone(65534);
+  });
+
+  test("has its session each time where a thread of it reaps what ends first", async () => {
+    // Which of the two has the status is chance.
+    for (let login = 0; login < 8; login++) {
+      const { status, logOut } = await pam.logIn("p7-login", "nobody", ["+reaps-in-a-thread"]);
+      expect({ status, ended: await logOut() }).toEqual({ status: 0, ended: 0 });
+    }
     await pam.world.userGone(65534);
   });
 
