@@ -389,6 +389,34 @@ describe("state files that are damaged", () => {
     close(one.fd);
   });
 
+  test("names that are no text go, and fifos' names where there are none", async () => {
+    const one = await login();
+    await world.endBridge("SIGKILL");
+    const folders = ["sessions", "users", "seats", "inhibit"];
+    await run(
+      ...[
+        "sh",
+        "-euc",
+        'cd /run/systemd; for folder in "$@"; do : > "$folder/$(printf "c\\377")"; done',
+      ],
+      ...["sh", ...folders],
+    );
+    await run("mkdir", "/run/systemd/users/1.ref");
+    await run("touch", "/run/systemd/seats/seat9.ref", "/run/systemd/seats/seat0.ref");
+    await world.startBridge();
+    const names = Object.fromEntries(
+      folders.map((folder) => [folder, readdirSync(inRun(folder)).sort()]),
+    );
+    const own = readdirSync(inRun("sessions")).filter((name) => name.startsWith(one.id));
+    expect(names).toEqual({
+      sessions: own.sort(),
+      users: [`${ALICE}`],
+      seats: ["seat0"],
+      inhibit: [],
+    });
+    close(one.fd);
+  });
+
   test("a start that cannot succeed ends in one line and a status, and the next one succeeds", async () => {
     const one = await login();
     await world.endBridge("SIGKILL");

@@ -79,7 +79,7 @@ function openNew(path: string, mode: number): number {
 }
 
 /** Removes a file, if it is there; in one call, where rm looks at it first. */
-export function removeFile(path: string): void {
+export function removeFile(path: string | Buffer): void {
   try {
     unlinkSync(path);
   } catch (error) {

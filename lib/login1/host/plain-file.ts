@@ -1,5 +1,13 @@
 /** Files of the bridge's own that may be damaged, or something else altogether. */
-import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { hasCode, removeFile } from "../../linux/index.ts";
 
 /** The longest that is read, in bytes: what the bridge writes is far shorter. */
@@ -30,11 +38,23 @@ export function readPlainFile(path: string, kind: "state" | "configuration"): Bu
 }
 
 /** Removes a file, if it is there, or whatever is in its place; no link is followed. */
-export function removeAny(path: string): void {
+export function removeAny(path: string | Buffer): void {
   try {
     removeFile(path);
   } catch (error) {
     if (!hasCode(error, "EISDIR", "EPERM")) throw error;
     rmSync(path, { recursive: true, force: true });
   }
+}
+
+/**
+ * What is in a folder under names that are no UTF-8: as text they are the names of something else, by
+ * which nothing can be removed.
+ *
+ * @returns the paths as they are
+ */
+export function unspeakableIn(folder: string): Buffer[] {
+  return readdirSync(folder, { encoding: "buffer" })
+    .filter((name) => !Buffer.from(name.toString()).equals(name))
+    .map((name) => Buffer.concat([Buffer.from(`${folder}/`), name]));
 }

@@ -9,6 +9,7 @@ import type { Logger } from "../../cli/index.ts";
 import { busErrors, type Caller } from "../../dbus/index.ts";
 import { accountOf, close, type Fd, hasCode, makeFifo, messageOf, now } from "../../linux/index.ts";
 import { FifoWatch } from "../host/fifo-watch.ts";
+import { removeAny, unspeakableIn } from "../host/plain-file.ts";
 import type { Settings } from "../settings/logind-conf.ts";
 import type { StateFiles } from "../state/state-files.ts";
 import { IDLE_PROPERTIES } from "../vocabulary/idle.ts";
@@ -109,6 +110,10 @@ export class Inhibitors {
   #names(): string[] {
     try {
       mkdirSync(INHIBITORS, { recursive: true, mode: 0o755 });
+      for (const path of unspeakableIn(INHIBITORS)) {
+        this.#log.warning(`${path} is no inhibitor's file: it is removed`);
+        this.#files.change(`${path}`, () => removeAny(path));
+      }
       return readdirSync(INHIBITORS);
     } catch (error) {
       this.#log.error(`no inhibitor of the last run is found again: ${messageOf(error)}`);

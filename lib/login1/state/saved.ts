@@ -23,6 +23,7 @@ import {
   type SessionType,
 } from "../../sd-login/index.ts";
 import { hasVts, MOST_VTS, vtNumber } from "../hardware/vt.ts";
+import { removeAny, unspeakableIn } from "../host/plain-file.ts";
 import {
   type IdleRule,
   NO_AUDIT,
@@ -238,15 +239,18 @@ const isDamage = (error: unknown) =>
 
 /**
  * Removes what a run that was killed left unfinished: files under their temporary names, and fifos of
- * sessions that have no file.
+ * sessions that have no file. What is never ours, and sd_get_sessions(3) and the others would list, goes
+ * with it: fifos' names elsewhere, and names that are no text.
  */
 export function removeUnfinished(files: StateFiles): void {
   for (const folder of [SESSIONS, USERS, SEATS]) {
     const names = readdirSync(folder);
     for (const name of names) {
-      const isFifo = name.endsWith(".ref") && !names.includes(name.slice(0, -".ref".length));
+      const isOurs = folder === SESSIONS && names.includes(name.slice(0, -".ref".length));
+      const isFifo = name.endsWith(".ref") && !isOurs;
       if (name.startsWith(".#") || isFifo) files.remove(join(folder, name));
     }
+    for (const path of unspeakableIn(folder)) files.change(`${path}`, () => removeAny(path));
   }
 }
 
