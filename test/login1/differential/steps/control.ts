@@ -67,12 +67,14 @@ export const controlSteps: Choosers = {
     14,
     (run) => {
       const [from, target] = controlled(run);
-      // /dev/null cannot be revoked, as an event node can: in the background that is refused here.
-      if (run.sessions.get(target.name)?.state === "online") return undefined;
+      const number = device(run);
+      // Of /dev/null nothing can be taken back: in the background it is not given here, and is by logind.
+      const isPaused = !["active", undefined].includes(run.sessions.get(target.name)?.state);
+      if (isPaused && number[0] === 1) return undefined;
       const name = run.newName("d");
       run.fds.add(name);
       const more = { fd: { at: 0, name } };
-      return call(run, from, target, "TakeDevice", "uu", device(run), more);
+      return call(run, from, target, "TakeDevice", "uu", number, more);
     },
   ],
   releaseDevice: [6, (run) => call(run, ...controlled(run), "ReleaseDevice", "uu", device(run))],
