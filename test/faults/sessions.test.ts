@@ -254,6 +254,7 @@ describe("a login that is refused", () => {
     // As many as there are: neither a slice nor a scope can be made.
     await run("sh", "-c", "echo 0 > /sys/fs/cgroup/cgroup.max.descendants");
     const leader = await world.leader();
+    await world.until("the news of the first", () => events.includes(`SessionNew ${one.id}`));
     events.length = 0;
     await expect(createSession(bus, { uid: BOB, leader: leader.pid })).rejects.toThrow(/scope/);
     await run("sh", "-c", "echo max > /sys/fs/cgroup/cgroup.max.descendants");
