@@ -126,8 +126,11 @@ export class Run {
           return this.#conclude([...replies, ...looked.found], looked);
         }
       } else if (isLate) {
-        const last = this.history.slice(-12).join("\n  ");
-        throw new Error(`it cannot be looked at: ${this.#why}, after:\n  ${last}`);
+        const logs = this.sides.map(({ name, world }) => `${name}: …${world.log.slice(-400)}`);
+        const last = this.history.slice(-6);
+        throw new Error(
+          ["one of the sides could not be looked at:", this.#why, ...logs, ...last].join("\n"),
+        );
       }
       await Bun.sleep(LOOK_AGAIN);
     }
@@ -191,7 +194,7 @@ export class Run {
       if (before === "" || !hasEnded) continue;
       // Of several that end together one after the other is back for a moment.
       this.#unheard.add(`/org/freedesktop/login1/seat/${escapeLabel(seat)}`);
-      if (id === "" || other !== "" || this.#unheard.has(path)) continue;
+      if (id === "" || other !== "") continue;
       this.#unheard.add(path);
       await this.sides[1].activate(id);
       const reason = "a seat without VTs goes back to the session before";

@@ -281,6 +281,10 @@ async function startLogind(world: World, bus: Connection): Promise<void> {
   const child = Bun.spawn(world.inside(["env", "-i", ...environment, LOGIND]), {
     stdio: ["ignore", "ignore", "pipe"],
   });
+  // systemd-logind has faults too, and a run that one of them ends says so.
+  void child.exited.then((status) => {
+    world.log += `systemd-logind has ended: ${child.signalCode ?? `exit status ${status}`}\n`;
+  });
   void (async () => {
     for await (const chunk of child.stderr) world.log += Buffer.from(chunk).toString();
   })();
