@@ -128,6 +128,8 @@ export function testServices(boot: () => Promise<Live>): void {
           // The kernel moves no cgroup: it goes with its sessions.
           await act("greetd", "stop");
           await act("lainos-dbus-bridge", "stop");
+          // What a login leaves behind whose program was killed is nobody's to end but its user's.
+          await must(live, ["sh", "-c", `echo 1 >${path}/cgroup.kill`]);
           const remove = `for each in $(find ${path} -depth -type d); do rmdir $each; done`;
           await live.waitFor(
             async () => (await live.exec(["sh", "-c", remove])).code === 0,
