@@ -16,8 +16,8 @@ import {
   findUser,
   findUserByPid,
 } from "../sessions/lookup.ts";
-import { checkKill } from "../sessions/signals.ts";
 import { login1Errors } from "../vocabulary/errors.ts";
+import { killSession } from "./session.ts";
 
 const { method } = membersOf<Login1>();
 
@@ -149,15 +149,9 @@ export const sessionMethods: Members<Login1> = {
     ["session_id", "whom", "signal_number"],
     "",
     [],
-    async ({ manager, authorizer }, [id, whom, number], call) => {
-      const session = await findSession(manager, id, call);
-      checkKill(whom, number);
-      await authorizer.authorize(call, {
-        action: ACTIONS.manage,
-        owner: session.user.uid,
-        what: "signal this session",
-      });
-      manager.killSession(session, whom, number);
+    async (login1, [id, whom, number], call) => {
+      const session = await findSession(login1.manager, id, call);
+      await killSession(login1, session, whom, number, call);
     },
   ),
   KillUser: method(

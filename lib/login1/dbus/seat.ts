@@ -63,9 +63,7 @@ export function seatInterface({ manager, authorizer }: Login1): Interface<Seat> 
       CanGraphical: property("b", "true", (seat) => seat.canGraphical),
       CanMultiSession: hidden(property("b", "const", (_seat) => true)),
       Sessions: property("a(so)", "false", (seat) =>
-        [...seat.sessions]
-          .reverse()
-          .map(({ id, objectPath }): [string, string] => [id, objectPath]),
+        seat.newestFirst.map(({ id, objectPath }): [string, string] => [id, objectPath]),
       ),
       IdleHint: drifting(property("b", "true", (seat) => seat.idle.hint)),
       IdleSinceHint: drifting(property("t", "true", (seat) => seat.idle.since.realtime)),

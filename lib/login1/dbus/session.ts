@@ -1,5 +1,11 @@
 /** org.freedesktop.login1.Session */
-import { drifting, type Interface, type Members, membersOf } from "../../dbus/index.ts";
+import {
+  type CallContext,
+  drifting,
+  type Interface,
+  type Members,
+  membersOf,
+} from "../../dbus/index.ts";
 import type { Login1 } from "../login1.ts";
 import type { Session } from "../model/objects.ts";
 import { ACTIONS } from "../permission/actions.ts";
@@ -49,6 +55,27 @@ const properties: Members<Session> = {
   LockedHint: property("b", "true", (session) => session.lockedHint),
 };
 
+/**
+ * Signals a session, for the Manager's method and for the session's own.
+ *
+ * @throws {BusError} InvalidArgs before it is looked who asks, as with logind; AccessDenied
+ */
+export async function killSession(
+  { manager, authorizer }: Login1,
+  session: Session,
+  whom: string,
+  number: number,
+  call: CallContext,
+): Promise<void> {
+  checkKill(whom, number);
+  await authorizer.authorize(call, {
+    action: ACTIONS.manage,
+    owner: session.user.uid,
+    what: "signal this session",
+  });
+  manager.killSession(session, whom, number);
+}
+
 /** The interface of the sessions that `login1` has. */
 export function sessionInterface(login1: Login1): Interface<Session> {
   const { manager, authorizer } = login1;
@@ -97,20 +124,8 @@ export function sessionInterface(login1: Login1): Interface<Session> {
         });
         manager.hints.setLocked(session, locked);
       }),
-      Kill: method(
-        "si",
-        ["whom", "signal_number"],
-        "",
-        [],
-        async (session, [whom, number], call) => {
-          checkKill(whom, number);
-          await authorizer.authorize(call, {
-            action: ACTIONS.manage,
-            owner: session.user.uid,
-            what: "signal this session",
-          });
-          manager.killSession(session, whom, number);
-        },
+      Kill: method("si", ["whom", "signal_number"], "", [], (session, [whom, number], call) =>
+        killSession(login1, session, whom, number, call),
       ),
     },
     signals: { ...deviceSignals, Lock: signal("", []), Unlock: signal("", []) },

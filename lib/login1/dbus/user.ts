@@ -43,9 +43,7 @@ export function userInterface({ manager, authorizer }: Login1): Interface<User> 
       ]),
       State: property("s", "false", (user) => user.state),
       Sessions: property("a(so)", "false", (user) =>
-        [...user.sessions]
-          .reverse()
-          .map(({ id, objectPath }): [string, string] => [id, objectPath]),
+        user.newestFirst.map(({ id, objectPath }): [string, string] => [id, objectPath]),
       ),
       IdleHint: drifting(property("b", "true", (user) => user.idle.hint)),
       IdleSinceHint: drifting(property("t", "true", (user) => user.idle.since.realtime)),

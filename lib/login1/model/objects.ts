@@ -232,7 +232,7 @@ export const userLabels = {
 
 /** One user who is logged in, or kept without (lingering). */
 export class User {
-  /** The oldest first; what is shown of them has the newest first, as with logind. */
+  /** The oldest first. */
   readonly sessions = new Set<Session>();
   /** The session that stands for the user where one must: see sd_uid_get_display(3) and `electDisplay`. */
   display: Session | undefined;
@@ -248,6 +248,11 @@ export class User {
     readonly runtimePath: string,
     readonly since: Timestamp,
   ) {}
+
+  /** In the order in which they are shown, as with logind. */
+  get newestFirst(): Session[] {
+    return [...this.sessions].reverse();
+  }
 
   get objectPath(): string {
     return `${USER_FOLDER}/${userLabels.toLabel(String(this.uid))}`;
@@ -286,7 +291,7 @@ export class User {
    * another is better, and of several that are better the newest that none is better than: as with logind.
    */
   electDisplay(): void {
-    for (const session of [...this.sessions].reverse()) {
+    for (const session of this.newestFirst) {
       if (!session.canBeDisplay || session.stopping) continue;
       if (!this.display || isBetterDisplay(session, this.display)) this.display = session;
     }
@@ -310,6 +315,11 @@ export class Seat {
   pendingSwitch: Session | undefined;
 
   constructor(readonly id: string) {}
+
+  /** In the order in which they are shown, as a user's. */
+  get newestFirst(): Session[] {
+    return [...this.sessions].reverse();
+  }
 
   /** Takes a session in. Where no VT numbers it, it gets the lowest free position, from 1. */
   add(session: Session): void {

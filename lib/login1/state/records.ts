@@ -74,7 +74,7 @@ function list(sessions: Session[]): { ids: string; seats: string } {
 
 /** @param display the session that stands for the user (`User.display`, as in `sessionValues`) */
 export function userValues(user: User, display: Session | undefined): Values {
-  const sessions = [...user.sessions].reverse();
+  const sessions = user.newestFirst;
   const openSessions = sessions.filter(({ stopping }) => !stopping);
   const activeSessions = openSessions.filter(({ active }) => active);
   // Most often all of them are, and a user may have a thousand.
@@ -103,7 +103,7 @@ export function userValues(user: User, display: Session | undefined): Values {
 
 export function seatValues(seat: Seat): Values {
   // SESSIONS and UIDS need as many words each, or sd_seat_get_sessions(3) fails.
-  const sessions = [...seat.sessions].reverse();
+  const sessions = seat.newestFirst;
   return {
     IS_SEAT0: seat.id === "seat0",
     CAN_MULTI_SESSION: true,

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BusError, type Connection } from "../../../lib/dbus/index.ts";
 import { callManager, hasOwner } from "../support/client.ts";
+import { FAKE_KERNEL } from "../support/power-world.ts";
 import { Random } from "../support/random-source.ts";
 import { World } from "../support/world.ts";
 
@@ -15,14 +16,7 @@ const ROUNDS = 150;
 
 /** Files in the place of the kernel's. */
 const SET_UP = `set -e
-mkdir -p /run/fake/power
-mount --bind /run/fake/power /sys/power
-for file in cmdline swaps meminfo; do
-  touch /run/fake/$file
-  mount --bind /run/fake/$file /proc/$file
-done
-mknod /dev/swap-disk b 7 201
-`;
+${FAKE_KERNEL}`;
 
 const WAYS = ["Suspend", "Hibernate", "HybridSleep", "SuspendThenHibernate"];
 const ALLOWED = ["yes", "no", "no", "", "maybe"];

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { BusError } from "../../../lib/dbus/index.ts";
 import { close } from "../../../lib/linux/index.ts";
 import { createSession } from "../support/client.ts";
-import { errorOf, PowerWorld } from "../support/power-world.ts";
+import { errorOf, FAKE_KERNEL, PowerWorld } from "../support/power-world.ts";
 import { scopeOf } from "../support/world.ts";
 
 const USER = 65534;
@@ -16,14 +16,7 @@ const DEVICE = "7:201";
 
 /** Files in the place of the kernel's, which would put this machine to sleep. */
 const SET_UP = `
-mkdir -p /run/fake/power
-mount --bind /run/fake/power /sys/power
-for file in cmdline swaps meminfo; do
-  touch /run/fake/$file
-  mount --bind /run/fake/$file /proc/$file
-done
-mknod /dev/swap-disk b 7 201
-for folder in /usr/lib /etc; do
+${FAKE_KERNEL}for folder in /usr/lib /etc; do
   mkdir -p /run/over$folder/up /run/over$folder/work
   mount -t overlay -o lowerdir=$folder,upperdir=/run/over$folder/up,workdir=/run/over$folder/work overlay $folder
 done

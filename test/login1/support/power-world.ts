@@ -148,3 +148,13 @@ export async function errorOf(call: Promise<unknown>): Promise<string> {
     throw error;
   }
 }
+
+/** A script's part: files in the place of the kernel's, which would put this machine to sleep, and a disk to swap to. */
+export const FAKE_KERNEL = `mkdir -p /run/fake/power
+mount --bind /run/fake/power /sys/power
+for file in cmdline swaps meminfo; do
+  touch /run/fake/$file
+  mount --bind /run/fake/$file /proc/$file
+done
+mknod /dev/swap-disk b 7 201
+`;

@@ -43,6 +43,16 @@ function inhibit(run: Run, from: string, kind: string, body: unknown[]) {
   return call(run, from, manager, "Inhibit", "ssss", body, { fd: { at: 0, name } });
 }
 
+const FLAGS = [0n, 1n, 1n << 40n];
+
+/** A method that is there in two forms. */
+function either(run: Run, verb: string) {
+  const { random } = run;
+  return random.oneIn(2)
+    ? call(run, someone(run), manager, verb, "b", [random.oneIn(4)])
+    : call(run, someone(run), manager, `${verb}WithFlags`, "t", [random.of(FLAGS)]);
+}
+
 export const managerSteps: Choosers = {
   getSession: [5, (run) => call(run, someone(run), manager, "GetSession", "s", [someId(run)])],
   getUser: [3, (run) => call(run, someone(run), manager, "GetUser", "u", [someUid(run)])],
@@ -89,12 +99,7 @@ export const managerSteps: Choosers = {
       const isBlocked = [...run.fds].some((name) => name.startsWith(BLOCKS_SHUTDOWN));
       if (!isBlocked) return undefined;
       const { random } = run;
-      const verb = random.of(POWER);
-      return random.oneIn(2)
-        ? call(run, someone(run), manager, verb, "b", [random.oneIn(4)])
-        : call(run, someone(run), manager, `${verb}WithFlags`, "t", [
-            random.of([0n, 1n, 1n << 40n]),
-          ]);
+      return either(run, random.of(POWER));
     },
   ],
   sleep: [
@@ -102,14 +107,9 @@ export const managerSteps: Choosers = {
     (run) => {
       const { random } = run;
       if (random.oneIn(5)) {
-        return call(run, someone(run), manager, "Sleep", "t", [random.of([0n, 1n, 1n << 40n])]);
+        return call(run, someone(run), manager, "Sleep", "t", [random.of(FLAGS)]);
       }
-      const verb = random.of(SLEEP);
-      return random.oneIn(2)
-        ? call(run, someone(run), manager, verb, "b", [random.oneIn(4)])
-        : call(run, someone(run), manager, `${verb}WithFlags`, "t", [
-            random.of([0n, 1n, 1n << 40n]),
-          ]);
+      return either(run, random.of(SLEEP));
     },
   ],
   schedule: [
